@@ -1,0 +1,97 @@
+"""What walks the path: an `Arrival` until its body is read, a `Call` after.
+
+Two types, so that a policy which needs a tool's name cannot be placed before the parser.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from mantlet.core.caller import Caller
+from mantlet.core.headers import Headers
+from mantlet.core.record import Trail
+
+Era = Literal["modern", "legacy"]
+Kind = Literal["request", "notification", "response", "stream", "end"]
+"""`stream` and `end` are the legacy GET (server-to-client stream) and DELETE (end of session)."""
+
+ReadBody = Callable[[], Awaitable[bytes]]
+
+
+@dataclass(slots=True)
+class Arrival:
+    """A request whose head is known and whose body is unread.
+
+    `path` is the request target's path, decoded once (HTTP-01); `peer` is the first untrusted hop.
+    `read` gives the whole body or raises a `Refusal` (413, 408, 415); it is called at most once.
+    `deadline_s` is on the monotonic clock.
+    """
+
+    verb: str
+    path: str
+    query: bytes
+    headers: Headers
+    peer: str
+    read: ReadBody
+    deadline_s: float
+    trail: Trail
+    is_tls: bool = False
+    caller: Caller | None = None
+
+
+@dataclass(slots=True)
+class Call:
+    """One message on its way through: parsed, and authenticated.
+
+    `body` is exactly what came in and, unless a policy says otherwise, exactly what goes out (VAL-02).
+    `params` is `body`'s, strictly decoded. `target` is what the method acts on (tool, prompt, URI).
+    `server` names one upstream, or is empty for all servers as one.
+    """
+
+    arrival: Arrival
+    caller: Caller
+    kind: Kind
+    era: Era
+    server: str
+    method: str
+    target: str
+    params: Mapping[str, Any]
+    body: bytes
+    id: bytes | None
+    """The JSON-RPC id as raw JSON; None for notifications."""
+    deadline_s: float
+    session: str = ""
+    """A legacy session id as the client sent it."""
+    message: Mapping[str, Any] = field(default_factory=dict)
+    """The whole decoded envelope."""
+
+    @property
+    def trail(self) -> Trail:
+        """The notes of this call."""
+        return self.arrival.trail
+
+
+@dataclass(slots=True)
+class Reply:
+    """What goes back. `body` is whole, or a stream whose chunks are sent as they come.
+
+    Whoever holds a streaming reply and does not send it must `aclose` the stream: that is what
+    cancels the work upstream.
+    """
+
+    status: int
+    headers: list[tuple[bytes, bytes]]
+    body: bytes | AsyncIterator[bytes] = b""
+    origin: Literal["upstream", "node"] = "upstream"
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether the body comes in chunks."""
+        return not isinstance(self.body, bytes)
+
+    def header(self, name: bytes) -> bytes | None:
+        """The first value of `name` (lower case), or None."""
+        for field_name, value in self.headers:
+            if field_name == name:
+                return value
+        return None

@@ -1,0 +1,60 @@
+"""HTTP field lines as they came, with names in lower case."""
+
+from collections.abc import Iterable, Iterator
+
+
+class Headers:
+    """Field lines in order; names are lower-case bytes, values are stripped bytes.
+
+    `get` answers for a field that stands once; a field that must stand once and does not is in `repeated`,
+    and whoever reads a security-relevant field asks there first.
+    """
+
+    __slots__ = ("_first", "fields")
+
+    def __init__(self, fields: Iterable[tuple[bytes, bytes]] = ()) -> None:
+        self.fields: list[tuple[bytes, bytes]] = fields if isinstance(fields, list) else list(fields)
+        # Reversed, so that the first of repeated fields is the one `get` answers with.
+        self._first: dict[bytes, bytes] = dict(reversed(self.fields))
+
+    def get(self, name: bytes) -> bytes | None:
+        """The first value of `name` (lower case), or None."""
+        return self._first.get(name)
+
+    def text(self, name: bytes) -> str | None:
+        """The first value of `name` as text; field values are ISO 8859-1 on the wire (RFC 9110 section 5.5)."""
+        value = self._first.get(name)
+        return None if value is None else value.decode("latin-1")
+
+    def all(self, name: bytes) -> list[bytes]:
+        """Every value of `name`, in order."""
+        return [value for field, value in self.fields if field == name]
+
+    @property
+    def has_repeats(self) -> bool:
+        """Whether any field stands more than once."""
+        return len(self._first) != len(self.fields)
+
+    def repeated(self, names: frozenset[bytes]) -> bytes | None:
+        """The first of `names` that stands more than once, or None."""
+        if not self.has_repeats:
+            return None
+        seen: set[bytes] = set()
+        for name, _ in self.fields:
+            if name in seen and name in names:
+                return name
+            seen.add(name)
+        return None
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._first
+
+    def __iter__(self) -> Iterator[tuple[bytes, bytes]]:
+        return iter(self.fields)
+
+    def __len__(self) -> int:
+        return len(self.fields)
+
+    def __repr__(self) -> str:
+        # Values may be credentials: names only (AUD-06).
+        return f"Headers({[name.decode('latin-1') for name, _ in self.fields]})"

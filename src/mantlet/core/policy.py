@@ -1,0 +1,36 @@
+"""One protocol for every step of the path.
+
+After Starlette's `types.py` and Caddy's `MiddlewareHandler`: a policy takes an item and the way onward. It refuses
+(raises a `Refusal`), answers (returns without going onward), changes (passes on a copy or the changed item) or passes on.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol, TypeVar
+
+from mantlet.core.call import Arrival, Call, Reply
+
+T = TypeVar("T")
+
+ArrivalHandler = Callable[[Arrival], Awaitable[Reply]]
+CallHandler = Callable[[Call], Awaitable[Reply]]
+
+
+class Policy(Protocol[T]):
+    """One step. Parameters are positional-only, so that a policy may call its item `call` or `arrival`."""
+
+    async def __call__(self, item: T, onward: Callable[[T], Awaitable[Reply]], /) -> Reply:
+        """Refuse, answer, change or pass on `item`."""
+        ...
+
+
+def chain(policies: Sequence[Policy[T]], last: Callable[[T], Awaitable[Reply]]) -> Callable[[T], Awaitable[Reply]]:
+    """Fold `policies` around `last`; the first listed sees an item first and its reply last."""
+    handler = last
+    for policy in reversed(policies):
+        handler = _before(policy, handler)
+    return handler
+
+
+def _before(policy: Policy[T], onward: Callable[[T], Awaitable[Reply]]) -> Callable[[T], Awaitable[Reply]]:
+    # A plain function that returns the policy's own coroutine: no second coroutine a step.
+    return lambda item: policy(item, onward)

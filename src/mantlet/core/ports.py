@@ -1,0 +1,110 @@
+"""The narrow places where the world comes in. At most five methods each; each says what holds under concurrency."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from mantlet.core.call import Arrival, Call, Reply
+from mantlet.core.caller import Caller
+
+LimitKey = tuple[str, ...]
+"""Compound keys stay tuples until an adapter joins them, escaped: ("a/b", "c") and ("a", "b/c") differ."""
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """One limit that a call must fit: at most `limit` in any true window of `window_s` seconds under `key`."""
+
+    key: LimitKey
+    limit: int
+    window_s: float
+    name: str = "client"
+    """Which limit of the config it is: `client`, `global`, `burst`, or a route's name."""
+    cost: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What a store says of a set of charges: all admitted and counted, or none counted.
+
+    `refused` is the index of the refusing charge (the one that frees last, if several refuse), or -1.
+    `remaining` and `reset_in_s` are of that charge, or when admitted of the charge with least left.
+    `reset_in_s` says when enough of the window has passed that the same charge fits, if nobody else takes.
+    """
+
+    refused: int
+    tightest: int
+    remaining: int
+    reset_in_s: float
+
+    @property
+    def allowed(self) -> bool:
+        """Whether all charges were admitted."""
+        return self.refused < 0
+
+
+class LimitStore(Protocol):
+    """Sliding windows. `take` is atomic over all its charges, also across processes that share the store."""
+
+    async def take(self, charges: Sequence[Charge]) -> Taken:
+        """Count every charge, or none at all. Raises `StoreUnavailable`."""
+        ...
+
+    async def count(self, charge: Charge) -> Taken:
+        """The state of a charge's window without taking anything."""
+        ...
+
+    async def reset(self, prefix: LimitKey) -> int:
+        """Forget all windows whose key starts with `prefix`; gives how many."""
+        ...
+
+
+class Journal(Protocol):
+    """The audit trail. Records keep the order in which `append` was called in one process."""
+
+    async def append(self, record: Mapping[str, Any]) -> None:
+        """Return once `record` is written as durably as configured. Raises `AuditUnavailable`; then it is not acknowledged."""
+        ...
+
+    @property
+    def is_able(self) -> bool:
+        """False while writing is known to fail: work that could not be acknowledged is then not begun."""
+        ...
+
+
+class IdentityProvider(Protocol):
+    """Recognition has three answers: a caller; None (not of my kind); or a raised `InvalidCredential`."""
+
+    async def recognise(self, arrival: Arrival, credential: bytes, /) -> Caller | None:
+        """Tell who holds `credential` (the token itself, no scheme). Never logs it."""
+        ...
+
+
+class Upstream(Protocol):
+    """One named MCP server behind the node."""
+
+    @property
+    def name(self) -> str:
+        """As configured."""
+        ...
+
+    async def send(self, call: Call, /) -> Reply:
+        """Carry `call` to the server and give its reply; raises `UpstreamUnavailable`, `BadUpstream`, `EraUnavailable`,
+        `DeadlineExceeded`, `SessionNotFound`. Cancelling the caller's task cancels the work upstream."""
+        ...
+
+    async def health(self) -> Mapping[str, Any]:
+        """State (`starting`, `healthy`, `unhealthy`, `stopped`), era, reasons; for people and `/admin`."""
+        ...
+
+
+class Sealer(Protocol):
+    """Small secrets that leave the node and come back: authenticated encryption bound to a context."""
+
+    def seal(self, plain: bytes, context: bytes, /) -> str:
+        """URL-safe text that only this node (its key) can open, and only under the same `context`."""
+        ...
+
+    def open(self, sealed: str, context: bytes, /) -> bytes | None:
+        """The plain bytes, or None for anything forged, foreign or of another context. Never raises."""
+        ...

@@ -1,0 +1,41 @@
+"""What is written down about one call."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+Verdict = Literal["allow", "deny", "error"]
+
+
+@dataclass(slots=True)
+class Trail:
+    """The notes that steps leave on the way, from which one audit record and its metrics are made.
+
+    One per call, owned by the call's task. Never holds a credential (AUD-06).
+    Empty text means: not known (yet). Times of `took` are in seconds.
+    """
+
+    request_id: str
+    door: str
+    peer: str
+    at_s: float
+    """Unix time of arrival."""
+    action: str = ""
+    """The operation: a JSON-RPC method, or `METHOD /path` for plain HTTP."""
+    object: str = ""
+    """What it acts on: a tool's, prompt's or agent's name, a resource's URI."""
+    server: str = ""
+    """The upstream's name."""
+    principal: str = ""
+    tenant: str = ""
+    credential: str = ""
+    authentication: str = ""
+    rule: str = ""
+    """The rule or limit that decided."""
+    era: str = ""
+    trace_id: str = ""
+    client_request_id: str = ""
+    """The client's own word for its request, kept as such."""
+    rpc_id: bytes | None = None
+    """The JSON-RPC id as raw JSON, once read: an error can then be answered to it."""
+    notes: dict[str, str] = field(default_factory=dict)
+    """Anything more worth writing, by policies (shadow verdicts, quarantine, fallback)."""

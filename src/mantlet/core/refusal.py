@@ -1,0 +1,298 @@
+"""Why a call does not go on: a small tree of stable reasons.
+
+A refusal knows its `reason` (the one word in the reply, the audit record and the metric), whose `fault` it is and
+whether trying again may help. It knows no status codes: those stand in `wire/answer.py`, a row a refusal.
+`detail` is for the one who asked and must hold nothing internal (ERR-01); `why` is for the record only.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal
+
+Fault = Literal["caller", "node", "upstream"]
+
+
+class Refusal(Exception):
+    """The root. Raised as itself it means: something here failed, and the answer is no."""
+
+    reason: ClassVar[str] = "internal"
+    title: ClassVar[str] = "Internal error"
+    fault: ClassVar[Fault] = "node"
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, detail: str = "", *, why: str = "") -> None:
+        super().__init__(detail or why or self.title)
+        self.detail = detail or self.title
+        self.why = why or detail or self.title
+
+    @property
+    def retry_after_s(self) -> float | None:
+        """After how many seconds trying again may help; None when nothing is known."""
+        return None
+
+    @property
+    def data(self) -> Any:
+        """`error.data` of a JSON-RPC answer, or None."""
+        return None
+
+
+# --- what came in is not well formed ----------------------------------------------------------------------------
+
+
+class Malformed(Refusal):
+    """The HTTP message is ambiguous or broken; the connection is closed with the answer (HTTP-04)."""
+
+    reason, title, fault = "malformed", "Malformed request", "caller"
+
+
+class InvalidJson(Malformed):
+    """Not JSON as VAL-01 wants it."""
+
+    reason, title = "invalid_json", "Parse error"
+
+
+class InvalidRequest(Malformed):
+    """JSON, but not one JSON-RPC message as the protocol wants it."""
+
+    reason, title = "invalid_request", "Invalid Request"
+
+
+class InvalidParams(Malformed):
+    """A message whose params are not what its method needs."""
+
+    reason, title = "invalid_params", "Invalid params"
+
+
+class HeaderMismatch(Malformed):
+    """A routing header is missing or says something other than the body (MCP-01)."""
+
+    reason, title = "header_mismatch", "Header mismatch"
+
+
+class UnsupportedVersion(Malformed):
+    """The protocol revision asked for is not served here (MCP-02)."""
+
+    reason, title = "unsupported_version", "Unsupported protocol version"
+
+    def __init__(self, requested: str, supported: Sequence[str], detail: str = "") -> None:
+        super().__init__(detail)
+        self.requested = requested
+        self.supported = list(supported)
+
+    @property
+    def data(self) -> Any:
+        """As the specification shapes it."""
+        return {"supported": self.supported, "requested": self.requested}
+
+
+class UnsupportedMediaType(Refusal):
+    """A body type or coding that is not accepted here (HTTP-07, HTTP-08)."""
+
+    reason, title, fault = "unsupported_media_type", "Unsupported media type", "caller"
+
+
+class NotAcceptable(Refusal):
+    """The client does not accept what this endpoint answers with."""
+
+    reason, title, fault = "not_acceptable", "Not acceptable", "caller"
+
+
+class PayloadTooLarge(Refusal):
+    """The body is larger than the listener or tool allows."""
+
+    reason, title, fault = "payload_too_large", "Payload too large", "caller"
+
+
+class TargetTooLong(Refusal):
+    """The request target is longer than allowed."""
+
+    reason, title, fault = "target_too_long", "Request target too long", "caller"
+
+
+class HeadersTooLarge(Refusal):
+    """Too many or too large header fields."""
+
+    reason, title, fault = "headers_too_large", "Header fields too large", "caller"
+
+
+class ReceiptTimeout(Refusal):
+    """The request was not received whole within its absolute deadline (HTTP-05)."""
+
+    reason, title, fault = "receipt_timeout", "Request timeout", "caller"
+
+
+class MisdirectedHost(Refusal):
+    """`Host` is not one of this listener's names (HTTP-02)."""
+
+    reason, title, fault = "misdirected_host", "Misdirected request", "caller"
+
+
+class ForbiddenOrigin(Refusal):
+    """`Origin` is not on the list (HTTP-03)."""
+
+    reason, title, fault = "forbidden_origin", "Origin not allowed", "caller"
+
+
+# --- who and whether ---------------------------------------------------------------------------------------------
+
+
+class Unauthenticated(Refusal):
+    """No credential at all."""
+
+    reason, title, fault = "unauthenticated", "Authentication required", "caller"
+    error: ClassVar[str] = ""
+    """The `error` parameter of the challenge (RFC 6750 section 3.1); none when nothing was sent."""
+
+
+class InvalidCredential(Unauthenticated):
+    """A credential that is of a known kind, and bad. All look alike from outside."""
+
+    reason, title, error = "invalid_credential", "Invalid credential", "invalid_token"
+
+    def __init__(self, why: str = "") -> None:
+        super().__init__("The credential is missing, malformed, expired, revoked or not for this service.", why=why)
+
+
+class AmbiguousCredentials(Refusal):
+    """Two credentials in one request, or one in a place where none may stand (AUTHN-02, AUTHN-03)."""
+
+    reason, title, fault = "ambiguous_credentials", "Ambiguous credentials", "caller"
+
+
+class Denied(Refusal):
+    """Authenticated, known, and not allowed (AUTHZ-07)."""
+
+    reason, title, fault = "denied", "Denied by policy", "caller"
+
+
+class Blocked(Refusal):
+    """The address is blocked."""
+
+    reason, title, fault = "blocked", "Address blocked", "caller"
+
+
+class NotFound(Refusal):
+    """Unknown, or another's: the two look the same (AUTHZ-04)."""
+
+    reason, title, fault = "not_found", "Not found", "caller"
+
+
+class SessionNotFound(NotFound):
+    """No such legacy session, or another caller's (MCP-04)."""
+
+    reason, title = "session_not_found", "Session not found"
+
+
+class MethodNotAllowed(Refusal):
+    """An HTTP method that this route does not take."""
+
+    reason, title, fault = "method_not_allowed", "Method not allowed", "caller"
+
+    def __init__(self, allow: str, detail: str = "") -> None:
+        super().__init__(detail)
+        self.allow = allow
+
+
+class MethodNotFound(Refusal):
+    """A JSON-RPC method that is not served here (MCP-03)."""
+
+    reason, title, fault = "method_not_found", "Method not found", "caller"
+
+
+class RateLimited(Refusal):
+    """More than a limit allows. `limit` and `remaining` are of the limit that refused; `reset_s` is Unix time."""
+
+    reason, title, fault, retryable = "rate_limited", "Rate limit exceeded", "caller", True
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        limit: int,
+        window_s: float,
+        remaining: int,
+        reset_s: float,
+        retry_after_s: float,
+        is_global: bool,
+    ) -> None:
+        super().__init__(why=f"limit {name}: {limit} per {window_s:g} s")
+        self.name = name
+        self.limit = limit
+        self.window_s = window_s
+        self.remaining = remaining
+        self.reset_s = reset_s
+        self.is_global = is_global
+        self._retry_after_s = retry_after_s
+
+    @property
+    def retry_after_s(self) -> float:
+        """Whole seconds, never earlier than the reset (RATE-01)."""
+        return max(1, math.ceil(self._retry_after_s))
+
+    @property
+    def data(self) -> Any:
+        """The body that the product documents for a spent limit."""
+        return {
+            "error": self.title,
+            "limit": self.limit,
+            "remaining": self.remaining,
+            "reset": math.ceil(self.reset_s),
+            "retry_after": int(self.retry_after_s),
+            "global_limit_hit": self.is_global,
+        }
+
+
+# --- the node or what is behind it --------------------------------------------------------------------------------
+
+
+class Unavailable(Refusal):
+    """Not now: draining, starting, or something needed is gone."""
+
+    reason, title, retryable = "unavailable", "Service unavailable", True
+
+    @property
+    def retry_after_s(self) -> float | None:
+        """Soon: these states heal by themselves."""
+        return 1.0
+
+
+class AuditUnavailable(Unavailable):
+    """The record cannot be written, so the decision cannot be acknowledged (AUD-02)."""
+
+    reason, title = "audit_unavailable", "Audit unavailable"
+
+
+class StoreUnavailable(Unavailable):
+    """The shared store gives no answer, and nothing may stand in for it."""
+
+    reason, title = "store_unavailable", "Store unavailable"
+
+
+class Overloaded(Unavailable):
+    """A bounded queue is full."""
+
+    reason, title = "overloaded", "Overloaded"
+
+
+class UpstreamUnavailable(Unavailable):
+    """The upstream cannot be reached or is restarting; nothing was sent to it."""
+
+    reason, title, fault = "upstream_unavailable", "Upstream unavailable", "upstream"
+
+
+class BadUpstream(Refusal):
+    """The upstream answered with something that may not be passed on, or vanished in mid-call."""
+
+    reason, title, fault = "bad_upstream", "Bad upstream answer", "upstream"
+
+
+class DeadlineExceeded(Refusal):
+    """The call's deadline passed; the upstream was told to stop (RES-03)."""
+
+    reason, title, fault, retryable = "deadline_exceeded", "Deadline exceeded", "upstream", True
+
+
+class EraUnavailable(UnsupportedVersion):
+    """The server speaks only the other era of MCP, and crossing is not offered."""
+
+    reason, title = "era_unavailable", "Server speaks another era of MCP"

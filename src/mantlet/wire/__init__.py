@@ -1,0 +1,1 @@
+"""Bytes to core words and back, without IO."""

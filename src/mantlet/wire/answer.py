@@ -1,0 +1,156 @@
+"""One table from refusals to the wire, a column a dialect.
+
+MCP keeps -32020…-32099 for itself and asks own codes to lie outside -32768…-32000 (2026-07-28, basic/index, "Error
+Codes"), so ours are positive and read like the HTTP status. `legacy` is the HTTP status for a legacy client where the
+two eras differ: to those 404 means "the session is gone", so a mere unknown method must not say it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from mantlet.core import refusal as r
+from mantlet.core.call import Reply
+from mantlet.core.record import Trail
+from mantlet.wire import jsonrpc
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """How one refusal looks: HTTP status, JSON-RPC code, HTTP status for legacy MCP where it differs."""
+
+    http: int
+    mcp: int
+    legacy: int = 0
+    closes: bool = False
+    """The connection cannot be trusted to be in step after it."""
+
+
+WIRE: Final[Mapping[type[r.Refusal], Wire]] = {
+    r.Refusal: Wire(500, -32603),
+    r.Malformed: Wire(400, -32600, closes=True),
+    r.InvalidJson: Wire(400, -32700),
+    r.InvalidRequest: Wire(400, -32600),
+    r.InvalidParams: Wire(400, -32602),
+    r.HeaderMismatch: Wire(400, -32020),
+    r.UnsupportedVersion: Wire(400, -32022),
+    r.EraUnavailable: Wire(400, -32022),
+    r.UnsupportedMediaType: Wire(415, 4415),
+    r.NotAcceptable: Wire(406, 4406),
+    r.PayloadTooLarge: Wire(413, 4413, closes=True),
+    r.TargetTooLong: Wire(414, 4414, closes=True),
+    r.HeadersTooLarge: Wire(431, 4431, closes=True),
+    r.ReceiptTimeout: Wire(408, 4408, closes=True),
+    r.MisdirectedHost: Wire(421, 4421),
+    r.ForbiddenOrigin: Wire(403, 4403),
+    r.Unauthenticated: Wire(401, 4401),
+    r.InvalidCredential: Wire(401, 4401),
+    r.AmbiguousCredentials: Wire(400, 4400),
+    r.Denied: Wire(403, 4403),
+    r.Blocked: Wire(403, 4403),
+    r.NotFound: Wire(404, 4404),
+    r.SessionNotFound: Wire(404, 4404),
+    r.MethodNotAllowed: Wire(405, 4405),
+    r.MethodNotFound: Wire(404, -32601, legacy=200),
+    r.RateLimited: Wire(429, 4429),
+    r.Unavailable: Wire(503, 4503),
+    r.AuditUnavailable: Wire(503, 4503),
+    r.StoreUnavailable: Wire(503, 4503),
+    r.Overloaded: Wire(503, 4503),
+    r.UpstreamUnavailable: Wire(503, 4503),
+    r.BadUpstream: Wire(502, 4502),
+    r.DeadlineExceeded: Wire(504, 4504),
+}
+
+PROBLEM_TYPE: Final = "urn:mantlet:problem:"
+REQUEST_ID: Final = b"x-request-id"
+_JSON: Final = (b"content-type", b"application/json")
+_PROBLEM: Final = (b"content-type", b"application/problem+json")
+
+
+def refused(refusal: r.Refusal, trail: Trail, *, challenge: str = "") -> Reply:
+    """The answer to a refused call: a JSON-RPC error where its id is known, the documented body for a spent limit,
+    else problem details (RFC 9457). Each carries the request id and nothing internal (ERR-01)."""
+    wire = WIRE[type(refusal)]
+    status = wire.legacy if wire.legacy and trail.era == "legacy" else wire.http
+    headers = [(REQUEST_ID, trail.request_id.encode())]
+    if trail.rpc_id is not None:
+        body = jsonrpc.error(trail.rpc_id, wire.mcp, refusal.detail, _data(refusal, trail))
+        headers.append(_JSON)
+    elif isinstance(refusal, r.RateLimited):
+        body = jsonrpc.encode({**refusal.data, "request_id": trail.request_id})
+        headers.append(_JSON)
+    else:
+        body = _problem(refusal, status, trail)
+        headers.append(_PROBLEM)
+    headers += _extra(refusal, challenge)
+    if wire.closes:
+        headers.append((b"connection", b"close"))
+    return Reply(status, headers, body, origin="node")
+
+
+def unhandled(trail: Trail) -> Reply:
+    """The one answer to an error nobody expected (ERR-02)."""
+    return refused(r.Refusal(), trail)
+
+
+def code_of(refusal: r.Refusal) -> int:
+    """The JSON-RPC code of a refusal."""
+    return WIRE[type(refusal)].mcp
+
+
+def _data(refusal: r.Refusal, trail: Trail) -> object:
+    own = refusal.data
+    # The specification fixes the data of its own codes; ours add the reason and the request id.
+    if isinstance(refusal, r.UnsupportedVersion):
+        return own
+    return {**(own or {}), "reason": refusal.reason, "request_id": trail.request_id}
+
+
+def _problem(refusal: r.Refusal, status: int, trail: Trail) -> bytes:
+    problem: dict[str, object] = {
+        "type": PROBLEM_TYPE + refusal.reason,
+        "title": refusal.title,
+        "status": status,
+        "detail": refusal.detail,
+        "reason": refusal.reason,
+        "request_id": trail.request_id,
+    }
+    if WIRE[type(refusal)].mcp < 0:
+        # An extension member (RFC 9457 section 3.2): a JSON-RPC client finds the code that its protocol names.
+        problem |= {"jsonrpc": "2.0", "error": {"code": WIRE[type(refusal)].mcp, "message": refusal.detail}}
+    return jsonrpc.encode(problem)
+
+
+def _extra(refusal: r.Refusal, challenge: str) -> list[tuple[bytes, bytes]]:
+    headers: list[tuple[bytes, bytes]] = []
+    if isinstance(refusal, r.Unauthenticated) and challenge:
+        error = f', error="{refusal.error}"' if refusal.error else ""
+        headers.append((b"www-authenticate", f"{challenge}{error}".encode()))
+    if isinstance(refusal, r.MethodNotAllowed):
+        headers.append((b"allow", refusal.allow.encode()))
+    if (after := refusal.retry_after_s) is not None:
+        headers.append((b"retry-after", b"%d" % after))
+    if isinstance(refusal, r.RateLimited):
+        headers += limit_headers(
+            name=refusal.name,
+            limit=refusal.limit,
+            window_s=refusal.window_s,
+            remaining=refusal.remaining,
+            reset_s=refusal.reset_s,
+            reset_in_s=int(refusal.retry_after_s),
+        )
+    return headers
+
+
+def limit_headers(
+    *, name: str, limit: int, window_s: float, remaining: int, reset_s: float, reset_in_s: int
+) -> list[tuple[bytes, bytes]]:
+    """`X-RateLimit-*` and the structured fields of draft-ietf-httpapi-ratelimit-headers-11."""
+    return [
+        (b"x-ratelimit-limit", b"%d" % limit),
+        (b"x-ratelimit-remaining", b"%d" % remaining),
+        (b"x-ratelimit-reset", b"%d" % -(-reset_s // 1)),
+        (b"ratelimit-policy", f'"{name}";q={limit};w={window_s:g}'.encode()),
+        (b"ratelimit", f'"{name}";r={remaining};t={reset_in_s}'.encode()),
+    ]

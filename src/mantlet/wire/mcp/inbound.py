@@ -1,0 +1,110 @@
+"""What one HTTP message to an MCP endpoint says, and whether its headers and body agree (MCP-01 … MCP-03).
+
+The ladder of checks and its order follow the specification (2026-07-28, transports/streamable-http, "Server
+Validation"; basic/index, "Per-request protocol fields") and its reading in the Python SDK's `shared/inbound.py`:
+a client that contradicts itself hears of that before it hears of versions.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from mantlet.core.call import Era, Kind
+from mantlet.core.headers import Headers
+from mantlet.core.refusal import HeaderMismatch, InvalidParams, InvalidRequest, UnsupportedVersion
+from mantlet.wire.jsonrpc import Envelope, refuse_folded
+from mantlet.wire.mcp.header_values import decode_value
+from mantlet.wire.mcp.methods import (
+    LEGACY_VERSIONS,
+    META_CAPABILITIES,
+    META_VERSION,
+    MODERN_VERSIONS,
+    NAMED_BY,
+)
+
+PROTOCOL_VERSION: Final = b"mcp-protocol-version"
+METHOD: Final = b"mcp-method"
+NAME: Final = b"mcp-name"
+SESSION_ID: Final = b"mcp-session-id"
+LAST_EVENT_ID: Final = b"last-event-id"
+ROUTING: Final = frozenset({PROTOCOL_VERSION, METHOD, NAME, SESSION_ID, LAST_EVENT_ID})
+
+_PARAMS: Final = frozenset(
+    {"name", "uri", "arguments", "_meta", "cursor", "ref", "argument", "inputResponses", "requestState"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Inbound:
+    """What a message is. `requested` is the protocol revision it was made for, empty when it does not say."""
+
+    kind: Kind
+    era: Era
+    requested: str
+
+
+def read(envelope: Envelope, headers: Headers) -> Inbound:
+    """Tell era and kind of a POST and check its headers against its body.
+
+    Raises `HeaderMismatch`, `InvalidParams`, `UnsupportedVersion` or `InvalidRequest`.
+    """
+    if (repeated := headers.repeated(ROUTING)) is not None:
+        raise HeaderMismatch(f"The header {repeated.decode()} stands more than once.")
+    refuse_folded(envelope.params, _PARAMS)
+    header = headers.get(PROTOCOL_VERSION)
+    version = "" if header is None else header.decode("latin-1")
+    meta = envelope.params.get("_meta")
+    declared = meta.get(META_VERSION) if type(meta) is dict else None
+    if declared is None and (header is None or version in LEGACY_VERSIONS):
+        return _legacy(envelope, version)
+    if envelope.method == "initialize" and declared is None:
+        # The handshake negotiates the version in its params; a header sent ahead of it decides nothing.
+        return _legacy(envelope, "")
+    return _modern(envelope, headers, version, meta)
+
+
+def _legacy(envelope: Envelope, version: str) -> Inbound:
+    if envelope.is_response:
+        return Inbound("response", "legacy", version)
+    if envelope.id is None:
+        return Inbound("notification", "legacy", version)
+    return Inbound("request", "legacy", version)
+
+
+def _modern(envelope: Envelope, headers: Headers, version: str, meta: Any) -> Inbound:
+    if envelope.is_response:
+        raise InvalidRequest("In this revision of MCP a client sends no responses.")
+    if envelope.id is None:
+        # Header rules for notifications are not defined by the revision; the version must still be one we serve.
+        _check_version(version or "")
+        return Inbound("notification", "modern", version)
+    missing = [key for key in (META_VERSION, META_CAPABILITIES) if type(meta) is not dict or key not in meta]
+    if missing:
+        raise InvalidParams(f"params._meta lacks {', '.join(missing)}.")
+    declared = meta[META_VERSION]
+    if not version or version != declared:
+        raise HeaderMismatch("The MCP-Protocol-Version header does not equal the version in params._meta.")
+    method = headers.get(METHOD)
+    if method is None or method.decode("latin-1") != envelope.method:
+        raise HeaderMismatch("The Mcp-Method header does not equal the method in the body.")
+    _check_name(envelope, headers)
+    _check_version(declared)
+    if type(meta[META_CAPABILITIES]) is not dict:
+        raise InvalidParams(f"params._meta {META_CAPABILITIES} must be an object.")
+    return Inbound("request", "modern", version)
+
+
+def _check_name(envelope: Envelope, headers: Headers) -> None:
+    member = NAMED_BY.get(envelope.method)
+    if member is None:
+        return
+    value = envelope.params.get(member)
+    if type(value) is not str:
+        raise InvalidParams(f'"{member}" must be a string.')
+    header = headers.get(NAME)
+    if header is None or decode_value(header) != value:
+        raise HeaderMismatch(f'The Mcp-Name header does not equal "{member}" in the body.')
+
+
+def _check_version(version: str) -> None:
+    if version not in MODERN_VERSIONS:
+        raise UnsupportedVersion(version, (*MODERN_VERSIONS, *LEGACY_VERSIONS))

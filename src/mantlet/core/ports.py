@@ -63,7 +63,10 @@ class Journal(Protocol):
     """The audit trail. Records keep the order in which `append` was called in one process."""
 
     async def append(self, record: Mapping[str, Any]) -> None:
-        """Return once `record` is written as durably as configured. Raises `AuditUnavailable`; then it is not acknowledged."""
+        """Return once `record` is written as durably as configured.
+
+        Raises `AuditUnavailable`; what it stands for must then not be acknowledged.
+        """
         ...
 
     @property

@@ -1,11 +1,13 @@
 """The narrow places where the world comes in. At most five methods each; each says what holds under concurrency."""
 
+from asyncio import Future
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from mantlet.core.call import Arrival, Call, Reply
 from mantlet.core.caller import Caller
+from mantlet.core.record import Record
 
 LimitKey = tuple[str, ...]
 """Compound keys stay tuples until an adapter joins them, escaped: ("a/b", "c") and ("a", "b/c") differ."""
@@ -62,10 +64,11 @@ class LimitStore(Protocol):
 class Journal(Protocol):
     """The audit trail. Records keep the order in which `append` was called in one process."""
 
-    async def append(self, record: Mapping[str, Any]) -> None:
-        """Return once `record` is written as durably as configured.
+    def append(self, record: Record, /) -> Future[None]:
+        """Queue `record` and give what is done once it is written as durably as configured.
 
-        Raises `AuditUnavailable`; what it stands for must then not be acknowledged.
+        Fails with `AuditUnavailable`, at once or through the future; what the record stands for must then not be
+        acknowledged. Whoever does not wait (a cancelled call) may drop the future: the record is written all the same.
         """
         ...
 
@@ -110,4 +113,16 @@ class Sealer(Protocol):
 
     def open(self, sealed: str, context: bytes, /) -> bytes | None:
         """The plain bytes, or None for anything forged, foreign or of another context. Never raises."""
+        ...
+
+
+class Names(Protocol):
+    """Who owns which exposed name, for ever (spec 3.1). Shared by the workers of a node."""
+
+    async def owners(self, kind: str) -> Mapping[str, tuple[str, str]]:
+        """All names of `kind` (`tools`, `prompts`): exposed name to (server, its own name)."""
+        ...
+
+    async def claim(self, kind: str, names: Mapping[str, tuple[str, str]]) -> Mapping[str, tuple[str, str]]:
+        """Give each name to its claimant unless it is somebody's already; gives all names as they then stand."""
         ...

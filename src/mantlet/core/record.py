@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 Verdict = Literal["allow", "deny", "error"]
+Severity = Literal["info", "notice", "warning", "error", "critical"]
 
 
 @dataclass(slots=True)
@@ -39,3 +40,21 @@ class Trail:
     """The JSON-RPC id as raw JSON, once read: an error can then be answered to it."""
     notes: dict[str, str] = field(default_factory=dict)
     """Anything more worth writing, by policies (shadow verdicts, quarantine, fallback)."""
+
+
+@dataclass(slots=True)
+class Record:
+    """One line of the audit trail: a trail and how it ended.
+
+    `event` is `call` for what came through a door; else the name of an administrative act (`node.started`).
+    `reason` is the refusal's word, or empty; `why` is for the record only. `status` is 0 where there is none.
+    """
+
+    trail: Trail
+    verdict: Verdict = "allow"
+    reason: str = ""
+    why: str = ""
+    status: int = 0
+    duration_s: float = 0.0
+    severity: Severity = "info"
+    event: str = "call"

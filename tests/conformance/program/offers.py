@@ -34,7 +34,7 @@ def static_binary() -> bytes:
     return base64.b64decode(tools.RED_PIXEL_PNG)
 
 
-def from_template(id: str) -> str:
+def from_template(id: str) -> str:  # noqa: A002  (the template's own name)
     """A resource for every id."""
     return json.dumps({"id": id, "templateTest": True, "data": f"Data for ID: {id}"})
 

@@ -17,9 +17,7 @@ from mcp_types import (
 )
 from pydantic import BaseModel, Field
 
-RED_PIXEL_PNG = (
-    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8DwHwAFBQIAX8jx0gAAAABJRU5ErkJggg=="
-)
+RED_PIXEL_PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8DwHwAFBQIAX8jx0gAAAABJRU5ErkJggg=="
 SILENCE_WAV = "UklGRiYAAABXQVZFZm10IBAAAAABAAEAQB8AAAB9AAACABAAZGF0YQIAAAA="
 STEP_S = 0.05
 """Between two notifications; the scenarios ask for about this much."""
@@ -32,9 +30,7 @@ def _text(text: str) -> TextContent:
 
 
 def _resource(uri: str, mime_type: str, text: str) -> EmbeddedResource:
-    return EmbeddedResource(
-        type="resource", resource=TextResourceContents(uri=uri, mime_type=mime_type, text=text)
-    )
+    return EmbeddedResource(type="resource", resource=TextResourceContents(uri=uri, mime_type=mime_type, text=text))
 
 
 CONTENTS: dict[str, Content] = {
@@ -98,9 +94,7 @@ class Enums(BaseModel):
     titledSingle: str = Field(
         json_schema_extra={"oneOf": _titled(("value1", "First"), ("value2", "Second"), ("value3", "Third"))}
     )
-    legacyEnum: str = Field(
-        json_schema_extra={"enum": ["opt1", "opt2", "opt3"], "enumNames": ["One", "Two", "Three"]}
-    )
+    legacyEnum: str = Field(json_schema_extra={"enum": ["opt1", "opt2", "opt3"], "enumNames": ["One", "Two", "Three"]})
     untitledMulti: list[str] = Field(
         json_schema_extra={"items": {"type": "string", "enum": ["option1", "option2", "option3"]}}
     )

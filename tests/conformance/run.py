@@ -1,0 +1,176 @@
+"""Run the MCP conformance suite directly and through Mantlet, and compare check by check: `make conformance`.
+
+Exit status 0: through Mantlet every check ends as it does directly, on both revisions. 1: a difference. 2: could not
+run.
+"""
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.rig import node
+from bench.rig.gateway import config, http, start_gateway
+from bench.rig.process import ROOT, NotStarted, free_port, running
+
+HERE = Path(__file__).resolve().parent
+REVISIONS = ("2025-11-25", "2026-07-28")
+SERVER = "conformance"
+SUITE_TIMEOUT_S = 300
+COUNTED = ("SUCCESS", "FAILURE")
+"""What the suite adds up; INFO, WARNING and SKIPPED are compared as well."""
+
+Checks = Mapping[str, Counter[tuple[str, str]]]
+"""Scenario to how often each (check id, status) came."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of the suite."""
+
+    checks: Checks
+    passed: int
+    failed: int
+    exit_status: int
+    said: str
+
+
+def suite(url: str, revision: str, out: Path, token: str = "") -> Run:
+    """Run the requirements of `revision` against `url`."""
+    command = [str(node.NODE), "--import", str(HERE / "token.mjs"), *node.binary("conformance")[1:]]
+    done = subprocess.run(
+        [*command, "server", "--url", url, "--requirements", revision, "-o", str(out)],
+        env={**os.environ, **node.environment(), "MANTLET_TOKEN": token},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=SUITE_TIMEOUT_S,
+        check=False,
+    )
+    checks = read(out)
+    statuses = Counter(status for counted in checks.values() for (_, status), n in counted.items() for _ in range(n))
+    return Run(checks, statuses["SUCCESS"], statuses["FAILURE"], done.returncode, done.stdout)
+
+
+def read(out: Path) -> Checks:
+    """What the suite wrote: a folder for each scenario, named for it and the time."""
+    found: dict[str, Counter[tuple[str, str]]] = {}
+    for file in sorted(out.glob("*/checks.json")):
+        scenario = re.sub(r"^server-|-\d{4}-\d\d-\d\dT[\d-]+Z$", "", file.parent.name)
+        counted = found.setdefault(scenario, Counter())
+        for check in json.loads(file.read_text()):
+            counted[check["id"], check["status"]] += 1
+    return found
+
+
+def differences(direct: Checks, through: Checks) -> list[tuple[str, str, str, str]]:
+    """(scenario, check, direct, through) wherever the two runs differ."""
+    rows = []
+    for scenario in sorted(direct.keys() | through.keys()):
+        before, after = direct.get(scenario, Counter()), through.get(scenario, Counter())
+        for check in sorted({check for check, _ in before | after}):
+            if (was := _statuses(before, check)) != (now := _statuses(after, check)):
+                rows.append((scenario, check, was, now))
+    return rows
+
+
+def _statuses(counted: Counter[tuple[str, str]], check: str) -> str:
+    told = [f"{n} {status}" if n > 1 else status for (id_, status), n in sorted(counted.items()) if id_ == check]
+    return ", ".join(told) or "not run"
+
+
+def table(direct: Checks, through: Checks) -> str:
+    """A line for each scenario: passed and failed, both ways."""
+    lines = [f"  {'scenario':<52}{'direct':>10}{'Mantlet':>10}"]
+    for scenario in sorted(direct.keys() | through.keys()):
+        sides = []
+        for run in (direct, through):
+            counted = run.get(scenario, Counter())
+            passed, failed = (sum(n for (_, s), n in counted.items() if s == wanted) for wanted in COUNTED)
+            sides.append(f"{passed}/{passed + failed}" if counted else "-")
+        mark = "" if direct.get(scenario) == through.get(scenario) else "   differs"
+        lines.append(f"  {scenario:<52}{sides[0]:>10}{sides[1]:>10}{mark}")
+    return "\n".join(lines)
+
+
+def compare(revision: str, direct: Run, through: Run, *, verbose: bool) -> bool:
+    """Print what came of one revision; True when both ways are the same."""
+    changed = differences(direct.checks, through.checks)
+    print(f"\n{revision}")
+    if verbose or changed:
+        print(table(direct.checks, through.checks))
+    for scenario, check, was, now in changed:
+        print(f"  differs: {scenario} / {check}: direct {was}; through Mantlet {now}")
+    print(f"  direct   {direct.passed} passed, {direct.failed} failed, exit {direct.exit_status}")
+    print(f"  Mantlet  {through.passed} passed, {through.failed} failed, exit {through.exit_status}")
+    if not direct.checks or not through.checks:
+        print((direct if not direct.checks else through).said[-2000:])
+        return False
+    return not changed and direct.exit_status == through.exit_status == 0
+
+
+def report_direct(revision: str, run: Run, *, verbose: bool) -> bool:
+    """Print a run without a gateway."""
+    print(f"\n{revision}")
+    if verbose:
+        print(table(run.checks, run.checks))
+    failing = sorted({s for s, counted in run.checks.items() for (_, status) in counted if status == "FAILURE"})
+    print(f"  direct   {run.passed} passed, {run.failed} failed, exit {run.exit_status}; failing: {failing or 'none'}")
+    return bool(run.checks) and run.exit_status == 0
+
+
+def main() -> int:
+    """Run both revisions; gives the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--direct-only", action="store_true", help="leave the gateway out: checks the server alone")
+    parser.add_argument("--revision", choices=REVISIONS, action="append", help="only this one (default: both)")
+    parser.add_argument("--keep", type=Path, help="write the suite's output and all logs here, and leave them")
+    parser.add_argument("-v", "--verbose", action="store_true", help="print every scenario, also when nothing differs")
+    options = parser.parse_args()
+    if why := node.missing():
+        print(f"conformance cannot run: {why}")
+        return 2
+    with tempfile.TemporaryDirectory(prefix="conformance-") as scratch:
+        folder: Path = options.keep or Path(scratch)
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            return _both(folder, options.revision or REVISIONS, options.direct_only, options.verbose)
+        except NotStarted as error:
+            print(f"conformance cannot run: {error}")
+            return 2
+
+
+def _both(folder: Path, revisions: Sequence[str], direct_only: bool, verbose: bool) -> int:
+    port = free_port()
+    url = f"http://127.0.0.1:{port}/mcp"
+    same = []
+    with running([sys.executable, str(HERE / "program"), "--port", str(port)], port, folder / "server.log"):
+        if direct_only:
+            for revision in revisions:
+                run = suite(url, revision, folder / f"direct-{revision}")
+                same.append(report_direct(revision, run, verbose=verbose))
+        else:
+            with start_gateway(config([http(SERVER, url)]), folder / "node") as gateway:
+                for revision in revisions:
+                    direct = suite(url, revision, folder / f"direct-{revision}")
+                    through = suite(gateway.mcp(SERVER), revision, folder / f"through-{revision}", gateway.token)
+                    same.append(compare(revision, direct, through, verbose=verbose))
+    if direct_only:
+        verdict = "the suite's required scenarios all pass" if all(same) else "required scenarios FAIL"
+        print(f"\nconformance, direct only ({', '.join(revisions)}): {verdict}")
+    else:
+        verdict = "equal to direct" if all(same) else "NOT equal to direct"
+        print(f"\nconformance through Mantlet ({', '.join(revisions)}): {verdict}")
+    return 0 if all(same) else 1
+
+
+if __name__ == "__main__":
+    os.chdir(ROOT)
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""What is written down: the audit trail, figures and the log."""

@@ -1,0 +1,1 @@
+"""Bytes out: what stands behind the node, and how calls reach it."""

@@ -1,0 +1,238 @@
+"""A command as a line channel: spawned through the launcher, heard line by line, stopped for certain (MCP-08)."""
+
+import asyncio
+import os
+import shutil
+import signal
+import socket
+import sys
+from collections import deque
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+from mantlet.core.refusal import UpstreamUnavailable
+from mantlet.upstreams.transports.stdio.channel import LineReader
+from mantlet.upstreams.transports.stdio.config import StdioServerConfig
+from mantlet.upstreams.transports.stdio.lines import LineSplitter
+
+LAUNCHER: Final = str(Path(__file__).with_name("launcher.py"))
+INHERITED: Final = frozenset({"PATH", "HOME", "LANG", "TZ", "TMPDIR"})
+"""What of the node's environment a child sees, beside LC_*: nothing that may hold a secret."""
+STDERR_LINE_BYTES: Final = 2_000
+LAUNCHER_GRACE_S: Final = 2.0
+"""How long the launcher may take to kill everything once the lifeline is cut."""
+LAST_WORDS_S: Final = 0.5
+"""How long a pipe may stay open after the process: only a descendant that escaped a killed launcher holds it."""
+
+OnStderr = Callable[[str], None]
+
+
+def scrubbed(environment: Mapping[str, str], configured: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a child: the allowed few of the node's, and what is configured."""
+    kept = {name: value for name, value in environment.items() if name in INHERITED or name.startswith("LC_")}
+    return {**kept, **configured}
+
+
+def resolved(command: list[str], environment: Mapping[str, str], cwd: str | None) -> list[str]:
+    """`command` with its program as an absolute path; raises `UpstreamUnavailable` when there is none."""
+    program = command[0]
+    if "/" in program:
+        found = str((Path(cwd or ".") / program).absolute())
+    else:
+        found = shutil.which(program, path=environment.get("PATH", os.defpath)) or ""
+    if not found or not os.access(found, os.X_OK):
+        raise UpstreamUnavailable(why=f"the program {program!r} is not found or not executable")
+    return [found, *command[1:]]
+
+
+class Child(asyncio.SubprocessProtocol):
+    """A running command. It is closed (`on_closed` of its reader) once its stdout ends or it does.
+
+    Lines written in one turn of the loop go out in one write. What the child does not read waits, at most
+    `max_unsent_bytes`; after that `write_line` says no.
+    """
+
+    def __init__(self, config: StdioServerConfig, reader: LineReader, on_stderr: OnStderr) -> None:
+        self._config = config
+        self._reader = reader
+        self._on_stderr = on_stderr
+        self._loop = asyncio.get_running_loop()
+        self._stdout = LineSplitter(config.max_line_bytes)
+        self._stderr = LineSplitter(STDERR_LINE_BYTES)
+        self.stderr: deque[str] = deque(maxlen=config.stderr_lines)
+        self._transport: asyncio.SubprocessTransport | None = None
+        self._stdin: asyncio.WriteTransport | None = None
+        self._lifeline: socket.socket | None = None
+        self._unsent: list[bytes] = []
+        self._unsent_bytes = 0
+        self._is_flushing = False
+        self._is_paused = False
+        self._is_closed = False
+        self._pid: int | None = None
+        self.ended = asyncio.Event()
+        """The launcher has ended, and with it everything below it."""
+
+    @classmethod
+    async def spawn(
+        cls, config: StdioServerConfig, reader: LineReader, on_stderr: OnStderr, environment: Mapping[str, str]
+    ) -> "Child":
+        """Start the command; raises `UpstreamUnavailable` when it cannot. A cancelled spawn leaves nothing."""
+        env = scrubbed(environment, config.env)
+        command = resolved(config.command, env, config.cwd)
+        child = cls(config, reader, on_stderr)
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        child._lifeline = ours  # from here on closing it is the end of all that was started
+        no_new_privs = "1" if config.sandbox == "auto" else "0"
+        try:
+            await child._loop.subprocess_exec(
+                lambda: child,
+                *(sys.executable, "-I", "-S", LAUNCHER, str(theirs.fileno()), no_new_privs, *command),
+                env=env,
+                cwd=config.cwd,
+                pass_fds=(theirs.fileno(),),
+                start_new_session=True,
+            )
+        except OSError as error:
+            ours.close()
+            raise UpstreamUnavailable(why=f"cannot start {command[0]}: {error}") from error
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+        return child
+
+    @property
+    def pid(self) -> int | None:
+        """The command's pid, which is its process group too; None until the launcher has told it."""
+        if self._pid is None and self._lifeline is not None and self._lifeline.fileno() >= 0:
+            with suppress(BlockingIOError, OSError, ValueError):
+                self._pid = int(self._lifeline.recv(32))
+        return self._pid
+
+    @property
+    def exit_code(self) -> int | None:
+        """How the command ended: its code, or 128 + signal; None while it runs."""
+        return None if self._transport is None else self._transport.get_returncode()
+
+    # --- lines out
+
+    def write_line(self, line: bytes) -> bool:
+        """Queue `line`; False when the child is closed or reads too slowly."""
+        if self._is_closed or self._unsent_bytes + len(line) > self._config.max_unsent_bytes:
+            return False
+        self._unsent.append(line)
+        self._unsent_bytes += len(line)
+        if not self._is_flushing and not self._is_paused:
+            self._is_flushing = True
+            self._loop.call_soon(self._flush)
+        return True
+
+    def _flush(self) -> None:
+        self._is_flushing = False
+        if self._is_paused or self._is_closed or self._stdin is None or not self._unsent:
+            return
+        data = self._unsent[0] if len(self._unsent) == 1 else b"".join(self._unsent)
+        self._unsent.clear()
+        self._unsent_bytes = 0
+        self._stdin.write(data)
+
+    def pause_writing(self) -> None:
+        """The pipe is full: lines wait here, where they are counted."""
+        self._is_paused = True
+
+    def resume_writing(self) -> None:
+        """The child reads again."""
+        self._is_paused = False
+        self._flush()
+
+    # --- what the loop tells
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The launcher runs."""
+        assert isinstance(transport, asyncio.SubprocessTransport)
+        self._transport = transport
+        stdin: Any = transport.get_pipe_transport(0)
+        self._stdin = stdin
+
+    def pipe_data_received(self, fd: int, data: bytes) -> None:
+        """Bytes of stdout become lines, bytes of stderr notes for people."""
+        if fd == 1:
+            splitter, reader = self._stdout, self._reader
+            for line in splitter.feed(data):
+                reader.on_line(line)
+            if splitter.oversized:
+                heads, splitter.oversized = splitter.oversized, []
+                for head in heads:
+                    reader.on_oversized(head)
+            return
+        lines = self._stderr.feed(data)
+        lines += self._stderr.oversized
+        self._stderr.oversized.clear()
+        for line in lines:
+            text = line.decode(errors="replace")
+            self.stderr.append(text)
+            self._on_stderr(text)
+
+    def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
+        """A closed stdout is the end of the conversation; a closed stdin is found out by writing."""
+        if fd == 1:
+            ended = self.exit_code
+            self._closed("the server closed its stdout" if ended is None else f"the server ended with code {ended}")
+
+    def process_exited(self) -> None:
+        """The launcher ended, so nothing is left below it. Its last words may still be in the pipe."""
+        self._loop.call_later(LAST_WORDS_S, self._closed, f"the server ended with code {self.exit_code}")
+        if self.exit_code is not None and self.exit_code < 0 and self.pid is not None:
+            # The launcher itself was killed. Its child got the parent death signal; the group is for us to end.
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, signal.SIGKILL)
+        self._cut()
+        self.ended.set()
+
+    def _closed(self, why: str) -> None:
+        if not self._is_closed:
+            self._is_closed = True
+            self._unsent.clear()
+            self._unsent_bytes = 0
+            self._reader.on_closed(why)
+
+    # --- the end
+
+    async def stop(self, timeout_s: float) -> None:
+        """Close stdin, then SIGTERM, then the end of the whole tree: each step after `timeout_s` without success.
+
+        Returns when all is gone. A cancelled stop has cut the lifeline: the tree ends, only nobody waits for it.
+        """
+        try:
+            if self._stdin is not None:
+                self._stdin.close()
+            if not await self._ends_within(timeout_s) and self._transport is not None:
+                with suppress(ProcessLookupError):
+                    self._transport.send_signal(signal.SIGTERM)
+                await self._ends_within(timeout_s)
+        finally:
+            self._closed("stopped")
+            self._cut()
+        if not await self._ends_within(LAUNCHER_GRACE_S) and self._transport is not None:
+            with suppress(ProcessLookupError):
+                if self.pid is not None:
+                    os.killpg(self.pid, signal.SIGKILL)
+                self._transport.kill()
+            await self._ends_within(LAUNCHER_GRACE_S)
+        if self._transport is not None:
+            self._transport.close()
+
+    def _cut(self) -> None:
+        if self._lifeline is not None:
+            _ = self.pid
+            self._lifeline.close()
+
+    async def _ends_within(self, timeout_s: float) -> bool:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self.ended.wait()
+        return self.ended.is_set()

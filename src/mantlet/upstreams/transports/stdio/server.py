@@ -1,0 +1,271 @@
+"""A stdio server as an `Upstream`: both eras over HTTP in front, one or two shared children behind.
+
+The child that the server is first started with decides its era; if it is modern, legacy clients get a second child,
+started when the first of them comes. What a legacy session needs (handshake, ping, session id, its stream) is answered
+here, see `legacy.py`. Every call that goes further goes under an id of ours and comes back under its own (MCP-05).
+"""
+
+import asyncio
+import os
+import random
+import secrets
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, Final
+
+from mantlet.core.call import Call, Era, Reply
+from mantlet.core.clock import SYSTEM, Clock
+from mantlet.core.ports import Sealer
+from mantlet.core.refusal import BadUpstream, EraUnavailable, NotAcceptable, UpstreamUnavailable
+from mantlet.core.tasks import Tasks
+from mantlet.upstreams.transports.stdio.config import StdioServerConfig
+from mantlet.upstreams.transports.stdio.event_stream import HEADERS
+from mantlet.upstreams.transports.stdio.exchange import Exchange
+from mantlet.upstreams.transports.stdio.legacy import LegacySide
+from mantlet.upstreams.transports.stdio.link import Link
+from mantlet.upstreams.transports.stdio.mux import Pending
+from mantlet.upstreams.transports.stdio.opening import Opening, handshake, probe
+from mantlet.upstreams.transports.stdio.supervisor import Events, Supervisor
+from mantlet.wire import jsonrpc
+from mantlet.wire.mcp.methods import LEGACY_VERSIONS, META_VERSION, MODERN_VERSIONS
+
+LOG_LEVEL: Final = "io.modelcontextprotocol/logLevel"
+MAX_LISTEN_S: Final = 86_400.0
+"""A subscription is a stream without an end of its own; after a day its client opens a new one."""
+
+_JSON: Final = (b"content-type", b"application/json")
+_STATUS: Final[Mapping[int, int]] = {
+    -32700: 400,
+    -32600: 400,
+    -32601: 404,
+    -32602: 400,
+    -32020: 400,
+    -32021: 400,
+    -32022: 400,
+}
+"""HTTP statuses of a modern server's errors (2026-07-28, transports/streamable-http and basic/index)."""
+
+
+def accepts_stream(call: Call) -> bool:
+    """Whether the client takes `text/event-stream`."""
+    accept = call.arrival.headers.get(b"accept")
+    return accept is not None and (b"text/event-stream" in accept.lower() or b"*/*" in accept)
+
+
+class StdioServer:
+    """One configured server. `start` before use, `close` at the end; `send` may be called from any task between."""
+
+    def __init__(
+        self,
+        config: StdioServerConfig,
+        sealer: Sealer,
+        *,
+        clock: Clock = SYSTEM,
+        chance: Callable[[], float] = random.random,
+        random_bytes: Callable[[int], bytes] = secrets.token_bytes,
+        environment: Mapping[str, str] | None = None,
+        events: Events = lambda _event, _fields: None,
+    ) -> None:
+        self._config = config
+        self._clock = clock
+        self._chance = chance
+        self._environment = os.environ if environment is None else environment
+        self._events = events
+        self._tasks = Tasks(self._task_failed)
+        self._legacy = LegacySide(config, sealer, clock, random_bytes)
+        self._skips_probe = False
+        self._primary = self._supervisor(self._open_primary, self._primary_opened)
+        self._second: Supervisor | None = None
+        self._is_closed = False
+
+    @property
+    def name(self) -> str:
+        """As configured."""
+        return self._config.name
+
+    async def start(self) -> None:
+        """Begin to start the child; calls wait for it."""
+        self._tasks.start(self._primary.run(), f"stdio:{self.name}")
+
+    async def close(self) -> None:
+        """End every call and stream, and the children with all that they started."""
+        self._is_closed = True
+        self._legacy.close()
+        # Each child may take its time twice, and the launcher a little more.
+        await self._tasks.close(grace_s=2 * self._config.stop_timeout + 5)
+
+    def eras(self) -> frozenset[Era]:
+        """The eras known to be served; empty until the first child is open."""
+        opening = self._primary.opening
+        if opening is None:
+            return frozenset()
+        if opening.era == "modern" and self._second is not None and self._second.opening is not None:
+            return frozenset({"modern", "legacy"})
+        return frozenset({opening.era})
+
+    def opening(self, era: Era) -> Opening | None:
+        """What the child of `era` said of itself when it was last opened."""
+        for supervisor in (self._primary, self._second):
+            if supervisor is not None and supervisor.opening is not None and supervisor.opening.era == era:
+                return supervisor.opening
+        return None
+
+    async def health(self) -> Mapping[str, Any]:
+        """The first child's state and, if there is one, the other era's."""
+        report: dict[str, Any] = {"name": self.name, "transport": "stdio", **self._primary.report()}
+        report["eras"] = sorted(self.eras())
+        report["sessions"] = len(self._legacy.sessions)
+        if self._second is not None:
+            report["legacy"] = self._second.report()
+        return report
+
+    # --- calls
+
+    async def send(self, call: Call, /) -> Reply:
+        """Carry `call`; see the port. A reply is a stream when a notification comes before its answer."""
+        if self._is_closed:
+            raise UpstreamUnavailable(why="the server is closed")
+        if call.era == "modern":
+            return await self._modern(call)
+        reply = await self._legacy.without_server(call)
+        if reply is not None:
+            return reply
+        supervisor, link = await self._reach(call)
+        assert supervisor.opening is not None  # `_reach` gives an open link
+        reply = await self._legacy.answer(call, link, supervisor.opening)
+        if reply is not None:
+            return reply
+        session = self._legacy.sessions.find(call.session, call.caller)
+        assert call.id is not None
+        return await self._request(call, link, session.pending)
+
+    async def _modern(self, call: Call) -> Reply:
+        if call.kind != "request" or call.id is None:
+            return Reply(202, [])  # This revision defines no notification over HTTP; closing the stream cancels.
+        _, link = await self._reach(call)
+        return await self._request(call, link, None)
+
+    async def _request(self, call: Call, link: Link, in_session: dict[bytes, Pending] | None) -> Reply:
+        raw_id, meta = call.id, call.params.get("_meta")
+        assert raw_id is not None
+        token = level = None
+        if type(meta) is dict:
+            token, level = meta.get("progressToken"), meta.get(LOG_LEVEL)
+        is_modern = in_session is None
+        is_listen = is_modern and call.method == "subscriptions/listen"
+        can_stream = accepts_stream(call)
+        if is_listen and not can_stream:
+            raise NotAcceptable("subscriptions/listen needs Accept: text/event-stream.")
+        exchange = Exchange(raw_id, can_stream=can_stream)
+        pending = link.open(
+            call.body,
+            raw_id,
+            call.caller.key,
+            exchange,
+            token=None if token is None else jsonrpc.encode(token),
+            is_listen=is_listen,
+            wants_log=can_stream and (not is_modern or level is not None),
+        )
+        if in_session is not None:
+            in_session[raw_id] = pending
+        loop = asyncio.get_running_loop()
+        timer = loop.call_later(max(0.0, call.deadline_s - self._clock.monotonic()), link.expire, pending)
+        is_streaming = False
+        try:
+            answer = await exchange.first
+            is_streaming = answer is None
+        except asyncio.CancelledError:
+            if exchange.first.done() and not exchange.first.cancelled():
+                exchange.first.exception()  # it came in the same turn; nobody will look at it
+            raise
+        finally:
+            if not is_streaming:
+                self._left(link, pending, timer, in_session)
+        if answer is None:
+            stream = exchange.stream
+            assert stream is not None
+            if is_listen:
+                timer.cancel()
+                timer = loop.call_later(MAX_LISTEN_S, link.expire, pending)
+            stream.on_close = partial(self._left, link, pending, timer, in_session)
+            return Reply(200, list(HEADERS), stream)
+        status = 200
+        if answer.code is not None and is_modern:
+            status = _STATUS.get(answer.code, 200)
+        return Reply(status, [_JSON], answer.body)
+
+    def _left(
+        self, link: Link, pending: Pending, timer: asyncio.TimerHandle, in_session: dict[bytes, Pending] | None
+    ) -> None:
+        # The one way out of a call: answered, refused, cancelled, or its stream closed (MCP-07).
+        timer.cancel()
+        link.give_up(pending, "the client went away")
+        if in_session is not None and in_session.get(pending.raw_id) is pending:
+            del in_session[pending.raw_id]
+
+    # --- children
+
+    async def _reach(self, call: Call) -> tuple[Supervisor, Link]:
+        """The child of the call's era and its open link. Raises `EraUnavailable` or `UpstreamUnavailable`."""
+        link = await self._primary.ready(call.deadline_s)
+        opening = self._primary.opening
+        if opening is not None and opening.era == call.era:
+            return self._primary, link
+        if call.era == "modern":
+            raise _other_era(call, LEGACY_VERSIONS, "This server speaks the initialize era of MCP only.")
+        second = self._second or self._start_second()
+        if second is None:
+            raise _other_era(call, MODERN_VERSIONS, "max_children leaves this server no process for legacy clients.")
+        try:
+            link = await second.ready(call.deadline_s)
+        except UpstreamUnavailable:
+            if second.wrong_era:
+                raise _other_era(
+                    call, MODERN_VERSIONS, "This server speaks MCP 2026-07-28 only; the client must speak it too."
+                ) from None
+            raise
+        return second, link
+
+    def _start_second(self) -> Supervisor | None:
+        if self._config.max_children < 2:
+            return None
+        self._second = self._supervisor(handshake, self._legacy.reopened)
+        self._tasks.start(self._second.run(), f"stdio:{self.name}:legacy")
+        return self._second
+
+    def _supervisor(self, open_link: Callable[[Link, float], Any], on_open: Callable[[Link], None]) -> Supervisor:
+        return Supervisor(
+            self._config,
+            open_link,
+            clock=self._clock,
+            chance=self._chance,
+            environment=self._environment,
+            broadcast=self._legacy.broadcast,
+            on_open=on_open,
+            events=self._events,
+        )
+
+    async def _open_primary(self, link: Link, timeout_s: float) -> Opening:
+        try:
+            return await (handshake if self._skips_probe else probe)(link, timeout_s)
+        except BadUpstream:
+            if link.closed.is_set():
+                # Some servers end at what they do not know: next time the other way.
+                self._skips_probe = not self._skips_probe
+            raise
+
+    def _primary_opened(self, link: Link) -> None:
+        if self._second is not None and self._second.wrong_era:
+            self._second = None  # a new process may be a new version: ask again when someone needs it
+        if link.mux.era == "legacy":
+            self._legacy.reopened(link)
+
+    def _task_failed(self, error: BaseException) -> None:
+        self._events("stdio.failed", {"server": self.name, "error": repr(error)})
+
+
+def _other_era(call: Call, supported: tuple[str, ...], detail: str) -> EraUnavailable:
+    meta = call.params.get("_meta")
+    requested = meta.get(META_VERSION) if type(meta) is dict else call.params.get("protocolVersion")
+    header = call.arrival.headers.text(b"mcp-protocol-version")
+    return EraUnavailable(str(requested or header or ""), supported, detail)

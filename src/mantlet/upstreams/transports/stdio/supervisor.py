@@ -1,0 +1,167 @@
+"""Keep one child of a server running and opened; start it again after it ends, ever more slowly (RES-06)."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Literal
+
+from mantlet.core.clock import Clock
+from mantlet.core.refusal import Refusal, UpstreamUnavailable
+from mantlet.upstreams.transports.stdio.child import Child
+from mantlet.upstreams.transports.stdio.config import StdioServerConfig
+from mantlet.upstreams.transports.stdio.link import Link
+from mantlet.upstreams.transports.stdio.opening import Opening, WrongEra
+
+State = Literal["starting", "healthy", "unhealthy", "stopped"]
+Events = Callable[[str, Mapping[str, object]], None]
+"""Where notes for the log go: the event's name and its fields."""
+Open = Callable[[Link, float], Awaitable[Opening]]
+
+MAX_STDERR_EVENTS_PER_S = 20
+"""Lines of stderr that are logged; all go to the ring, so that a chatty child cannot fill the log."""
+
+
+def backoff_s(failures: int, *, base_s: float, max_s: float, chance: float) -> float:
+    """The wait after the `failures`-th failure in a row: doubled each time, capped, spread over its upper half by
+    `chance` (0 to 1), so that children that fell together do not rise together."""
+    full = min(max_s, base_s * 2.0 ** min(failures - 1, 32))
+    return full * (0.5 + chance / 2)
+
+
+class Supervisor:
+    """One child at a time. `link` is None unless the child is open; `opening` is what it last said of itself."""
+
+    def __init__(
+        self,
+        config: StdioServerConfig,
+        open_link: Open,
+        *,
+        clock: Clock,
+        chance: Callable[[], float],
+        environment: Mapping[str, str],
+        broadcast: Callable[[str, str, bytes], None],
+        on_open: Callable[[Link], None],
+        events: Events,
+    ) -> None:
+        self._config = config
+        self._open = open_link
+        self._clock = clock
+        self._chance = chance
+        self._environment = environment
+        self._broadcast = broadcast
+        self._on_open = on_open
+        self._events = events
+        self._stderr_second = 0.0
+        self._stderr_events = 0
+        self._settled = asyncio.Event()
+        self._child: Child | None = None
+        self.state: State = "starting"
+        self.reason = ""
+        self.link: Link | None = None
+        self.opening: Opening | None = None
+        self.failures = 0
+        self.starts = 0
+        self.next_start_s = 0.0
+        self.wrong_era = ""
+        """Why this server will never open in the era asked for; empty while that is not known."""
+
+    async def run(self) -> None:
+        """Start, serve, wait, again; until cancelled, or until the server turns out to be of another era."""
+        try:
+            while not self.wrong_era:
+                served_s = await self._one_life()
+                self.failures = 1 if served_s > self._config.restart.max else self.failures + 1
+                if not self.wrong_era:
+                    await self._rest()
+        finally:
+            self.state = "stopped"
+            self._settled.set()
+
+    async def _one_life(self) -> float:
+        self.state = "starting"
+        self._settled.clear()
+        self.starts += 1
+        link = Link(max_pending=self._config.max_pending, broadcast=self._broadcast)
+        child: Child | None = None
+        served_s = 0.0
+        try:
+            async with asyncio.timeout(self._config.start_timeout):
+                child = await Child.spawn(self._config, link, self._stderr, self._environment)
+                self._child = child
+                link.attach(child)
+                self.opening = await self._open(link, self._config.start_timeout)
+        except WrongEra as refusal:
+            self.reason = self.wrong_era = refusal.why
+        except (Refusal, TimeoutError) as failure:
+            why = failure.why if isinstance(failure, Refusal) else f"not open in {self._config.start_timeout:g} s"
+            self.reason = why if not link.why or link.why in why else f"{why} ({link.why})"
+        else:
+            served_s = await self._serve(link, child)
+        finally:
+            self.link = None
+            self.state = "unhealthy"
+            self._settled.set()
+            if child is not None:
+                await child.stop(self._config.stop_timeout)
+        self._tell("stdio.ended", reason=self.reason, exit_code=child.exit_code if child else None)
+        return served_s
+
+    async def _serve(self, link: Link, child: Child) -> float:
+        began_s = self._clock.monotonic()
+        self.link, self.state, self.reason = link, "healthy", ""
+        self._settled.set()
+        self._tell("stdio.opened", pid=child.pid, era=self.opening.era if self.opening else "")
+        self._on_open(link)
+        await link.closed.wait()
+        self.reason = link.why
+        return self._clock.monotonic() - began_s
+
+    async def _rest(self) -> None:
+        restart = self._config.restart
+        wait_s = backoff_s(self.failures, base_s=restart.backoff, max_s=restart.max, chance=self._chance())
+        self.next_start_s = self._clock.monotonic() + wait_s
+        self._tell("stdio.restarting", after_s=round(wait_s, 3), failures=self.failures, reason=self.reason)
+        await asyncio.sleep(wait_s)
+
+    async def ready(self, deadline_s: float) -> Link:
+        """The open link; while the child starts, wait for it. Raises `UpstreamUnavailable` at once while it rests."""
+        if self.link is not None and not self.link.closed.is_set():
+            return self.link
+        if self.state == "starting":
+            try:
+                async with asyncio.timeout(deadline_s - self._clock.monotonic()):
+                    await self._settled.wait()
+            except TimeoutError as error:
+                raise UpstreamUnavailable("The server is starting.", why="still starting at the deadline") from error
+        if self.link is None or self.link.closed.is_set():
+            raise UpstreamUnavailable(why=self.reason or "the server is not running")
+        return self.link
+
+    def report(self) -> dict[str, Any]:
+        """For `health`."""
+        child, link = self._child, self.link
+        rests = self.state == "unhealthy"
+        return {
+            "state": self.state,
+            "era": self.opening.era if self.opening else None,
+            "reason": self.wrong_era or self.reason,
+            "pid": child.pid if child is not None and self.state in ("starting", "healthy") else None,
+            "starts": self.starts,
+            "failures": self.failures,
+            "next_start_in_s": max(0.0, round(self.next_start_s - self._clock.monotonic(), 3)) if rests else None,
+            "pending": len(link.mux) if link else 0,
+            "dropped": {name: getattr(link.mux.counters, name) for name in link.mux.counters.__slots__} if link else {},
+            "stderr": list(child.stderr)[-10:] if child is not None else [],
+        }
+
+    def _stderr(self, line: str) -> None:
+        second = self._clock.monotonic() // 1
+        if second != self._stderr_second:
+            if self._stderr_events > MAX_STDERR_EVENTS_PER_S:
+                self._tell("stdio.stderr_skipped", lines=self._stderr_events - MAX_STDERR_EVENTS_PER_S)
+            self._stderr_second, self._stderr_events = second, 0
+        self._stderr_events += 1
+        if self._stderr_events <= MAX_STDERR_EVENTS_PER_S:
+            self._tell("stdio.stderr", line=line)
+
+    def _tell(self, event: str, **fields: object) -> None:
+        self._events(event, {"server": self._config.name, **fields})

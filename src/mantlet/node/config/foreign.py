@@ -1,0 +1,76 @@
+"""Shapes that users already have: the `mcpServers` object of MCP clients, servers that name no transport."""
+
+import re
+from dataclasses import replace
+from typing import Any, Final
+
+from mantlet.node.config.problem import Problem, dotted
+from mantlet.node.config.tree import EMPTY, Node, with_value, without
+
+MCP_SERVERS: Final = "mcpServers"
+_TRANSPORTS: Final = {"streamable-http": "http", "streamableHttp": "http"}
+_NOT_A_NAME: Final = re.compile(r"[^A-Za-z0-9._-]+")
+
+
+def adopted(tree: Node, problems: list[Problem]) -> Node:
+    """A file's tree with `mcpServers` turned into `mcp.servers`, and every server's transport told."""
+    if MCP_SERVERS in tree.mapping:
+        tree = _with_servers(tree, tree.mapping[MCP_SERVERS], problems)
+    servers = tree.mapping.get("mcp", EMPTY).mapping.get("servers")
+    if servers is None or not isinstance(servers.value, list):
+        return tree
+    told = Node([with_transport(server) for server in servers.value], servers.origin)
+    return with_value(tree, ("mcp", "servers"), told)
+
+
+def with_transport(server: Node) -> Node:
+    """A server with `url` speaks HTTP, one with `command` stdio, unless it says otherwise."""
+    given = server.mapping
+    if "transport" in given or not isinstance(server.value, dict):
+        return server
+    word = "http" if "url" in given or "endpoints" in given else "stdio" if "command" in given else ""
+    return with_value(server, ("transport",), Node(word, server.origin)) if word else server
+
+
+def _with_servers(tree: Node, foreign: Node, problems: list[Problem]) -> Node:
+    rest = without(tree, MCP_SERVERS)
+    own = rest.mapping.get("mcp", EMPTY).mapping.get("servers", Node([]))
+    if not isinstance(foreign.value, dict):
+        problems.append(Problem("must be a mapping of servers by name", MCP_SERVERS, foreign.origin))
+        return rest
+    servers = list(own.value) if isinstance(own.value, list) else []
+    for name, server in foreign.value.items():
+        if isinstance(server.value, dict):
+            servers.append(_server(name, server))
+        else:
+            problems.append(Problem("must be a mapping", dotted((MCP_SERVERS, name)), server.origin))
+    return with_value(rest, ("mcp", "servers"), Node(servers, foreign.origin))
+
+
+def _server(name: str, server: Node) -> Node:
+    members = dict(server.mapping)
+    members["name"] = Node(server_name(name), server.origin)
+    if "type" in members:  # VS Code's word for the transport
+        kind = members.pop("type")
+        members["transport"] = replace(kind, value=_TRANSPORTS.get(str(kind.value), kind.value))
+    if "command" in members:
+        command, arguments = members["command"], members.pop("args", Node([]))
+        words = list(arguments.value) if isinstance(arguments.value, list) else [arguments]
+        members["command"] = Node([command, *words], command.origin)
+    return Node(members, server.origin, {**server.keys, "name": server.origin})
+
+
+def server_name(name: str) -> str:
+    """A name that may stand in a path and before `__`: clients allow blanks and more."""
+    return re.sub(r"_{2,}", "_", _NOT_A_NAME.sub("-", name)).strip("-") or "server"
+
+
+def servers_of(document: Any) -> Any:
+    """The `mcpServers` object of a client's file; VS Code calls it `servers`, and some files are the object itself."""
+    if not isinstance(document, dict):
+        return None
+    for key in (MCP_SERVERS, "servers"):
+        if isinstance(document.get(key), dict):
+            return document[key]
+    mcp = document.get("mcp")
+    return mcp["servers"] if isinstance(mcp, dict) and isinstance(mcp.get("servers"), dict) else None

@@ -1,0 +1,57 @@
+"""What is understood but not acted on in this version: said aloud, and in production a reason not to start.
+
+Silence would be worse than an error: who writes `pins: {mode: approve}` believes that tools are pinned.
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+import msgspec
+
+from mantlet.node.config.model import Config
+
+SWITCHED: Final = ("websocket", "tcp", "cache", "llm", "p2p")
+"""Sections with a switch of their own: set when it is on."""
+WHOLE: Final = ("addresses", "execution", "backup", "remote_agents", "http_upstreams", "alerts")
+"""Sections that are set when they say anything."""
+
+
+def inert(config: Config) -> list[str]:
+    """The dotted keys that are set and have no effect."""
+    return list(_keys(config))
+
+
+def _keys(config: Config) -> Iterator[str]:
+    for name in SWITCHED:
+        section = getattr(config, name)
+        if section is not None and section.enabled:
+            yield name
+    for name in WHOLE:
+        if getattr(config, name):
+            yield name
+    if config.mcp.pins is not None and config.mcp.pins.mode != "off":
+        yield "mcp.pins"
+    if config.mcp.virtual:
+        yield "mcp.virtual"
+    for server in config.mcp.servers:
+        for key in getattr(server, "not_acted_on", ()):
+            yield f"mcp.servers.{server.name}.{key}"
+    if config.validation.schemas not in (None, "off"):
+        yield "validation.schemas"
+    if any(mode != "off" for mode in config.validation.filters.values()):
+        yield "validation.filters"
+    if config.authorization.approvals:
+        yield "authorization.approvals"
+    if config.telemetry.otlp_endpoint:
+        yield "telemetry.otlp_endpoint"
+    yield from _auth(config)
+
+
+def _auth(config: Config) -> Iterator[str]:
+    if config.auth.issuers:
+        yield "auth.issuers"
+    mtls = config.auth.mtls
+    if isinstance(mtls, msgspec.Struct):  # type: ignore[unreachable]
+        mtls = msgspec.structs.asdict(mtls)
+    if mtls and mtls.get("enabled", True):
+        yield "auth.mtls"

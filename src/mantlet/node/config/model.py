@@ -1,0 +1,137 @@
+"""The whole configuration as one type. Its sections lie beside the concepts they configure; here they only meet.
+
+Names are a promise: extend, do not rename. Durations are seconds, sizes bytes, unless a name says otherwise.
+"""
+
+from abc import ABC
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias
+
+import msgspec
+
+from mantlet.events.config import AuditConfig, LoggingConfig, TelemetryConfig
+from mantlet.listeners.http.config import HttpConfig
+from mantlet.node.config.later import (
+    AddressesConfig,
+    BackupConfig,
+    CacheConfig,
+    ExecutionConfig,
+    HttpUpstreamConfig,
+    LlmConfig,
+    P2pConfig,
+    PinsConfig,
+    RemoteAgentConfig,
+    TcpConfig,
+    VirtualServerConfig,
+    WebSocketConfig,
+)
+from mantlet.node.config.stand_ins import AuthConfig, HttpServerConfig
+from mantlet.policies.authorize.config import AuthorizationConfig
+from mantlet.policies.limits.config import LimitsConfig
+from mantlet.policies.parse.config import McpLimits, ValidationConfig
+from mantlet.stores.config import StoreConfig
+from mantlet.upstreams.transports.stdio.config import StdioServerConfig
+
+Environment: TypeAlias = Literal["development", "staging", "production"]
+ENVIRONMENTS: tuple[Environment, ...] = ("development", "staging", "production")
+
+if TYPE_CHECKING:
+    McpServer: TypeAlias = StdioServerConfig | HttpServerConfig
+else:
+
+    class McpServer(ABC):  # noqa: B024 - a type to be registered with, never made
+        """One of `mcp.servers`. msgspec tells union members apart by a tag of its own making, and these carry theirs
+        as an ordinary key; so it sees one foreign type, and `conform` picks the member by `transport`."""
+
+        variants: ClassVar[tuple[type[msgspec.Struct], ...]] = (StdioServerConfig, HttpServerConfig)
+
+    for _variant in McpServer.variants:
+        McpServer.register(_variant)
+
+
+class AgentConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Who this node is."""
+
+    name: str = "mantlet"
+    version: str | None = None
+    """Null means Mantlet's own version."""
+    description: str = ""
+    url: str | None = None
+    """The public URL, used in metadata and challenges."""
+    shared_dir: str = "./var/shared"
+    """For artefacts of tasks; not used in this version."""
+    max_concurrent_tasks: int = 20
+    """Not used in this version."""
+    task_timeout: float = 300
+    """Not used in this version."""
+
+
+class AdminConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The admin listener: health, metrics and the admin API."""
+
+    enabled: bool = True
+    host: str = "127.0.0.1"
+    port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 9501
+
+
+class DatabaseConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What outlives the process: API keys."""
+
+    url: str = "sqlite:///./var/mantlet.db"
+
+    def __post_init__(self) -> None:
+        if not self.url.startswith("sqlite:///"):
+            # The scheme only: the rest may hold a password.
+            raise ValueError(f"database.url: {self.url.split(':')[0]}:// is not offered yet; use sqlite:///PATH")
+
+
+class McpConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The MCP servers behind the node."""
+
+    enabled: bool = True
+    unknown_methods: Literal["deny", "allow"] = "deny"
+    """Methods that no MCP revision names. `allow` only outside production; a rule must allow each even then."""
+    limits: McpLimits = McpLimits()
+    servers: list[McpServer] = []
+    pins: PinsConfig | None = None
+    virtual: list[VirtualServerConfig] = []
+
+    def __post_init__(self) -> None:
+        names = [server.name for server in self.servers]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"mcp.servers: two servers are called {twice[0]!r}")
+
+
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Everything. An absent environment means production (CFG-02)."""
+
+    environment: Environment = "production"
+    accept_risks: list[str] = []
+    """What would be refused at start, accepted by name."""
+    debug: bool = False
+    """Stack traces and debug logs; refused in production."""
+    agent: AgentConfig = AgentConfig()
+    http: HttpConfig = HttpConfig()
+    admin: AdminConfig = AdminConfig()
+    auth: AuthConfig = AuthConfig()
+    limits: LimitsConfig = LimitsConfig()
+    validation: ValidationConfig = ValidationConfig()
+    authorization: AuthorizationConfig = AuthorizationConfig()
+    store: StoreConfig = StoreConfig()
+    database: DatabaseConfig = DatabaseConfig()
+    mcp: McpConfig = McpConfig()
+    audit: AuditConfig = AuditConfig()
+    telemetry: TelemetryConfig = TelemetryConfig()
+    logging: LoggingConfig = LoggingConfig()
+
+    # Understood, not acted on in this version (see `later` and `inert`).
+    websocket: WebSocketConfig | None = None
+    tcp: TcpConfig | None = None
+    addresses: AddressesConfig | None = None
+    cache: CacheConfig | None = None
+    remote_agents: list[RemoteAgentConfig] = []
+    http_upstreams: list[HttpUpstreamConfig] = []
+    llm: LlmConfig | None = None
+    execution: ExecutionConfig | None = None
+    p2p: P2pConfig | None = None
+    alerts: list[dict[str, Any]] = []
+    backup: BackupConfig | None = None

@@ -1,0 +1,228 @@
+"""What an environment refuses to start with (CFG-01): all reasons at once, each with its fix.
+
+Production refuses the most, and what it refuses can be accepted only by name in `accept_risks`. Some things cannot be
+accepted at all: a secret that the world knows, a door that is for development.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Final
+from urllib.parse import urlsplit
+
+from mantlet.core.secret import Secret
+from mantlet.core.weak_secret import why_weak
+from mantlet.node.config.inert import inert
+from mantlet.node.config.model import Config, Environment
+from mantlet.node.config.problem import Problem
+
+EVERYWHERE: Final[frozenset[Environment]] = frozenset({"development", "staging", "production"})
+SHARED: Final[frozenset[Environment]] = frozenset({"staging", "production"})
+PRODUCTION: Final[frozenset[Environment]] = frozenset({"production"})
+
+
+@dataclass(frozen=True, slots=True)
+class Risk:
+    """Something that may be wrong: where it is refused, and whether it can be accepted by name."""
+
+    environments: frozenset[Environment]
+    fix: str
+    is_acceptable: bool = True
+
+
+RISKS: Final[dict[str, Risk]] = {
+    # Secrets that an attacker already has: nowhere, and no name makes them good (TOK-12).
+    "weak_secret": Risk(EVERYWHERE, "make a new one: `openssl rand -hex 32`, in a file of mode 0600", False),
+    "weak_key": Risk(SHARED, "make a new one with `mantlet keys create`", False),
+    "exposed_secret": Risk(EVERYWHERE, "`chmod 600` the file, and have it owned by the user that runs the node"),
+    # A condition that is not evaluated would let through what it was written to hold back.
+    "condition": Risk(EVERYWHERE, "take `when` out; conditions are not evaluated in this version", False),
+    "auth_off": Risk(SHARED, "set auth.enabled: true"),
+    "mock_tokens": Risk(SHARED, "take auth.mock out; it is for development", False),
+    "limits_off": Risk(SHARED, "set limits.enabled: true"),
+    "passthrough": Risk(SHARED, "forward an exchanged or encrypted identity instead", False),
+    "no_verification": Risk(SHARED, "verify certificates; name your own CA with tls.ca_file"),
+    "unbound_tokens": Risk(SHARED, "say whose tokens and for whom: auth.jwt.issuer and auth.jwt.audience"),
+    "plain_upstream": Risk(PRODUCTION, "use https://"),
+    "plaintext": Risk(PRODUCTION, "set http.tls.cert_file and key_file, or name the TLS terminator in trusted_proxies"),
+    "open_cors": Risk(PRODUCTION, "list the origins"),
+    "debug": Risk(PRODUCTION, "set debug: false"),
+    "long_tokens": Risk(PRODUCTION, "set auth.jwt.max_token_age: 3600 or less"),
+    "default_allow": Risk(PRODUCTION, "set authorization.default: deny and write rules", False),
+    "unknown_methods": Risk(PRODUCTION, "set mcp.unknown_methods: deny"),
+    "admin_exposed": Risk(PRODUCTION, "bind admin.host to loopback or to one inner address"),
+    "audit_gaps": Risk(PRODUCTION, "set audit.on_failure: refuse", False),
+    "fail_open": Risk(PRODUCTION, "set limits.on_store_failure: local_share or closed"),
+    "open_store": Risk(PRODUCTION, "give the store a password: valkey://:${VALKEY_PASSWORD}@host"),
+    "docker_socket": Risk(PRODUCTION, "use a socket proxy instead of the container engine's socket"),
+    "not_enforced": Risk(PRODUCTION, "take it out, or accept that it has no effect in this version"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One reason not to start. `message` never holds a secret."""
+
+    risk: str
+    key: str
+    message: str
+
+    @property
+    def fix(self) -> str:
+        """What to do about it."""
+        return RISKS[self.risk].fix
+
+    @property
+    def is_acceptable(self) -> bool:
+        """Whether naming the risk in `accept_risks` lets the node start."""
+        return RISKS[self.risk].is_acceptable
+
+    def __str__(self) -> str:
+        way = f" (or accept_risks: [{self.risk}])" if self.is_acceptable else ""
+        return f"{self.key}: {self.message}; {self.fix}{way}"
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What stands against starting, what was accepted by name, and what another environment would refuse."""
+
+    refused: tuple[Reason, ...]
+    accepted: tuple[Reason, ...]
+    elsewhere: tuple[Reason, ...]
+
+
+def judge(config: Config, exposed: Iterable[Problem] = ()) -> Judgement:
+    """Everything that is risky about `config`, sorted by what its environment makes of it.
+
+    Nothing here looks at the machine: `exposed` are the secret files that the loader found open to others.
+    """
+    refused: list[Reason] = []
+    accepted: list[Reason] = []
+    elsewhere: list[Reason] = []
+    for reason in _reasons(config, exposed):
+        if config.environment not in RISKS[reason.risk].environments:
+            elsewhere.append(reason)
+        elif reason.is_acceptable and reason.risk in config.accept_risks:
+            accepted.append(reason)
+        else:
+            refused.append(reason)
+    return Judgement(tuple(refused), tuple(accepted), tuple(elsewhere))
+
+
+def _reasons(config: Config, exposed: Iterable[Problem]) -> Iterator[Reason]:
+    for problem in exposed:
+        yield Reason("exposed_secret", problem.key, problem.message)
+    yield from _secrets(config)
+    yield from _identity(config)
+    yield from _doors(config)
+    yield from _upstreams(config)
+    yield from _guards(config)
+    for key in inert(config):
+        yield Reason("not_enforced", key, "is understood, but not acted on in this version")
+
+
+def _secrets(config: Config) -> Iterator[Reason]:
+    holders: dict[Secret, str] = {}
+    secrets = [("weak_secret", "auth.jwt.secret", config.auth.jwt.secret)]
+    secrets += [("weak_key", f"auth.api_keys.{key.name}", key.key) for key in config.auth.api_keys]
+    for risk, name, secret in secrets:
+        if secret is None:
+            continue
+        if why := why_weak(secret.reveal()):
+            yield Reason(risk, name, why)
+        if (other := holders.setdefault(secret, name)) != name:
+            yield Reason("weak_key", name, f"is the same secret as {other}")
+
+
+def _identity(config: Config) -> Iterator[Reason]:
+    auth = config.auth
+    if not auth.enabled:
+        yield Reason("auth_off", "auth.enabled", "everybody would be let in unauthenticated")
+    if auth.mock.tokens:
+        yield Reason("mock_tokens", "auth.mock.tokens", "tokens that anybody can guess would be accepted")
+    if auth.jwt.secret is not None:
+        needed = ["issuer", "audience"] if config.environment == "production" else ["issuer"]
+        for name in needed:
+            if getattr(auth.jwt, name) is None:
+                yield Reason("unbound_tokens", f"auth.jwt.{name}", "is not set, so tokens made for others would pass")
+    if auth.jwt.max_token_age > 3600:
+        yield Reason("long_tokens", "auth.jwt.max_token_age", f"is {auth.jwt.max_token_age:g} s, above 3600")
+
+
+def _doors(config: Config) -> Iterator[Reason]:
+    http = config.http
+    if http.enabled and not is_loopback(http.host) and not http.tls.is_on and not http.trusted_proxies:
+        yield Reason("plaintext", "http.tls", f"tokens would cross the network in clear: {http.host} is not loopback")
+    if "*" in http.cors_origins:
+        yield Reason("open_cors", "http.cors_origins", "any web site could call from its visitors' browsers")
+    if config.debug:
+        yield Reason("debug", "debug", "replies and logs would tell internals")
+    if config.admin.enabled and is_wildcard(config.admin.host):
+        yield Reason("admin_exposed", "admin.host", f"{config.admin.host} opens the admin API to every network")
+
+
+def _upstreams(config: Config) -> Iterator[Reason]:
+    urls = [("agent.url", config.agent.url)]
+    for server in config.mcp.servers:
+        key = f"mcp.servers.{server.name}"
+        urls.append((f"{key}.url", getattr(server, "url", None)))
+        urls += [(f"{key}.endpoints", one) for one in _endpoint_urls(server)]
+        if getattr(server, "forward_identity", None) == "passthrough":
+            yield Reason("passthrough", f"{key}.forward_identity", "the caller's own token would be handed on")
+    urls += [(f"remote_agents.{agent.name}", agent.agent_card_url) for agent in config.remote_agents]
+    urls += [(f"http_upstreams.{one.name}", one.url) for one in config.http_upstreams]
+    for key, url in urls:
+        if url and not url.lower().startswith("https://"):
+            yield Reason("plain_upstream", key, f"{urlsplit(url).scheme or 'no scheme'}:// is not encrypted")
+    for agent in config.remote_agents:
+        if not agent.ssl_verify:
+            yield Reason("no_verification", f"remote_agents.{agent.name}.ssl_verify", "is off: anybody could answer")
+
+
+def _endpoint_urls(server: object) -> list[str]:
+    endpoints = getattr(server, "endpoints", None) or ()
+    return [one.get("url", "") if isinstance(one, dict) else one.url for one in endpoints]
+
+
+def _guards(config: Config) -> Iterator[Reason]:
+    if not config.limits.enabled:
+        yield Reason("limits_off", "limits.enabled", "nothing would hold back a flood")
+    if config.limits.on_store_failure == "open":
+        yield Reason("fail_open", "limits.on_store_failure", "limits would end when the store does")
+    if config.authorization.default == "allow":
+        yield Reason("default_allow", "authorization.default", "what no rule names would be allowed")
+    for rule in config.authorization.rules:
+        selector = rule.allow or rule.deny
+        if selector is not None and selector.when is not None:
+            yield Reason("condition", f"authorization.rules.{rule.name}", "has a condition")
+    if config.mcp.unknown_methods == "allow":
+        yield Reason("unknown_methods", "mcp.unknown_methods", "methods that no revision names would be forwarded")
+    if config.audit.on_failure == "continue":
+        yield Reason("audit_gaps", "audit.on_failure", "calls would go on unrecorded")
+    if config.store.url.startswith(("valkey", "redis")) and not _has_password(config.store.url):
+        yield Reason("open_store", "store.url", "has no password: whoever reaches the store could lift every limit")
+    if config.execution is not None and config.execution.dagger.mount_docker_socket:
+        yield Reason("docker_socket", "execution.dagger.mount_docker_socket", "gives root on the host to what it runs")
+
+
+def _has_password(url: str) -> bool:
+    try:
+        return bool(urlsplit(url).password)
+    except ValueError:
+        return False
+
+
+def is_wildcard(host: str) -> bool:
+    """Whether binding `host` means every network."""
+    try:
+        return ip_address(host.strip("[]")).is_unspecified
+    except ValueError:
+        return host in ("", "*")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `host` is this machine alone. A name other than localhost is taken not to be."""
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"

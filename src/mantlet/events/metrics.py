@@ -1,0 +1,203 @@
+"""Figures: counted in plain dictionaries on the hot path, added up over workers, shown by `exposition.py`.
+
+One process counts for itself; `snapshot` is what travels, `merge` adds up. Every family keeps at most `max_series`
+combinations of labels; what comes beyond is counted with every label `other`, so that the total stays true.
+"""
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterable
+from typing import Final, Literal
+
+import msgspec
+
+from mantlet.core.record import Record, Trail
+from mantlet.wire.mcp.methods import LEGACY_METHODS, LEGACY_NOTIFICATIONS, MODERN_METHODS, MODERN_NOTIFICATIONS
+
+BOUNDS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+"""Upper bounds of the buckets, seconds: from the cost of the node itself to the longest request timeout."""
+
+OTHER: Final = "other"
+Labels = tuple[str, ...]
+Combine = Literal["sum", "max"]
+
+REQUESTS: Final = "mantlet_requests"
+OPERATION: Final = "mcp_server_operation_duration_seconds"
+HTTP_REQUEST: Final = "http_server_request_duration_seconds"
+STREAM: Final = "mantlet_stream_duration_seconds"
+
+COUNTERS: Final[dict[str, tuple[str, Labels]]] = {
+    REQUESTS: ("Requests by how they ended", ("door", "server", "action", "verdict", "reason", "status")),
+    "mantlet_authentications": ("Authentications by method and outcome", ("environment", "method", "outcome")),
+    "mantlet_limit_refusals": ("Requests refused by a limit", ("limit",)),
+    "mantlet_audit_unrecorded": ("Requests served without a record, by configuration", ()),
+    "mantlet_stream_bytes": ("Bytes of streamed answers", ("door", "server")),
+    "mantlet_tls_handshake_failures": ("TLS handshakes that failed", ("listener", "reason")),
+    "mantlet_certificate_failures": ("Certificates that did not verify", ("peer", "reason")),
+    "mantlet_cache_lookups": ("Cache lookups by outcome", ("outcome",)),
+    "mantlet_breaker_transitions": ("Breakers that changed state", ("server", "state")),
+}
+"""Family, what it counts, its labels. A family that is not here is not counted."""
+
+HISTOGRAMS: Final[dict[str, tuple[str, Labels]]] = {
+    OPERATION: (
+        "Duration of MCP operations (OpenTelemetry mcp.server.operation.duration)",
+        ("mcp_method_name", "gen_ai_tool_name", "mantlet_server", "error_type"),
+    ),
+    HTTP_REQUEST: (
+        "Duration of requests (OpenTelemetry http.server.request.duration)",
+        ("mantlet_door", "http_response_status_code"),
+    ),
+    STREAM: ("Duration of streamed answers", ("door", "server")),
+}
+
+_METHODS: Final = MODERN_METHODS | LEGACY_METHODS | MODERN_NOTIFICATIONS | LEGACY_NOTIFICATIONS | {""}
+_PLAIN: Final = "http"
+"""The action of what is no RPC: `GET /path` would be a label for every path that anybody thinks of."""
+
+
+class Gauge(msgspec.Struct, frozen=True):
+    """One value at one time, and how the values of several workers become one."""
+
+    name: str
+    help: str
+    value: float
+    combine: Combine = "sum"
+
+
+class Snapshot(msgspec.Struct):
+    """What one process counted. `histograms` hold the count of each bucket, one beyond the last bound, and the sum."""
+
+    counters: dict[str, list[tuple[Labels, float]]] = {}
+    histograms: dict[str, list[tuple[Labels, list[float]]]] = {}
+    gauges: list[Gauge] = []
+
+
+class Metrics:
+    """The figures of one process. Belongs to one thread; `ended` costs about 2 us, `count` 0.5."""
+
+    def __init__(self, *, max_series: int = 1000, environment: str = "production") -> None:
+        self._max_series = max_series
+        self._environment = environment
+        self._counters: dict[str, dict[Labels, float]] = {name: {} for name in COUNTERS}
+        self._histograms: dict[str, dict[Labels, list[float]]] = {name: {} for name in HISTOGRAMS}
+        self._requests = self._counters[REQUESTS]
+        self._gauges: dict[str, tuple[str, Callable[[], float], Combine]] = {}
+        self.in_flight = 0
+        self.streams = 0
+        self.gauge("mantlet_requests_in_flight", "Requests being worked on", lambda: self.in_flight)
+        self.gauge("mantlet_streams_open", "Answers being streamed", lambda: self.streams)
+
+    # --- the hot path --------------------------------------------------------------------------------------------
+
+    def ended(self, record: Record, /) -> None:
+        """A request ended as `record` says."""
+        trail = record.trail
+        action = trail.action
+        if " " in action:
+            action = _PLAIN
+        elif record.verdict == "deny" and action not in _METHODS:
+            action = OTHER  # a word of the caller's own, who was not let in
+        status = str(record.status)
+        key = (trail.door, trail.server, action, record.verdict, record.reason, status)
+        requests = self._requests
+        count = requests.get(key)
+        if count is None:
+            self.count(REQUESTS, *key)
+        else:
+            requests[key] = count + 1
+        if action is not _PLAIN and action:
+            tool = trail.object if action == "tools/call" and record.verdict != "deny" else ""
+            error = record.reason or (status if record.status >= 500 else "")
+            self.observe(OPERATION, record.duration_s, action, tool, trail.server, error)
+        self.observe(HTTP_REQUEST, record.duration_s, trail.door, status)
+        if record.reason:
+            self._refused(record)
+
+    def _refused(self, record: Record) -> None:
+        if record.reason == "rate_limited":
+            self.count("mantlet_limit_refusals", record.trail.rule or record.why.partition(":")[0])
+        elif record.reason in ("invalid_credential", "unauthenticated", "ambiguous_credentials"):
+            self.authenticated(record.trail.authentication, record.reason)
+
+    def unrecorded(self) -> None:
+        """A record was lost and work went on."""
+        self.count("mantlet_audit_unrecorded")
+
+    def stream_began(self, trail: Trail, /) -> None:
+        """An answer began to stream."""
+        self.streams += 1
+
+    def stream_ended(self, trail: Trail, duration_s: float, sent_bytes: int, /) -> None:
+        """It ended."""
+        self.streams -= 1
+        self.observe(STREAM, duration_s, trail.door, trail.server)
+        self.count("mantlet_stream_bytes", trail.door, trail.server, by=sent_bytes)
+
+    def authenticated(self, method: str, outcome: str = "success") -> None:
+        """A credential was looked at: `success`, or the reason it was refused for."""
+        self.count("mantlet_authentications", self._environment, method, outcome)
+
+    def count(self, family: str, *labels: str, by: float = 1) -> None:
+        """Add to a counter of `COUNTERS`; labels stand in the order given there."""
+        series = self._counters[family]
+        seen = series.get(labels)
+        if seen is None and len(series) >= self._max_series:
+            labels = (OTHER,) * len(labels)
+            seen = series.get(labels)
+        series[labels] = by if seen is None else seen + by
+
+    def observe(self, family: str, value_s: float, *labels: str) -> None:
+        """Add a duration to a histogram of `HISTOGRAMS`."""
+        series = self._histograms[family]
+        buckets = series.get(labels)
+        if buckets is None:
+            if len(series) >= self._max_series:
+                labels = (OTHER,) * len(labels)
+            buckets = series.setdefault(labels, [0.0] * (len(BOUNDS_S) + 2))
+        buckets[bisect_left(BOUNDS_S, value_s)] += 1
+        buckets[-1] += value_s
+
+    # --- off the hot path ----------------------------------------------------------------------------------------
+
+    def gauge(self, name: str, help: str, read: Callable[[], float], combine: Combine = "sum") -> None:  # noqa: A002
+        """Have `read` called whenever figures are asked for. The same name again replaces it."""
+        self._gauges[name] = (help, read, combine)
+
+    def snapshot(self) -> Snapshot:
+        """Everything counted so far."""
+        return Snapshot(
+            {name: list(series.items()) for name, series in self._counters.items()},
+            {name: [(labels, buckets[:]) for labels, buckets in s.items()] for name, s in self._histograms.items()},
+            [Gauge(name, text, float(read()), combine) for name, (text, read, combine) in self._gauges.items()],
+        )
+
+
+def merge(snapshots: Iterable[Snapshot]) -> Snapshot:
+    """The figures of several processes as one. Workers that died are missing from it, as after any restart."""
+    counters: dict[str, dict[Labels, float]] = {}
+    histograms: dict[str, dict[Labels, list[float]]] = {}
+    gauges: dict[str, Gauge] = {}
+    for snapshot in snapshots:
+        for name, counted in snapshot.counters.items():
+            series = counters.setdefault(name, {})
+            for labels, value in counted:
+                series[labels] = series.get(labels, 0) + value
+        for name, observed in snapshot.histograms.items():
+            of = histograms.setdefault(name, {})
+            for labels, buckets in observed:
+                before = of.get(labels)
+                of[labels] = [a + b for a, b in zip(before, buckets, strict=True)] if before else buckets[:]
+        for gauge in snapshot.gauges:
+            gauges[gauge.name] = _combined(gauges.get(gauge.name), gauge)
+    return Snapshot(
+        {name: list(series.items()) for name, series in counters.items()},
+        {name: list(of.items()) for name, of in histograms.items()},
+        list(gauges.values()),
+    )
+
+
+def _combined(before: Gauge | None, gauge: Gauge) -> Gauge:
+    if before is None:
+        return gauge
+    value = max(before.value, gauge.value) if gauge.combine == "max" else before.value + gauge.value
+    return Gauge(gauge.name, gauge.help, value, gauge.combine)

@@ -1,0 +1,1 @@
+"""The outermost step: one audit record per request, before its answer leaves."""

@@ -1,0 +1,205 @@
+"""The load generator: a process of its own, so that its CPU is not anyone's: `python -m bench.load`.
+
+It reads a `Job` a line, connects and warms up, says `ready`, waits for a line, runs, and says a `Result`.
+Closed loop: each connection sends its next call when the answer to the last has come and has been checked.
+"""
+
+import asyncio
+import resource
+import sys
+import time
+from typing import cast
+
+import httptools
+import msgspec
+import uvloop
+
+from bench.wire import INITIALIZED, Job, Result, body, head, initialize, is_right
+
+CONNECT_TIMEOUT_S = 30.0
+ROUND_GRACE_S = 30.0
+"""How much longer than asked a round may take before it counts as hung."""
+MAX_FAILURES_PER_CLIENT = 100
+"""A target that answers nothing but errors must not become a busy loop."""
+
+
+class Client(asyncio.Protocol):
+    """One connection, and one call at a time."""
+
+    def __init__(self, job: Job, number: int) -> None:
+        self._job = job
+        self._number = number
+        self._tokens = job.tokens or [""]
+        self._heads = [head(job, token) for token in self._tokens]
+        self._turn = number % len(self._tokens)
+        self._pad = "x" * max(0, job.pad_bytes - 16)
+        self._serial = 0
+        self._running = False
+        self._done: asyncio.Future[None] | None = None
+        self._answer: asyncio.Future[tuple[int, str, bytes]] | None = None
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin counting anew."""
+        self.latencies_s: list[float] = []
+        self.wrong = self.failed = 0
+        self.first_failure = ""
+
+    # The connection.
+
+    async def connect(self) -> None:
+        """Connect, and open a session where the era has one."""
+        await asyncio.get_running_loop().create_connection(lambda: self, self._job.host, self._job.port)
+        if self._job.era == "legacy":
+            for at, token in enumerate(self._tokens):
+                self._heads[at] = head(self._job, token, await self._open_session(token))
+
+    async def _open_session(self, token: str) -> str:
+        status, session, answer = await self._exchange(head(self._job, token, method="initialize"), initialize())
+        if status != 200:
+            raise ConnectionError(f"initialize: {status} {answer[:300]!r}")
+        status, _, answer = await self._exchange(head(self._job, token, session), INITIALIZED)
+        if status not in (200, 202):
+            raise ConnectionError(f"initialized: {status} {answer[:300]!r}")
+        return session
+
+    async def _exchange(self, start: bytes, content: bytes) -> tuple[int, str, bytes]:
+        self._answer = asyncio.get_running_loop().create_future()
+        self._transport.write(start + b"%d\r\n\r\n%b" % (len(content), content))
+        return await asyncio.wait_for(self._answer, CONNECT_TIMEOUT_S)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's own class is no subclass
+        self._parser = httptools.HttpResponseParser(self)
+        self._body = b""
+        self._session = ""
+
+    def data_received(self, data: bytes) -> None:
+        self._parser.feed_data(data)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_exception(ConnectionError("closed during set-up"))
+        elif self._running:
+            self._fail("the connection was closed")
+            self._finish()  # a reconnect would hide it: what a gateway closes under load is a failure
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if name.lower() == b"mcp-session-id":
+            self._session = value.decode()
+
+    def on_body(self, data: bytes) -> None:
+        self._body += data
+
+    def on_message_complete(self) -> None:
+        answer, self._body = self._body, b""
+        status = self._parser.get_status_code()
+        if self._answer is not None:
+            setup, self._answer = self._answer, None
+            if not setup.done():
+                setup.set_result((status, self._session, answer))
+            return
+        now_s = time.perf_counter()
+        self.latencies_s.append(now_s - self._sent_at_s)
+        if status != 200:
+            self._fail(f"{status} {answer[:300]!r}")
+        elif not is_right(self._job, self._serial, self._message, answer):
+            self.wrong += 1
+            self.first_failure = self.first_failure or f"wrong answer to {self._serial}: {answer[:300]!r}"
+        if now_s >= self._until_s or len(self.latencies_s) >= self._limit or self.failed > MAX_FAILURES_PER_CLIENT:
+            self._finish()
+        else:
+            self._send()
+
+    # The calls.
+
+    async def run(self, *, until_s: float, limit: int) -> None:
+        """Call until the time or the number is reached."""
+        self._until_s, self._limit = until_s, limit
+        self._running = True
+        self._done = asyncio.get_running_loop().create_future()
+        if self._transport.is_closing():
+            self._fail("the connection was closed while idle")
+            self._finish()
+        else:
+            self._send()
+        await self._done
+
+    def _send(self) -> None:
+        self._serial += 1
+        # All clients use the same ids, so that an answer that went astray has a right id and a wrong message.
+        self._message = f"{self._number}-{self._serial}-{self._pad}"
+        content = body(self._job, self._serial, self._message)
+        self._turn = (self._turn + 1) % len(self._heads)
+        self._sent_at_s = time.perf_counter()
+        self._transport.write(self._heads[self._turn] + b"%d\r\n\r\n%b" % (len(content), content))
+
+    def _fail(self, why: str) -> None:
+        self.failed += 1
+        self.first_failure = self.first_failure or why
+
+    def _finish(self) -> None:
+        self._running = False
+        if self._done is not None and not self._done.done():
+            self._done.set_result(None)
+
+    def close(self) -> None:
+        """Hang up."""
+        self._running = False
+        self._transport.close()
+
+
+async def perform(job: Job, go: asyncio.StreamReader) -> Result:
+    """One round."""
+    clients = [Client(job, number) for number in range(job.concurrency)]
+    await asyncio.gather(*(client.connect() for client in clients))
+    forever_s = time.perf_counter() + CONNECT_TIMEOUT_S
+    await asyncio.gather(*(client.run(until_s=forever_s, limit=job.warm_up_calls) for client in clients))
+    warm_up_failure = next((client.first_failure for client in clients if client.first_failure), "")
+    for client in clients:
+        client.forget()
+    say({"ready": True})
+    await go.readline()
+    own = resource.getrusage(resource.RUSAGE_SELF)
+    limit = -(-job.calls // job.concurrency) if job.calls else sys.maxsize
+    started_at_s = time.perf_counter()
+    until_s = float("inf") if job.calls else started_at_s + job.seconds
+    timeout_s = None if job.calls else job.seconds + ROUND_GRACE_S
+    await asyncio.wait_for(asyncio.gather(*(client.run(until_s=until_s, limit=limit) for client in clients)), timeout_s)
+    seconds = time.perf_counter() - started_at_s
+    spent = resource.getrusage(resource.RUSAGE_SELF)
+    for client in clients:
+        client.close()
+    latencies_s = sorted(latency for client in clients for latency in client.latencies_s) or [float("inf")]
+    return Result(
+        calls=sum(len(client.latencies_s) for client in clients),
+        seconds=seconds,
+        p50_s=latencies_s[len(latencies_s) // 2],
+        p99_s=latencies_s[min(len(latencies_s) - 1, len(latencies_s) * 99 // 100)],
+        wrong=sum(client.wrong for client in clients),
+        failed=sum(client.failed for client in clients),
+        own_cpu_s=spent.ru_utime + spent.ru_stime - own.ru_utime - own.ru_stime,
+        first_failure=warm_up_failure or next((c.first_failure for c in clients if c.first_failure), ""),
+    )
+
+
+def say(message: object) -> None:
+    """Answer the one who drives."""
+    sys.stdout.buffer.write(msgspec.json.encode(message) + b"\n")
+    sys.stdout.buffer.flush()
+
+
+async def main() -> None:
+    """Perform jobs until standard input ends."""
+    lines = asyncio.StreamReader(limit=1 << 26)
+    loop = asyncio.get_running_loop()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
+    while line := await lines.readline():
+        try:
+            say(await perform(msgspec.json.decode(line, type=Job), lines))
+        except (OSError, TimeoutError, httptools.HttpParserError) as error:
+            say({"error": f"{type(error).__name__}: {error}"})
+
+
+if __name__ == "__main__":
+    uvloop.run(main())

@@ -1,0 +1,1 @@
+"""One folder a concept: its config section, its pure deciders, its thin shell."""

@@ -1,0 +1,1 @@
+"""How much: sliding windows per caller, in all, and per route."""

@@ -1,0 +1,52 @@
+"""Opening the limits' store by its URL."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from mantlet.core.clock import Clock
+from mantlet.core.ports import LimitStore
+from mantlet.stores.failover import FailoverLimits, OnFailure, State
+from mantlet.stores.memory import MAX_KEYS, MemoryLimits
+from mantlet.stores.valkey.client import ValkeyClient
+from mantlet.stores.valkey.embedded import EmbeddedValkey
+from mantlet.stores.valkey.limits import ValkeyLimits
+
+
+@asynccontextmanager
+async def open_limits(
+    url: str,
+    *,
+    clock: Clock,
+    chance: Callable[[], float],
+    on_error: Callable[[BaseException], None],
+    on_failure: OnFailure = "local_share",
+    sharers: int = 1,
+    on_change: Callable[[State, str], None] = lambda state, why: None,
+    max_keys: int = MAX_KEYS,
+) -> AsyncIterator[LimitStore]:
+    """The store that `store.url` names, open until the block ends.
+
+    `sharers` is nodes x workers: between so many the limits are shared out while a shared store is gone. One that is
+    not there yet is no error: limits begin degraded. `embedded://` is for a single process; a supervisor starts
+    `EmbeddedValkey` itself and hands its URL to the workers. Raises `ValueError` for a URL that is not understood.
+    """
+    if url.startswith("memory:"):
+        yield MemoryLimits(clock, max_keys=max_keys)
+        return
+    async with AsyncExitStack() as opened:
+        if url.startswith("embedded:"):
+            server = EmbeddedValkey(on_error=on_error)
+            url = await server.start()
+            opened.push_async_callback(server.close)
+        client = ValkeyClient(url, chance=chance, on_error=on_error)
+        opened.push_async_callback(client.close)
+        await client.start()
+        yield FailoverLimits(
+            ValkeyLimits(client),
+            clock,
+            on_failure=on_failure,
+            sharers=sharers,
+            epoch=lambda: client.epoch,
+            on_change=on_change,
+            max_keys=max_keys,
+        )

@@ -1,0 +1,52 @@
+-- Count every charge, or none. KEYS: a window each. ARGV: limit, sub-bucket width in µs, cost for each.
+-- Gives refused (0-based, or -1), tightest, remaining, wait in µs, the server's time in µs, then what each window holds.
+local values = redis.call('MGET', unpack(KEYS))
+local states, by_key = {}, {}
+local refused, tightest, least, longest = -1, 0, math.huge, -1
+for index = 1, #KEYS do
+  local limit, width, cost = tonumber(ARGV[index * 3 - 2]), tonumber(ARGV[index * 3 - 1]), tonumber(ARGV[index * 3])
+  local state = by_key[KEYS[index]]
+  if not state then
+    state = open(values[index], width)
+    by_key[KEYS[index]] = state
+  end
+  states[index] = state
+  local left = limit - state.total - cost
+  if left < 0 then
+    local until_free = wait(state, limit, cost, width)
+    if until_free > longest then refused, longest = index - 1, until_free end
+  elseif left < least then
+    tightest, least = index - 1, left
+  end
+  state.total = state.total + cost
+  state.current = state.current + cost
+end
+
+if refused >= 0 then
+  for index = 1, #KEYS do states[index].total = states[index].total - ARGV[index * 3] end
+  local limit = tonumber(ARGV[refused * 3 + 1])
+  local answer = {refused, refused, math.max(0, limit - states[refused + 1].total), longest, now}
+  for index = 1, #KEYS do answer[index + 5] = states[index].total end
+  return answer
+end
+
+for index = 1, #KEYS do
+  local state = states[index]
+  if state.moved then
+    local width = tonumber(ARGV[index * 3 - 1])
+    local value = struct.pack(HEAD, state.at, state.total, state.current)
+    if state.ring then value = value .. struct.pack(RING, unpack(state.ring)) end
+    -- Until this sub-bucket has left every window that could see it, and one more.
+    redis.call('SET', KEYS[index], value, 'PX', math.ceil((SPAN + 1) * width / 1000))
+    state.moved = false
+  else
+    redis.call('SETRANGE', KEYS[index], 0, struct.pack(HEAD, state.at, state.total, state.current))
+  end
+end
+
+local limit, width, cost = tonumber(ARGV[tightest * 3 + 1]), tonumber(ARGV[tightest * 3 + 2]), tonumber(ARGV[tightest * 3 + 3])
+local until_free = 0
+if least < cost then until_free = wait(states[tightest + 1], limit, cost, width) end
+local answer = {-1, tightest, least, until_free, now}
+for index = 1, #KEYS do answer[index + 5] = states[index].total end
+return answer

@@ -118,6 +118,11 @@ class Child(asyncio.SubprocessProtocol):
         """How the command ended: its code, or 128 + signal; None while it runs."""
         return None if self._transport is None else self._transport.get_returncode()
 
+    def account(self) -> str:
+        """How it ended, in its own last words; for people."""
+        last = f", stderr: {self.stderr[-1]}" if self.stderr else ""
+        return f"exit code {self.exit_code}{last}"
+
     # --- lines out
 
     def write_line(self, line: bytes) -> bool:
@@ -180,12 +185,11 @@ class Child(asyncio.SubprocessProtocol):
     def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
         """A closed stdout is the end of the conversation; a closed stdin is found out by writing."""
         if fd == 1:
-            ended = self.exit_code
-            self._closed("the server closed its stdout" if ended is None else f"the server ended with code {ended}")
+            self._closed("the server closed its stdout")
 
     def process_exited(self) -> None:
         """The launcher ended, so nothing is left below it. Its last words may still be in the pipe."""
-        self._loop.call_later(LAST_WORDS_S, self._closed, f"the server ended with code {self.exit_code}")
+        self._loop.call_later(LAST_WORDS_S, self._closed, "the server ended")
         if self.exit_code is not None and self.exit_code < 0 and self.pid is not None:
             # The launcher itself was killed. Its child got the parent death signal; the group is for us to end.
             with suppress(ProcessLookupError, PermissionError):
@@ -205,26 +209,32 @@ class Child(asyncio.SubprocessProtocol):
     async def stop(self, timeout_s: float) -> None:
         """Close stdin, then SIGTERM, then the end of the whole tree: each step after `timeout_s` without success.
 
-        Returns when all is gone. A cancelled stop has cut the lifeline: the tree ends, only nobody waits for it.
+        Returns when all is gone. A cancelled stop skips the patience, not the end: it takes milliseconds, at most
+        `LAUNCHER_GRACE_S` twice.
         """
         try:
             if self._stdin is not None:
                 self._stdin.close()
-            if not await self._ends_within(timeout_s) and self._transport is not None:
-                with suppress(ProcessLookupError):
-                    self._transport.send_signal(signal.SIGTERM)
+            if not await self._ends_within(timeout_s):
+                self._signal(signal.SIGTERM)
                 await self._ends_within(timeout_s)
         finally:
-            self._closed("stopped")
-            self._cut()
-        if not await self._ends_within(LAUNCHER_GRACE_S) and self._transport is not None:
-            with suppress(ProcessLookupError):
-                if self.pid is not None:
-                    os.killpg(self.pid, signal.SIGKILL)
-                self._transport.kill()
+            await self._finish()
+
+    async def _finish(self) -> None:
+        self._closed("stopped")
+        self._cut()
+        if not await self._ends_within(LAUNCHER_GRACE_S):
+            self._signal(signal.SIGKILL)
             await self._ends_within(LAUNCHER_GRACE_S)
         if self._transport is not None:
             self._transport.close()
+
+    def _signal(self, number: signal.Signals) -> None:
+        # The launcher passes SIGTERM on; after SIGKILL `process_exited` ends the group.
+        with suppress(ProcessLookupError):
+            if self._transport is not None:
+                self._transport.send_signal(number)
 
     def _cut(self) -> None:
         if self._lifeline is not None:

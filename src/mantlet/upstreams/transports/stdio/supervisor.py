@@ -94,6 +94,9 @@ class Supervisor:
         except (Refusal, TimeoutError) as failure:
             why = failure.why if isinstance(failure, Refusal) else f"not open in {self._config.start_timeout:g} s"
             self.reason = why if not link.why or link.why in why else f"{why} ({link.why})"
+            if child is not None and link.closed.is_set():
+                await child.stop(self._config.stop_timeout)  # at once: it has ended, and now it can be said how
+                self.reason = f"{self.reason}: {child.account()}"
         else:
             served_s = await self._serve(link, child)
         finally:
@@ -102,6 +105,8 @@ class Supervisor:
             self._settled.set()
             if child is not None:
                 await child.stop(self._config.stop_timeout)
+        if served_s and child is not None:
+            self.reason = f"{self.reason}: {child.account()}"
         self._tell("stdio.ended", reason=self.reason, exit_code=child.exit_code if child else None)
         return served_s
 

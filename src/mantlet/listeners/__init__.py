@@ -1,0 +1,1 @@
+"""The doors: bytes in, an `Arrival` on, a `Reply` back, bytes out."""

@@ -1,0 +1,125 @@
+"""Replies as bytes: one block of fields for every answer, whole or streamed, good or bad (HTTP-11)."""
+
+from collections.abc import Sequence
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import Final
+
+from mantlet.core.call import Reply
+
+Fields = Sequence[tuple[bytes, bytes]]
+
+_STATUS: Final = {status.value: b"%d %s" % (status.value, status.phrase.encode()) for status in HTTPStatus}
+_SECURITY: Final = {
+    b"x-content-type-options": b"nosniff",
+    b"content-security-policy": b"default-src 'none'; frame-ancestors 'none'",
+    b"referrer-policy": b"no-referrer",
+    b"vary": b"Origin",
+}
+_HSTS: Final = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
+# Framing belongs to the connection, and what software runs here is nobody's business. A `Date` is ours, too.
+_OURS: Final = frozenset(
+    {
+        b"connection",
+        b"content-length",
+        b"date",
+        b"keep-alive",
+        b"proxy-connection",
+        b"server",
+        b"strict-transport-security",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+        b"x-powered-by",
+    }
+)
+_NO_BODY: Final = frozenset({204, 304})
+_CLOSE: Final = b"connection: close\r\n"
+_KEEP: Final = b"connection: keep-alive\r\n"
+_NO_STORE: Final = b"cache-control: no-store\r\n"
+
+CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+LAST_CHUNK: Final = b"0\r\n\r\n"
+
+
+class UnsendableHeader(ValueError):
+    """A reply's field holds a line end or NUL; sending it would be response splitting."""
+
+
+class Constant:
+    """The fields that every answer of one listener carries. `refresh` keeps the `Date`."""
+
+    __slots__ = ("_date_s", "_fixed", "block", "relaxed")
+
+    def __init__(self, *, is_tls: bool) -> None:
+        fields = [*_SECURITY.items(), *([_HSTS] if is_tls else [])]
+        self._fixed = b"".join(b"%b: %b\r\n" % field for field in fields)
+        self._date_s = -1
+        self.block = b""
+        """For most replies."""
+        self.relaxed = b""
+        """For the node's own pages that bring a content security policy of their own (the console)."""
+        self.refresh(0)
+
+    def refresh(self, wall_s: float) -> None:
+        """Renew the `Date` field if its second has passed."""
+        if int(wall_s) != self._date_s:
+            self._date_s = int(wall_s)
+            date = b"date: %b\r\n" % formatdate(wall_s, usegmt=True).encode()
+            self.block = self._fixed + date
+            csp = b"content-security-policy: %b\r\n" % _SECURITY[b"content-security-policy"]
+            self.relaxed = self.block.replace(csp, b"")
+
+
+def has_body(verb: str, status: int) -> bool:
+    """Whether an answer to `verb` with `status` carries content (RFC 9110 section 6.4.1)."""
+    return verb != "HEAD" and status not in _NO_BODY
+
+
+def head(
+    reply: Reply, constant: Constant, framing: bytes, *, request_id: str, extra: Fields, is_http10: bool, closes: bool
+) -> bytes:
+    """The head of a reply, complete with its empty line.
+
+    The node's fields win over the upstream's, once each; only `Cache-Control`, and for the node's own pages the
+    content security policy, are the reply's to choose. Raises `UnsendableHeader`.
+    """
+    block = constant.block
+    is_cacheable = has_id = False
+    lines = [b""]
+    for name, value in reply.headers:
+        if name in _OURS:
+            continue
+        if name in _SECURITY:
+            if name == b"content-security-policy" and reply.origin == "node":
+                block = constant.relaxed
+            elif name != b"vary":
+                continue
+        elif name == b"cache-control":
+            is_cacheable = True
+        elif name == b"x-request-id":
+            has_id = True
+        lines.append(b"%b: %b\r\n" % (name, value))
+    for field in extra:
+        lines.append(b"%b: %b\r\n" % field)
+    count = len(lines) - 1
+    lines[0] = b"HTTP/1.1 %b\r\n%b" % (_STATUS.get(reply.status) or b"%d -" % reply.status, block)
+    own = b"".join(lines[1:])
+    if own.count(b"\n") != count or own.count(b"\r") != count or b"\0" in own:
+        raise UnsendableHeader
+    return b"".join(
+        (
+            lines[0],
+            own,
+            b"" if is_cacheable else _NO_STORE,
+            b"" if has_id else b"x-request-id: %b\r\n" % request_id.encode(),
+            framing,
+            _CLOSE if closes else (_KEEP if is_http10 else b""),
+            b"\r\n",
+        )
+    )
+
+
+def bare(status: int, constant: Constant) -> bytes:
+    """A whole answer without a request or a body, and the end of its connection."""
+    return b"HTTP/1.1 %b\r\n%b%bcontent-length: 0\r\n%b\r\n" % (_STATUS[status], constant.block, _NO_STORE, _CLOSE)

@@ -1,0 +1,392 @@
+"""One client connection: bytes in, one request at a time, deadlines, and a clean end.
+
+A connection is in one of these states, told by its fields:
+  waiting    no task, no body          for the first byte of a head, or the rest of it (`_buffer`)
+  busy       a task                    the path runs or the answer is written; a body may still be coming in
+  draining   no task, a body           the answer is sent, the rest of the body is thrown away
+  closing    `_is_closing`             nothing is read any more except to be thrown away
+"""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, Final, cast
+
+from mantlet.core.call import Arrival, Reply
+from mantlet.core.caller import Caller
+from mantlet.core.record import Trail
+from mantlet.core.refusal import HeadersTooLarge, Malformed, ReceiptTimeout, Refusal
+from mantlet.listeners.http import answer, request
+from mantlet.listeners.http.body import Body
+from mantlet.listeners.http.door import NEVER_S, ConnectionInfo, Door
+from mantlet.listeners.http.exchange import Exchange
+from mantlet.listeners.http.origin import is_preflight, preflight_fields
+from mantlet.listeners.http.peer import address_of, first_untrusted, is_within
+from mantlet.wire import http1
+
+PIPELINED_BYTES: Final = 65536
+"""What a client may send ahead while it is being answered, before its socket is left unread."""
+LINGER_S: Final = 0.5
+LINGER_BYTES: Final = 1048576
+"""How long, and how much, is read and thrown away after a last answer: closing at once would reset the connection, and
+the client might never see why."""
+_END: Final = b"\r\n\r\n"
+
+
+class Connection(asyncio.Protocol):
+    """The protocol of one accepted connection. All methods run on the listener's loop."""
+
+    __slots__ = (
+        "_accepted_s",
+        "_body",
+        "_buffer",
+        "_exchange",
+        "_is_closing",
+        "_is_lost",
+        "_is_read_paused",
+        "_is_seated",
+        "_is_trusted",
+        "_lingered",
+        "_scanned",
+        "_task",
+        "_transport",
+        "_writable",
+        "bytes_in",
+        "bytes_out",
+        "caller",
+        "door",
+        "id",
+        "is_write_paused",
+        "peer",
+        "receive_deadline_s",
+        "requests",
+        "write_deadline_s",
+    )
+
+    def __init__(self, door: Door, *, accepted_s: float | None = None, is_seated: bool = False) -> None:
+        self.door = door
+        self._accepted_s = door.clock.monotonic() if accepted_s is None else accepted_s
+        self._is_seated = is_seated
+        self._transport: asyncio.Transport = cast(asyncio.Transport, None)
+        self._buffer = bytearray()
+        self._scanned = 0
+        self._task: asyncio.Task[None] | None = None
+        self._exchange: Exchange | None = None
+        self._body: Body | None = None
+        self._is_closing = self._is_lost = self._is_read_paused = self._is_trusted = False
+        self._lingered = 0
+        self._writable: asyncio.Future[None] | None = None
+        self.is_write_paused = False
+        self.receive_deadline_s = self._accepted_s + door.config.header_timeout
+        self.write_deadline_s = NEVER_S
+        self.bytes_in = self.bytes_out = self.requests = 0
+        self.caller: Caller | None = None
+        self.peer = "local"
+        self.id = 0
+
+    # --- coming and going ---------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take a seat, or be refused at once (RATE-06)."""
+        self._transport = cast(asyncio.Transport, transport)
+        door = self.door
+        self.peer = address_of(transport.get_extra_info("peername"))
+        if not self._is_seated and not door.seat(self.peer):
+            self._is_closing = True
+            self._transport.write(answer.bare(503, door.constant))
+            self._transport.close()
+            return
+        self._is_seated = True
+        self._is_trusted = is_within(self.peer, door.trusted)
+        door.served += 1
+        self.id = door.served
+        door.guests.add(self)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """The client is gone: the work for it stops (MCP-07)."""
+        self._is_lost = self._is_closing = True
+        if self._is_seated:
+            self._is_seated = False
+            self.door.guests.discard(self)
+            self.door.unseat(self.peer)
+        if self._task is not None:
+            self._task.cancel()
+
+    def eof_received(self) -> bool:
+        """A client that has closed its side has gone: waiting for a reset could take as long as the call."""
+        if self._task is not None:
+            self._task.cancel()
+        self._close()
+        return False
+
+    def leave(self) -> None:
+        """Close if idle; what is in flight closes after its answer."""
+        if self._task is None and not self._buffer and not self._is_closing:
+            self._close()
+
+    def abort(self) -> None:
+        """Cancel the work and drop the connection without flushing."""
+        self._is_closing = True
+        if not self._is_lost:
+            self._transport.abort()
+
+    def info(self, now_s: float) -> ConnectionInfo:
+        """Tell about it."""
+        return ConnectionInfo(
+            id=self.id,
+            peer=self.peer,
+            age_s=now_s - self._accepted_s,
+            requests=self.requests,
+            bytes_in=self.bytes_in,
+            bytes_out=self.bytes_out,
+            in_flight=self._task is not None,
+            caller="" if self.caller is None else self.caller.name,
+        )
+
+    # --- bytes in -----------------------------------------------------------------------------------------------
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes of a head, of a body, or ahead of their turn."""
+        self.bytes_in += len(data)
+        if self._is_closing:
+            self._lingered += len(data)
+            if self._lingered > LINGER_BYTES:
+                self.abort()
+            return
+        if self._body is not None:
+            data = self._feed_body(self._body, data)
+            if not data:
+                return
+        if self._task is not None or self.is_write_paused:
+            self._buffer += data
+            if len(self._buffer) > PIPELINED_BYTES:
+                self._pause_reading()
+            return
+        if self._buffer:
+            self._buffer += data
+            self._begin(self._buffer)
+        else:
+            self._begin(data)
+
+    def _feed_body(self, body: Body, data: bytes) -> bytes:
+        surplus = body.feed(data)
+        if body.is_complete:
+            self._body = None
+            self.receive_deadline_s = NEVER_S if self._task is not None else self._idle_deadline_s()
+        elif self._task is None and body.is_failed:
+            self._close(lingers=True)
+        elif body.is_waiting:
+            self._pause_reading()
+        return surplus
+
+    def _begin(self, data: bytes | bytearray) -> None:
+        """Start on the head at the beginning of `data` if it is whole, else keep it."""
+        config = self.door.config
+        end = data.find(_END, self._scanned) + len(_END)
+        if end < len(_END):
+            if data is not self._buffer:
+                self._buffer += data
+                if self.requests:
+                    # The first head's deadline runs from accept, so that a silent connection has one.
+                    self.receive_deadline_s = self.door.clock.monotonic() + config.header_timeout
+            try:
+                http1.check_partial(
+                    self._buffer,
+                    self._scanned,
+                    max_header_bytes=config.max_header_bytes,
+                    max_target_bytes=config.max_target_bytes,
+                )
+            except Refusal as refusal:
+                self._start_refusal(refusal)
+            self._scanned = max(0, len(self._buffer) - 3)
+            return
+        self._scanned = 0
+        if data is self._buffer:
+            block = bytes(data[:end])
+            rest = bytes(data[end:])
+            self._buffer = bytearray()
+        else:
+            block = cast(bytes, data[:end])
+            rest = cast(bytes, data[end:])
+        if end > config.max_header_bytes:
+            self._start_refusal(HeadersTooLarge())
+            return
+        self._start(block, rest)
+
+    # --- one request --------------------------------------------------------------------------------------------
+
+    def _start(self, block: bytes, rest: bytes) -> None:
+        door = self.door
+        config = door.config
+        exchange = self._new_exchange()
+        try:
+            head = request.parse(block, max_target_bytes=config.max_target_bytes, max_headers=config.max_headers)
+            framing = head.framing
+            exchange.verb = head.verb
+            exchange.is_http10 = head.is_http10
+            exchange.closes = not framing.is_persistent or head.verb == "CONNECT"
+            exchange.expects_continue = framing.expects_continue
+            body = exchange.body = Body(framing.length, config.max_body_bytes, self._body_wanted)
+            now_s = door.clock.monotonic()
+            self.receive_deadline_s = NEVER_S
+            if not body.is_complete:
+                rest = body.feed(rest) if rest else b""
+                if not body.is_complete:
+                    self._body = body
+                    self.receive_deadline_s = now_s + config.body_timeout_s
+                    if body.is_waiting:
+                        self._pause_reading()
+            if rest:
+                self._buffer += rest
+            trail = exchange.trail
+            headers = head.headers
+            if self._is_trusted:
+                trail.peer = first_untrusted(self.peer, headers.all(b"x-forwarded-for"), door.trusted)
+            trail.client_request_id = http1.client_request_id(headers)
+            trail.trace_id = http1.trace_id(headers)
+            request.admit(head, door.names, max_body_bytes=config.max_body_bytes)
+            exchange.extra = head.extra
+            path, query = http1.path_of(head.target, headers.get(b"host"))
+            if is_preflight(head.verb, headers):
+                exchange.extra = []
+                self._run(exchange.serve_reply(Reply(204, preflight_fields(headers, door.names), origin="node")))
+                return
+        except Refusal as refusal:
+            if isinstance(refusal, Malformed):
+                exchange.closes = True
+            self._run(exchange.serve_refusal(refusal))
+            return
+        self._run(
+            exchange.serve(
+                Arrival(
+                    head.verb,
+                    path,
+                    query,
+                    headers,
+                    trail.peer,
+                    body.read,
+                    now_s + config.request_timeout,
+                    trail,
+                    door.is_tls,
+                )
+            )
+        )
+
+    def _new_exchange(self) -> Exchange:
+        door = self.door
+        self.requests += 1
+        exchange = self._exchange = Exchange(self, Trail(door.new_id(), door.name, self.peer, door.clock.wall()))
+        return exchange
+
+    def _start_refusal(self, refusal: Refusal) -> None:
+        """Answer a head that never became one."""
+        self._buffer.clear()
+        self.receive_deadline_s = NEVER_S
+        self._run(self._new_exchange().serve_refusal(refusal))
+
+    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        self._task = self.door.tasks.start(work, "http request")
+
+    def _body_wanted(self) -> None:
+        """The path asks for a body that is not here yet."""
+        exchange = self._exchange
+        if exchange is not None and exchange.expects_continue:
+            # Only now: a client that waits has then not sent a body which nobody wants (RFC 9110 section 10.1.1).
+            exchange.expects_continue = False
+            self.write(answer.CONTINUE)
+        self._resume_reading()
+
+    def finish(self, closes: bool) -> None:
+        """The answer in flight is written; go on to what comes next. Called by its task, as its last act."""
+        # A head that was not understood may be followed by anything.
+        is_in_step = self._exchange is not None and self._exchange.body is not None
+        self._task = self._exchange = None
+        if self._is_closing:
+            return
+        if closes:
+            self._close(lingers=self._body is not None or bool(self._buffer) or not is_in_step)
+        elif self._body is not None:
+            self._body.discard()  # its deadline stands
+            self._resume_reading()
+        else:
+            self.receive_deadline_s = self._idle_deadline_s()
+            if self._buffer and not self.is_write_paused:
+                self._continue()
+
+    def _continue(self) -> None:
+        """Begin on what was sent ahead."""
+        self.receive_deadline_s = self.door.clock.monotonic() + self.door.config.header_timeout
+        self._resume_reading()
+        self._begin(self._buffer)
+
+    # --- deadlines and the end ----------------------------------------------------------------------------------
+
+    def _idle_deadline_s(self) -> float:
+        return self.door.now_s + self.door.config.idle_timeout
+
+    def expire(self, now_s: float) -> None:
+        """A deadline has passed: say so if a request is under way, else just go (HTTP-05)."""
+        if self._is_closing or self.write_deadline_s <= now_s:
+            self.abort()
+            return
+        self.receive_deadline_s = NEVER_S
+        if self._body is not None and self._task is not None:
+            self._body.fail(ReceiptTimeout())
+        elif self._body is None and self._buffer:
+            self._start_refusal(ReceiptTimeout())
+        else:
+            self._close()
+
+    def _close(self, *, lingers: bool = False) -> None:
+        """End the connection after what is written; `lingers` when the client may still be sending."""
+        self._is_closing = True
+        self._body = None
+        self._buffer.clear()
+        config = self.door.config
+        # A client that does not read its last answer must not keep the connection either.
+        flush_s = config.write_timeout if self._transport.get_write_buffer_size() else LINGER_S
+        self.receive_deadline_s = self.door.clock.monotonic() + flush_s
+        if not lingers:
+            self._transport.close()
+            return
+        self._resume_reading()
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+
+    # --- flow ---------------------------------------------------------------------------------------------------
+
+    def write(self, data: bytes) -> None:
+        """Send and count."""
+        self.bytes_out += len(data)
+        self._transport.write(data)
+
+    def pause_writing(self) -> None:
+        """The client does not keep up."""
+        self.is_write_paused = True
+        self.write_deadline_s = self.door.clock.monotonic() + self.door.config.write_timeout
+
+    def resume_writing(self) -> None:
+        """It has read on."""
+        self.is_write_paused = False
+        self.write_deadline_s = NEVER_S
+        if self._writable is not None and not self._writable.done():
+            self._writable.set_result(None)
+        if self._task is None and self._buffer and not self._is_closing:
+            self._continue()
+
+    async def writable(self) -> None:
+        """Wait until the client has read enough of what was sent."""
+        self._writable = asyncio.get_running_loop().create_future()
+        try:
+            await self._writable
+        finally:
+            self._writable = None
+
+    def _pause_reading(self) -> None:
+        if not self._is_read_paused:
+            self._is_read_paused = True
+            self._transport.pause_reading()
+
+    def _resume_reading(self) -> None:
+        if self._is_read_paused:
+            self._is_read_paused = False
+            self._transport.resume_reading()

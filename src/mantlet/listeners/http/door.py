@@ -1,0 +1,124 @@
+"""What all connections of one listener share: how it was configured, who is connected, and the time."""
+
+import asyncio
+import math
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from mantlet.core.call import Reply
+from mantlet.core.clock import Clock
+from mantlet.core.policy import ArrivalHandler
+from mantlet.core.record import Trail
+from mantlet.core.refusal import Refusal
+from mantlet.core.tasks import Tasks
+from mantlet.listeners.http.answer import Constant
+from mantlet.listeners.http.config import HttpConfig
+from mantlet.listeners.http.origin import Names
+from mantlet.listeners.http.peer import Network
+
+Refuse = Callable[[Trail, Refusal], Awaitable[Reply]]
+OnError = Callable[[BaseException, Trail | None], None]
+
+NEVER_S: Final = math.inf
+SWEEP_S: Final = 0.25
+"""How late a deadline may be noticed. One timer a listener, instead of one a request (1.5 µs each)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionInfo:
+    """One open connection, for people. `caller` is the last request's, empty when none was authenticated."""
+
+    id: int
+    peer: str
+    age_s: float
+    requests: int
+    bytes_in: int
+    bytes_out: int
+    in_flight: bool
+    caller: str
+
+
+class Guest(Protocol):
+    """A connection, as its door sees it. Deadlines are on the monotonic clock; infinite when there is none."""
+
+    receive_deadline_s: float
+    write_deadline_s: float
+
+    def expire(self, now_s: float) -> None:
+        """A deadline has passed."""
+        ...
+
+    def leave(self) -> None:
+        """Close if idle, else after the answer in flight."""
+        ...
+
+    def abort(self) -> None:
+        """Cancel the work and drop the connection."""
+        ...
+
+    def info(self, now_s: float) -> ConnectionInfo:
+        """Tell about it."""
+        ...
+
+
+@dataclass(slots=True)
+class Door:
+    """One listener's shared state. Touched by its event loop only."""
+
+    config: HttpConfig
+    handler: ArrivalHandler
+    refuse: Refuse
+    clock: Clock
+    tasks: Tasks
+    new_id: Callable[[], str]
+    on_error: OnError
+    name: str
+    names: Names
+    trusted: tuple[Network, ...]
+    constant: Constant
+    is_tls: bool = False
+    guests: set[Guest] = field(default_factory=set)
+    handshakes: set[asyncio.Transport] = field(default_factory=set)
+    """Sockets that have a seat and are not TLS yet."""
+    seats: dict[str, int] = field(default_factory=dict)
+    """Open connections by peer address; never more keys than connections."""
+    is_leaving: bool = False
+    refused: int = 0
+    """Connections turned away at a cap."""
+    now_s: float = 0.0
+    """Monotonic, as of the last sweep: good enough for idle times, and free."""
+    served: int = 0
+    """Connections so far; the next one's id."""
+    is_empty: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def seat(self, peer: str) -> bool:
+        """Count a connection of `peer` in, or refuse it at once (RATE-06)."""
+        mine = self.seats.get(peer, 0)
+        if (
+            self.is_leaving
+            or mine >= self.config.per_address_connections
+            or sum(self.seats.values()) >= self.config.max_connections
+        ):
+            self.refused += 1
+            return False
+        self.seats[peer] = mine + 1
+        self.is_empty.clear()
+        return True
+
+    def unseat(self, peer: str) -> None:
+        """Count it out."""
+        if (mine := self.seats[peer] - 1) > 0:
+            self.seats[peer] = mine
+        else:
+            del self.seats[peer]
+        if not self.seats:
+            self.is_empty.set()
+
+    def sweep(self) -> None:
+        """Look at the clock once for everybody, and let go who is past a deadline (HTTP-05)."""
+        now_s = self.now_s = self.clock.monotonic()
+        self.constant.refresh(self.clock.wall())
+        late = [g for g in self.guests if g.receive_deadline_s <= now_s or g.write_deadline_s <= now_s]
+        for guest in late:
+            guest.expire(now_s)

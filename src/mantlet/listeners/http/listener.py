@@ -1,0 +1,156 @@
+"""Opening the door, sweeping before it, and closing it without cutting anybody off (RES-05)."""
+
+import asyncio
+import socket
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from mantlet.core.clock import Clock
+from mantlet.core.policy import ArrivalHandler
+from mantlet.core.tasks import Tasks
+from mantlet.listeners.http import origin, peer, tls
+from mantlet.listeners.http.answer import Constant
+from mantlet.listeners.http.config import HttpConfig
+from mantlet.listeners.http.connection import Connection
+from mantlet.listeners.http.door import SWEEP_S, ConnectionInfo, Door, OnError, Refuse
+from mantlet.listeners.http.handshake import Handshake
+
+BACKLOG: Final = 1024
+CANCEL_S: Final = 2.0
+"""How long cancelled work may take to clean up."""
+
+
+class HttpListener:
+    """An open HTTP listener. Everything happens on the loop that opened it."""
+
+    def __init__(self, door: Door, server: asyncio.Server, port: int) -> None:
+        self.port = port
+        self._door = door
+        self._server = server
+        self._loop = asyncio.get_running_loop()
+        self._sweeper = self._loop.call_later(SWEEP_S, self._sweep)
+
+    @property
+    def sockets(self) -> tuple[socket.socket, ...]:
+        """The listening sockets; none once draining."""
+        return tuple(self._server.sockets)
+
+    @property
+    def refused_connections(self) -> int:
+        """How many connections a cap has turned away."""
+        return self._door.refused
+
+    def connections(self) -> list[ConnectionInfo]:
+        """Who is connected now, oldest first."""
+        now_s = self._door.clock.monotonic()
+        return sorted((guest.info(now_s) for guest in self._door.guests), key=lambda info: info.id)
+
+    async def drain(self, grace_s: float) -> None:
+        """Stop accepting, let what is in flight end within `grace_s`, then cancel the rest. May be called twice."""
+        door = self._door
+        door.is_leaving = True
+        self._server.close()
+        for guest in list(door.guests):
+            guest.leave()
+        await self._until_empty(grace_s)
+        await self.close()
+
+    async def close(self) -> None:
+        """Drop every connection and cancel its work, now."""
+        door = self._door
+        door.is_leaving = True
+        self._server.close()
+        for transport in list(door.handshakes):
+            transport.abort()
+        for guest in list(door.guests):
+            guest.abort()
+        await self._until_empty(CANCEL_S)
+        self._sweeper.cancel()
+
+    async def _until_empty(self, timeout_s: float) -> None:
+        if not self._door.seats:
+            return
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._door.is_empty.wait()
+        except TimeoutError:
+            return
+
+    def _sweep(self) -> None:
+        self._sweeper = self._loop.call_later(SWEEP_S, self._sweep)
+        self._door.sweep()
+
+
+async def listen(
+    config: HttpConfig,
+    handler: ArrivalHandler,
+    *,
+    refuse: Refuse,
+    clock: Clock,
+    tasks: Tasks,
+    new_id: Callable[[], str],
+    on_error: OnError,
+    door: str = "http",
+    reuse_port: bool = False,
+    sock: socket.socket | None = None,
+    public_hosts: Sequence[str] = (),
+) -> HttpListener:
+    """Open the listener and serve `handler` until it is drained or closed.
+
+    `refuse` records and renders what is refused before there is an `Arrival`; `handler` answers the rest itself.
+    `sock` is a bound socket to use instead of host and port; `reuse_port` lets several workers bind one port.
+    Raises `OSError` when the port or the TLS files cannot be had.
+    """
+    context = tls.context(config.tls)
+    if sock is None:
+        sock = bound(config.host, config.port, reuse_port=reuse_port)
+    port = sock.getsockname()[1] if sock.family in (socket.AF_INET, socket.AF_INET6) else 0
+    state = Door(
+        config=config,
+        handler=handler,
+        refuse=refuse,
+        clock=clock,
+        tasks=tasks,
+        new_id=new_id,
+        on_error=on_error,
+        name=door,
+        names=origin.names(
+            bind_host=config.host,
+            port=port,
+            is_tls=context is not None,
+            allowed_hosts=config.allowed_hosts,
+            public_hosts=public_hosts,
+            cors_origins=config.cors_origins,
+            cors_credentials=config.cors_credentials,
+        ),
+        trusted=peer.networks(config.trusted_proxies),
+        constant=Constant(is_tls=context is not None),
+        is_tls=context is not None,
+        now_s=clock.monotonic(),
+    )
+    state.constant.refresh(clock.wall())
+    if context is None:
+        server = await asyncio.get_running_loop().create_server(lambda: Connection(state), sock=sock, backlog=BACKLOG)
+    else:
+        server = await asyncio.get_running_loop().create_server(
+            lambda: Handshake(state, context), sock=sock, backlog=BACKLOG
+        )
+    return HttpListener(state, server, port)
+
+
+def bound(host: str, port: int, *, reuse_port: bool) -> socket.socket:
+    """A bound TCP socket for one address; `host` is a name or an address."""
+    family, kind, protocol, _, address = socket.getaddrinfo(
+        host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    made = socket.socket(family, kind, protocol)
+    try:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if reuse_port:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        made.setblocking(False)
+        made.bind(address)
+    except OSError:
+        made.close()
+        raise
+    return made

@@ -44,7 +44,6 @@ def config(servers: list[Mapping[str, Any]], **sections: Mapping[str, Any]) -> d
     """A whole config: identity, rules, limits, strict JSON, audit and metrics on; `sections` replace whole sections."""
     base: dict[str, Any] = {
         "environment": "development",
-        "agent": {"url": "https://mantlet.test"},
         "http": {"max_connections": 10_000},
         "auth": {
             "jwt": {"algorithms": ["HS256"], "issuer": ISSUER, "audience": AUDIENCE, "max_token_age": 86_400},
@@ -59,16 +58,8 @@ def config(servers: list[Mapping[str, Any]], **sections: Mapping[str, Any]) -> d
             "default": "deny",
             "rules": [
                 {"name": "no-shell", "deny": {"tools": ["*__exec", "exec"]}},
-                {
-                    "name": "callers",
-                    "allow": {
-                        "scopes": ["mcp:read"],
-                        "servers": ["*"],
-                        "tools": ["*"],
-                        "prompts": ["*"],
-                        "resources": ["*"],
-                    },
-                },
+                {"name": "tools", "allow": {"scopes": ["mcp:read"], "servers": ["*"], "tools": ["*"]}},
+                {"name": "the-rest", "allow": {"scopes": ["mcp:read"], "servers": ["*"]}},
             ],
         },
         "audit": {"durability": "write"},
@@ -76,7 +67,6 @@ def config(servers: list[Mapping[str, Any]], **sections: Mapping[str, Any]) -> d
         "logging": {"level": "WARNING"},
         "mcp": {
             "limits": {"max_concurrent_requests": 10_000},
-            "pins": {"mode": "off"},
             "servers": list(servers),
         },
     }

@@ -15,14 +15,10 @@ PROGRAM = Path(__file__).with_name("asgi_proxy.py")
 
 def missing(python: str) -> str:
     """Why there is no such yardstick with the interpreter `python`, or an empty string."""
-    asked = subprocess.run(
-        [python, "-c", "import aiohttp, httptools, uvicorn, uvloop"], check=False, capture_output=True
-    )
-    return (
-        f"aiohttp, httptools, uvicorn or uvloop is not installed for {python} (--asgi-python)"
-        if asked.returncode
-        else ""
-    )
+    asked = [python, "-c", "import aiohttp, httptools, uvicorn, uvloop"]
+    if subprocess.run(asked, check=False, capture_output=True).returncode == 0:
+        return ""
+    return f"{python} lacks aiohttp, httptools, uvicorn or uvloop (name another with --asgi-python)"
 
 
 @contextlib.contextmanager

@@ -9,12 +9,13 @@ import secrets
 import warnings
 
 import offers
-import rounds
 import tools
 import uvicorn
 from mcp.server.mcpserver import MCPServer, RequestStateSecurity
 from mcp.shared.exceptions import MCPDeprecationWarning
 from replay import Replay
+
+import rounds
 
 
 def build() -> MCPServer:

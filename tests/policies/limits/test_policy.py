@@ -45,7 +45,7 @@ def hands() -> Hands:
 
 
 @pytest.fixture
-def store(hands: Hands):  # noqa: ANN201
+def store(hands: Hands):
     # The contract suite proves every store; here any will do, so it is asked for by its port.
     from mantlet.stores.memory import MemoryLimits
 

@@ -1,7 +1,21 @@
 -- Count every charge, or none. KEYS: a window each. ARGV: limit, sub-bucket width in µs, cost for each.
 -- Gives refused (0-based, or -1), tightest, remaining, wait in µs, the server's time in µs, then what each window holds.
-local values = redis.call('MGET', unpack(KEYS))
 local states, by_key = {}, {}
+
+local function write(index)
+  local state = states[index]
+  local head = struct.pack(HEAD, state.at, state.total, state.current)
+  if not state.moved then
+    redis.call('SETRANGE', KEYS[index], 0, head)
+    return
+  end
+  if state.ring then head = head .. struct.pack(RING, unpack(state.ring)) end
+  -- Until this sub-bucket has left every window that could see it, and one more.
+  redis.call('SET', KEYS[index], head, 'PX', math.ceil((SPAN + 1) * ARGV[index * 3 - 1] / 1000))
+  state.moved = false
+end
+
+local values = redis.call('MGET', unpack(KEYS))
 local refused, tightest, least, longest = -1, 0, math.huge, -1
 for index = 1, #KEYS do
   local limit, width, cost = tonumber(ARGV[index * 3 - 2]), tonumber(ARGV[index * 3 - 1]), tonumber(ARGV[index * 3])
@@ -23,26 +37,23 @@ for index = 1, #KEYS do
 end
 
 if refused >= 0 then
-  for index = 1, #KEYS do states[index].total = states[index].total - ARGV[index * 3] end
+  for index = 1, #KEYS do
+    local state = states[index]
+    state.total = state.total - ARGV[index * 3]
+    state.current = state.current - ARGV[index * 3]
+  end
+  -- A refusal writes nothing, except where the clock stepped back: the ages are fixed from the step on, or a client that
+  -- is only refused meanwhile would stay locked until the clock has caught up.
+  for index = 1, #KEYS do
+    if states[index].turned and states[index].moved then write(index) end
+  end
   local limit = tonumber(ARGV[refused * 3 + 1])
   local answer = {refused, refused, math.max(0, limit - states[refused + 1].total), longest, now}
   for index = 1, #KEYS do answer[index + 5] = states[index].total end
   return answer
 end
 
-for index = 1, #KEYS do
-  local state = states[index]
-  if state.moved then
-    local width = tonumber(ARGV[index * 3 - 1])
-    local value = struct.pack(HEAD, state.at, state.total, state.current)
-    if state.ring then value = value .. struct.pack(RING, unpack(state.ring)) end
-    -- Until this sub-bucket has left every window that could see it, and one more.
-    redis.call('SET', KEYS[index], value, 'PX', math.ceil((SPAN + 1) * width / 1000))
-    state.moved = false
-  else
-    redis.call('SETRANGE', KEYS[index], 0, struct.pack(HEAD, state.at, state.total, state.current))
-  end
-end
+for index = 1, #KEYS do write(index) end
 
 local limit, width, cost = tonumber(ARGV[tightest * 3 + 1]), tonumber(ARGV[tightest * 3 + 2]), tonumber(ARGV[tightest * 3 + 3])
 local until_free = 0

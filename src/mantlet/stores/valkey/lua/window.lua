@@ -33,6 +33,7 @@ local function advance(state, bucket)
       for place = 0, SPAN - 1 do turned[place + 1] = old[(place - step) % SPAN + 1] end
       state.ring = turned
     end
+    state.turned = true
   elseif step >= SPAN then
     state.total, state.current, state.ring, state.value = 0, 0, nil, ''
   elseif state.total > 0 then

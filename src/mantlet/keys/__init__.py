@@ -1,0 +1,1 @@
+"""Key material: files, signing and verifying keys, issued tokens, sealed text."""

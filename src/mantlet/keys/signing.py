@@ -1,0 +1,81 @@
+"""Keys of our own: made, kept in owner-only PEM files, named by their thumbprint."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ed25519
+
+from mantlet.core.config_error import ConfigError
+from mantlet.core.secret import Secret
+from mantlet.core.weak_secret import why_weak
+from mantlet.keys.algorithms import BY_KIND, kind_of, why_unfit
+from mantlet.keys.files import read_public, read_secret, write_secret
+from mantlet.keys.jwk import VerificationKey, public_jwk
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPair:
+    """A key read from a file: `private` is None when the file holds the public half alone."""
+
+    kid: str | None
+    algorithm: str
+    """What the key signs with; the first of its type."""
+    public: Any
+    private: Any = field(default=None, repr=False)
+
+    @property
+    def verification(self) -> VerificationKey:
+        """The half that checks, for any algorithm of its type."""
+        return VerificationKey(self.kid, self.public, frozenset(BY_KIND[kind_of(self.public)]))
+
+    @property
+    def jwk(self) -> dict[str, str]:
+        """The public half as it is published; an HMAC key has none."""
+        if self.algorithm.startswith("HS"):
+            raise ValueError("a shared secret cannot be published")
+        return public_jwk(self.public, self.algorithm)
+
+
+def make_signing_key(path: str | Path, *, replace: bool = False) -> KeyPair:
+    """Make an Ed25519 key in an owner-only PEM file; raises `FileExistsError` unless `replace`."""
+    key = ed25519.Ed25519PrivateKey.generate()
+    pem = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    ).decode()
+    write_secret(path, pem, replace=replace)
+    return _pair(key.public_key(), key, str(path))
+
+
+def read_pem(path: str | Path) -> KeyPair:
+    """The key of a PEM file. A private key must be owner-only; a public one must only be unwritable by others."""
+    text = read_public(path)
+    if "PRIVATE KEY-----" in text:
+        text = read_secret(path).reveal()
+    try:
+        if "PRIVATE KEY-----" in text:
+            private: Any = serialization.load_pem_private_key(text.encode(), password=None)
+            return _pair(private.public_key(), private, str(path))
+        return _pair(serialization.load_pem_public_key(text.encode()), None, str(path))
+    except (ValueError, TypeError, UnsupportedAlgorithm, AttributeError):
+        # `from None`: the cause may quote the file.
+        raise ConfigError(
+            str(path), "is no PEM key that can be read", "unencrypted PKCS#8 or SubjectPublicKeyInfo"
+        ) from None
+
+
+def shared_secret(secret: Secret, where: str) -> KeyPair:
+    """A signing key of a shared secret (HS256); raises `ConfigError` for a weak one."""
+    if why := why_weak(secret.reveal()):
+        raise ConfigError(where, why)
+    # No kid: a thumbprint of a shared secret would help to guess it (RFC 7638 section 7).
+    return KeyPair(None, "HS256", secret.reveal().encode(), secret.reveal().encode())
+
+
+def _pair(public: Any, private: Any, where: str) -> KeyPair:
+    if why := why_unfit(public):
+        raise ConfigError(where, f"the key {why}")
+    algorithm = BY_KIND[kind_of(public)][0]
+    return KeyPair(public_jwk(public, algorithm)["kid"], algorithm, public, private)

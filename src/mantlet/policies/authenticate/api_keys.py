@@ -1,0 +1,80 @@
+"""API keys: those of the config, hashed in memory, and those of the store (AUTHN-05)."""
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from mantlet.core.api_key import PREFIX, ApiKeyRecord, ApiKeyStore, hash_of, id_of, is_same
+from mantlet.core.call import Arrival
+from mantlet.core.caller import Caller
+from mantlet.core.clock import Clock
+from mantlet.core.refusal import InvalidCredential
+
+ISSUER: Final = "mantlet:api-key"
+METHOD: Final = "api_key"
+FRESH_S: Final = 1.0
+"""On top of the two seconds that a store may be late: a revocation acts within 5 s (AUTHN-06)."""
+_NO_HASH: Final = "0" * 64
+
+
+class ApiKeyProvider:
+    """Keys found by their public id. Cheap, so it is never behind the failure limit: an owner always gets in."""
+
+    is_costly = False
+    fresh_s = FRESH_S
+    leeway_s = 0.0
+
+    def __init__(
+        self, bootstrap: Iterable[ApiKeyRecord], store: ApiKeyStore | None, pepper: bytes, clock: Clock
+    ) -> None:
+        self._bootstrap: Mapping[str, ApiKeyRecord] = {record.hash: record for record in bootstrap}
+        self._ids: Mapping[str, ApiKeyRecord] = {record.id: record for record in self._bootstrap.values()}
+        self._store, self._pepper, self._clock = store, pepper, clock
+
+    async def recognise(self, arrival: Arrival, credential: bytes, /) -> Caller | None:
+        """The owner of a key; None for what was never a key. Raises `InvalidCredential`, `StoreUnavailable`."""
+        presented = hash_of(credential, self._pepper)
+        # A dict shows by its time where two hashes differ; the hash is keyed, so nobody outside can steer it.
+        record = self._bootstrap.get(presented)
+        if record is None:
+            if not credential.startswith(PREFIX.encode()):
+                return None
+            record = self._stored(credential, presented)
+        now_s = self._clock.wall()
+        if not record.is_live(now_s):
+            raise InvalidCredential(f"api key {record.id}: revoked or expired")
+        if self._store is not None and record.id not in self._ids:
+            self._store.touch(record.id, now_s)
+        return _caller_of(record)
+
+    def is_current(self, caller: Caller, /) -> bool | None:
+        """Whether the key would still be accepted."""
+        if caller.method != METHOD or caller.issuer != ISSUER:
+            return None
+        record = self._ids.get(caller.credential_id)
+        if record is None and self._store is not None:
+            record = self._store.find(caller.credential_id)
+        return record is not None and record.is_live(self._clock.wall())
+
+    def _stored(self, credential: bytes, presented: str) -> ApiKeyRecord:
+        key_id = id_of(credential)
+        if key_id is None or self._store is None:
+            raise InvalidCredential("api key: malformed or unknown")
+        record = self._store.find(key_id)
+        # An unknown id is compared with something as well, so that time does not tell it from a wrong secret.
+        if not is_same(_NO_HASH if record is None else record.hash, presented) or record is None:
+            raise InvalidCredential(f"api key {key_id}: unknown or wrong")
+        return record
+
+
+def _caller_of(record: ApiKeyRecord) -> Caller:
+    return Caller(
+        record.owner,
+        ISSUER,
+        METHOD,
+        record.tenant,
+        record.kind,
+        record.roles,
+        record.scopes,
+        record.expires_at_s,
+        record.id,
+    )

@@ -1,0 +1,82 @@
+"""`auth:`, as the config file spells it. Durations are seconds."""
+
+from typing import Any
+
+import msgspec
+
+from mantlet.core.caller import CallerKind
+from mantlet.core.secret import Secret
+
+
+class ApiKeyConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A bootstrap key: `key` or `key_file`. `name` is the principal's subject; `expires` is an RFC 3339 instant."""
+
+    name: str
+    key: Secret | None = None
+    key_file: str | None = None
+    roles: tuple[str, ...] = ()
+    tenant: str = "default"
+    scopes: tuple[str, ...] = ()
+    kind: CallerKind = "service"
+    expires: str | None = None
+
+
+class JwtConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Tokens of the node's own issuer, or of one whose keys stand in a file. Without a key there are none.
+
+    Without `algorithms` each key is used with the first of its type: HS256, RS256, ES256, EdDSA.
+    `issuer` and `audience` default to the node's public URL, and that URL's `/mcp`.
+    """
+
+    secret: Secret | None = None
+    secret_file: str | None = None
+    key_file: str | None = None
+    jwks_file: str | None = None
+    algorithms: tuple[str, ...] = ()
+    issuer: str | None = None
+    audience: str | None = None
+    max_token_age: int = 3600
+    leeway: int = 10
+    plain_type: bool = False
+    """Also accept `typ: JWT` and tokens without `typ`, for issuers that do not know RFC 9068."""
+
+    @property
+    def has_key(self) -> bool:
+        """Whether any key is configured."""
+        return bool(self.secret or self.secret_file or self.key_file or self.jwks_file)
+
+
+class MockToken(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Whom a test token stands for."""
+
+    subject: str
+    tenant: str = "default"
+    kind: CallerKind = "user"
+    roles: tuple[str, ...] = ()
+    scopes: tuple[str, ...] = ()
+
+
+class MockConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Test tokens, in development only."""
+
+    tokens: dict[str, MockToken] = {}
+
+
+class FailuresConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How many failed authentications are answered before 429, per `window` (AUTHN-07)."""
+
+    per_address: int = 30
+    per_credential: int = 30
+    window: int = 60
+
+
+class AuthConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Who may call. `issuers` and `mtls` are read loosely here; whoever acts on them reads them strictly."""
+
+    enabled: bool = True
+    api_keys: tuple[ApiKeyConfig, ...] = ()
+    jwt: JwtConfig = JwtConfig()
+    issuers: tuple[dict[str, Any], ...] = ()
+    mtls: dict[str, Any] = {}
+    mock: MockConfig = MockConfig()
+    failures: FailuresConfig = FailuresConfig()

@@ -1,0 +1,87 @@
+"""Where a credential may stand, and where it must not (AUTHN-02, AUTHN-03; RFC 6750 section 2)."""
+
+import re
+from typing import Final
+from urllib.parse import unquote_to_bytes
+
+from mantlet.core.headers import Headers
+from mantlet.core.refusal import AmbiguousCredentials, InvalidCredential, Unauthenticated
+
+AUTHORIZATION: Final = b"authorization"
+X_API_KEY: Final = b"x-api-key"
+MAX_BYTES: Final = 16_384
+
+_FIELDS: Final = frozenset({AUTHORIZATION, X_API_KEY})
+_BEARER: Final = b"bearer "
+_TOKEN68: Final = re.compile(rb"[A-Za-z0-9._~+/-]+=*")
+"""`b64token` (RFC 6750 section 2.1): no space and no comma, so two joined values never look like one."""
+_PLACES: Final = frozenset(
+    {
+        b"access_token",
+        b"accesstoken",
+        b"token",
+        b"api_key",
+        b"apikey",
+        b"api-key",
+        b"x-api-key",
+        b"x_api_key",
+        b"id_token",
+        b"jwt",
+        b"auth",
+        b"auth_token",
+        b"authtoken",
+        b"authorization",
+        b"bearer",
+        b"bearer_token",
+        b"key",
+    }
+)
+"""Query parameters and cookies that people put tokens in. Query strings end in logs, histories and `Referer`."""
+
+
+def take(headers: Headers, query: bytes) -> bytes:
+    """The one credential of a request, without its scheme.
+
+    Raises `Unauthenticated` when there is none, `AmbiguousCredentials` for two or one in a second place,
+    `InvalidCredential` for one that no provider could read.
+    """
+    authorization, api_key = headers.get(AUTHORIZATION), headers.get(X_API_KEY)
+    is_misplaced = (query and _has_place(query, b"&")) or ((cookie := headers.get(b"cookie")) and _in_cookies(cookie))
+    if authorization is None and api_key is None:
+        if is_misplaced:
+            raise Unauthenticated(
+                "Credentials are accepted in the Authorization and X-API-Key header fields only.",
+                why="credential in query or cookie",
+            )
+        raise Unauthenticated
+    if is_misplaced or (authorization is not None and api_key is not None):
+        raise AmbiguousCredentials(why="credentials in two places")
+    if headers.has_repeats and headers.repeated(_FIELDS) is not None:
+        raise AmbiguousCredentials(why="credential header stands twice")
+    if api_key is not None:
+        return _checked(api_key)
+    assert authorization is not None
+    if authorization[:7].lower() != _BEARER:
+        raise InvalidCredential("authorization scheme is not Bearer")
+    return _checked(authorization[7:].lstrip(b" "))
+
+
+def _checked(credential: bytes) -> bytes:
+    if b"," in credential:
+        # A proxy joins repeated fields with a comma (RFC 9110 section 5.3): two credentials, seen as one value.
+        raise AmbiguousCredentials(why="credential header holds two values")
+    if len(credential) > MAX_BYTES or _TOKEN68.fullmatch(credential) is None:
+        raise InvalidCredential("credential has characters or a length that none has")
+    return credential
+
+
+def _has_place(pairs: bytes, separator: bytes) -> bool:
+    for pair in pairs.replace(b";", separator).split(separator):
+        name = pair.partition(b"=")[0]
+        if (unquote_to_bytes(name) if b"%" in name else name).strip().lower() in _PLACES:
+            return True
+    return False
+
+
+def _in_cookies(cookie: bytes) -> bool:
+    return _has_place(cookie, b";")

@@ -1,0 +1,132 @@
+"""From `auth:` to the policy; every fault of the section is found here, at start (TOK-12, CFG-04)."""
+
+import re
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Final, Literal
+
+from mantlet.core.api_key import ApiKeyRecord, ApiKeyStore, hash_of, id_of
+from mantlet.core.clock import Clock
+from mantlet.core.config_error import ConfigError
+from mantlet.core.secret import Secret
+from mantlet.core.weak_secret import why_weak
+from mantlet.policies.authenticate.api_keys import ApiKeyProvider
+from mantlet.policies.authenticate.claims import MAX_LEEWAY_S, Expectation
+from mantlet.policies.authenticate.config import ApiKeyConfig, AuthConfig, JwtConfig
+from mantlet.policies.authenticate.failures import Failures
+from mantlet.policies.authenticate.jwt import JwtProvider, SignatureCheck
+from mantlet.policies.authenticate.mock import MockProvider
+from mantlet.policies.authenticate.policy import Authenticate, Disabled
+from mantlet.policies.authenticate.provider import Provider
+
+MAX_TOKEN_AGE_S: Final = 3600
+"""Outside development (TOK-04); there a day."""
+Environment = Literal["development", "staging", "production"]
+MIN_PEPPER_BYTES: Final = 32
+_KEY: Final = re.compile(r"[A-Za-z0-9._~+/-]+=*")
+
+
+def open_authenticate(
+    config: AuthConfig,
+    *,
+    environment: Environment,
+    clock: Clock,
+    pepper: bytes,
+    read_secret: Callable[[str], Secret],
+    keys: SignatureCheck | None = None,
+    store: ApiKeyStore | None = None,
+    public_url: str = "",
+    more: Sequence[Provider] = (),
+) -> Authenticate | Disabled:
+    """The policy that `config` describes; raises `ConfigError`.
+
+    `keys` are those of `config.jwt` (`keys.ring.open_ring`), `pepper` the node's (`keys.api_keys.read_pepper`),
+    `read_secret` reads an owner-only file, `more` are providers of other rooms, asked after ours.
+    That all may call is never decided by an absence: it takes `enabled: false` and `environment="development"`.
+    """
+    if not config.enabled:
+        if environment != "development":
+            raise ConfigError("auth.enabled", "authentication can be off in development only", "remove enabled: false")
+        return Disabled()
+    if len(pepper) < MIN_PEPPER_BYTES:
+        raise ConfigError("pepper", f"has fewer than {MIN_PEPPER_BYTES} bytes", "remove the file to have one made")
+    records = [_record_of(key, index, pepper, read_secret) for index, key in enumerate(config.api_keys)]
+    _refuse_twins(records)
+    providers: list[Provider] = [ApiKeyProvider(records, store, pepper, clock)]
+    if config.mock.tokens:
+        providers.append(MockProvider(config.mock.tokens, development=environment == "development"))
+    if config.jwt.has_key:
+        providers.append(_jwt(config.jwt, keys, public_url, clock, environment))
+    failures = config.failures
+    if min(failures.per_address, failures.per_credential, failures.window) < 1:
+        raise ConfigError("auth.failures", "per_address, per_credential and window must be at least 1")
+    return Authenticate(
+        [*providers, *more],
+        clock=clock,
+        public_url=public_url,
+        by_address=Failures(failures.per_address, failures.window),
+        by_credential=Failures(failures.per_credential, failures.window),
+    )
+
+
+def _jwt(
+    config: JwtConfig, keys: SignatureCheck | None, public_url: str, clock: Clock, environment: Environment
+) -> JwtProvider:
+    if keys is None:
+        raise ConfigError("auth.jwt", "names a key, and none was opened")
+    root = public_url.rstrip("/")
+    issuer, audience = config.issuer or root, config.audience or (root and f"{root}/mcp")
+    if not issuer:
+        raise ConfigError("auth.jwt.issuer", "is not set", "set it, or agent.url")
+    if not audience:
+        raise ConfigError("auth.jwt.audience", "is not set", "set it, or agent.url")
+    if not 0 <= config.leeway <= MAX_LEEWAY_S:
+        raise ConfigError("auth.jwt.leeway", f"must be 0 to {MAX_LEEWAY_S} seconds")
+    longest = 86_400 if environment == "development" else MAX_TOKEN_AGE_S
+    if not 0 < config.max_token_age <= longest:
+        raise ConfigError("auth.jwt.max_token_age", f"must be 1 to {longest} seconds")
+    expected = Expectation(issuer, audience, config.max_token_age, config.leeway, config.plain_type, environment)
+    return JwtProvider(keys, expected, clock)
+
+
+def _record_of(config: ApiKeyConfig, index: int, pepper: bytes, read_secret: Callable[[str], Secret]) -> ApiKeyRecord:
+    where = f"auth.api_keys[{index}]"
+    if (config.key is None) == (config.key_file is None):
+        raise ConfigError(where, "must have either key or key_file")
+    if not config.name.strip():
+        raise ConfigError(f"{where}.name", "is empty")
+    key = (config.key if config.key is not None else read_secret(config.key_file or "")).reveal()
+    if why := why_weak(key):
+        raise ConfigError(where, f"the key is weak: {why}", "`mantlet keys` makes good ones")
+    if _KEY.fullmatch(key) is None:
+        raise ConfigError(where, "the key has characters that no header can carry", "letters, digits and ._~+/-=")
+    return ApiKeyRecord(
+        id=id_of(key.encode()) or f"config:{config.name}",
+        hash=hash_of(key.encode(), pepper),
+        owner=config.name,
+        name=config.name,
+        tenant=config.tenant,
+        kind=config.kind,
+        roles=frozenset(config.roles),
+        scopes=frozenset(config.scopes),
+        expires_at_s=_instant(config.expires, f"{where}.expires"),
+    )
+
+
+def _instant(text: str | None, where: str) -> float | None:
+    if text is None:
+        return None
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise ConfigError(where, "is no instant", "2027-01-31T00:00:00Z") from error
+    if at.tzinfo is None:
+        raise ConfigError(where, "has no time zone", "2027-01-31T00:00:00Z")
+    return at.timestamp()
+
+
+def _refuse_twins(records: Sequence[ApiKeyRecord]) -> None:
+    if len({record.hash for record in records}) != len(records):
+        raise ConfigError("auth.api_keys", "two entries have the same key", "give each its own")
+    if len({record.id for record in records}) != len(records):
+        raise ConfigError("auth.api_keys", "two entries have the same name", "give each its own")

@@ -1,0 +1,171 @@
+"""The step that says who is calling: on every request, also inside sessions and keep-alive connections (AUTHN-06)."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
+from urllib.parse import quote, urlsplit
+
+from mantlet.core.api_key import id_of
+from mantlet.core.call import Arrival, Reply
+from mantlet.core.caller import Caller
+from mantlet.core.clock import Clock
+from mantlet.core.record import Trail
+from mantlet.core.refusal import InvalidCredential, RateLimited
+from mantlet.policies.authenticate.credential import take
+from mantlet.policies.authenticate.failures import Failures, source_of
+from mantlet.policies.authenticate.jwt import refuse_unread
+from mantlet.policies.authenticate.provider import Provider
+from mantlet.policies.authenticate.verified import Verified
+
+WELL_KNOWN: Final = "/.well-known/oauth-protected-resource"
+REALM: Final = "mantlet"
+MAX_CHALLENGE_PATH: Final = 256
+DISABLED: Final = Caller(
+    "developer", "mantlet:disabled", "disabled", roles=frozenset({"admin"}), credential_id="authentication-disabled"
+)
+"""Who everybody is while `auth.enabled: false`, in development. Its name and method say so in every record."""
+
+
+class Authenticate:
+    """Puts the caller on the arrival, or refuses.
+
+    Providers are asked in order; the first that knows the credential's kind decides, for good or bad (AUTHN-02).
+    The table of verified credentials belongs to this object, hence to one configuration (TOK-09).
+    """
+
+    def __init__(
+        self,
+        providers: Sequence[Provider],
+        *,
+        clock: Clock,
+        public_url: str = "",
+        by_address: Failures,
+        by_credential: Failures,
+    ) -> None:
+        self._providers = tuple(providers)
+        self._clock = clock
+        self._verified = Verified(clock)
+        self._by_address, self._by_credential = by_address, by_credential
+        self._metadata_root, self._base_path = _split(public_url)
+
+    async def __call__(self, arrival: Arrival, onward: Callable[[Arrival], Awaitable[Reply]], /) -> Reply:
+        """Authenticate `arrival` and pass it on."""
+        arrival.caller = await self.identify(arrival)
+        return await onward(arrival)
+
+    async def identify(self, arrival: Arrival) -> Caller:
+        """Who sent `arrival`; for doors that authenticate once when they open.
+
+        Raises `Unauthenticated`, `InvalidCredential`, `AmbiguousCredentials`, `RateLimited`, `StoreUnavailable`.
+        """
+        credential = take(arrival.headers, arrival.query)
+        digest = Verified.digest(credential)
+        # A hit stands before the failure limit: a client that is already known gets in whatever its neighbours do.
+        caller = self._verified.caller(digest)
+        if caller is None:
+            caller = await self._recognise(arrival, credential, digest)
+        _note(arrival.trail, caller)
+        return caller
+
+    def is_current(self, caller: Caller) -> bool:
+        """Whether `caller`'s credential still holds: asked every few seconds by long streams and open sockets."""
+        for provider in self._providers:
+            if (answer := provider.is_current(caller)) is not None:
+                return answer
+        return False
+
+    def forget(self) -> None:
+        """Verify every credential anew; something was revoked."""
+        self._verified.forget()
+
+    def challenge(self, arrival: Arrival) -> str:
+        """The text of `WWW-Authenticate` without an error code (AUTHN-04; RFC 6750 section 3, RFC 9728 section 5.1)."""
+        if not self._metadata_root:
+            return f'Bearer realm="{REALM}"'
+        path = quote(arrival.path, safe="/-._~", errors="replace")
+        if len(path) > MAX_CHALLENGE_PATH or path == "/":
+            path = ""
+        return f'Bearer realm="{REALM}", resource_metadata="{self._metadata_root}{WELL_KNOWN}{self._base_path}{path}"'
+
+    async def _recognise(self, arrival: Arrival, credential: bytes, digest: bytes) -> Caller:
+        source = source_of(arrival.peer)
+        try:
+            if (why := self._verified.why_refused(digest)) is not None:
+                raise InvalidCredential(why)
+            for provider in self._providers:
+                if provider.is_costly:
+                    self._check_source(source)
+                caller = await provider.recognise(arrival, credential)
+                if caller is not None:
+                    self._verified.keep(digest, caller, fresh_s=provider.fresh_s, leeway_s=provider.leeway_s)
+                    return caller
+            refuse_unread(credential)
+            raise InvalidCredential("no provider knows this credential")
+        except InvalidCredential as refusal:
+            self._verified.refuse(digest, refusal.why)
+            self._count(source, credential, arrival.trail)
+            raise
+
+    def _check_source(self, source: str) -> None:
+        if (wait := self._by_address.wait_s(source, self._clock.monotonic())) > 0:
+            raise self._limited(self._by_address, wait, "authentication-address")
+
+    def _count(self, source: str, credential: bytes, trail: Trail) -> None:
+        now_s = self._clock.monotonic()
+        wait = self._by_address.count(source, now_s)
+        if wait > 0:
+            raise self._limited(self._by_address, wait, "authentication-address") from None
+        if (key_id := id_of(credential)) is not None:
+            trail.credential = key_id
+            if (wait := self._by_credential.count(key_id, now_s)) > 0:
+                raise self._limited(self._by_credential, wait, "authentication-credential") from None
+
+    def _limited(self, failures: Failures, wait_s: float, name: str) -> RateLimited:
+        return RateLimited(
+            name=name,
+            limit=failures.limit,
+            window_s=failures.window_s,
+            remaining=0,
+            reset_s=self._clock.wall() + wait_s,
+            retry_after_s=wait_s,
+            is_global=False,
+        )
+
+
+class Disabled:
+    """Stands where `Authenticate` would while authentication is off. Cannot be made outside development by `open_`."""
+
+    async def __call__(self, arrival: Arrival, onward: Callable[[Arrival], Awaitable[Reply]], /) -> Reply:
+        """Take everybody for the developer."""
+        arrival.caller = await self.identify(arrival)
+        return await onward(arrival)
+
+    async def identify(self, arrival: Arrival) -> Caller:
+        """The developer."""
+        _note(arrival.trail, DISABLED)
+        return DISABLED
+
+    def is_current(self, caller: Caller) -> bool:
+        """For the developer alone."""
+        return caller is DISABLED
+
+    def forget(self) -> None:
+        """Nothing to forget."""
+
+    def challenge(self, arrival: Arrival) -> str:
+        """Nobody is challenged."""
+        return ""
+
+
+def _note(trail: Trail, caller: Caller) -> None:
+    trail.principal = caller.name
+    trail.tenant = caller.tenant
+    trail.credential = caller.credential_id
+    trail.authentication = caller.method
+
+
+def _split(public_url: str) -> tuple[str, str]:
+    if not public_url:
+        return "", ""
+    parts = urlsplit(public_url)
+    # RFC 9728 section 3.1: the well-known part stands between host and path.
+    return f"{parts.scheme}://{parts.netloc}", parts.path.rstrip("/")

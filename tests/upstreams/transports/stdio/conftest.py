@@ -1,17 +1,38 @@
 """A started stdio server for a test, closed at its end."""
 
+import asyncio
 import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+import uvloop
 from tests.upstreams.transports.stdio.support import PlainSealer
 
 from mantlet.upstreams.transports.stdio.config import RestartConfig, StdioServerConfig
 from mantlet.upstreams.transports.stdio.server import StdioServer
 
 Open = Callable[..., Any]
+
+
+BOTH_LOOPS = (
+    "test_a_modern_call",
+    "test_kill_of_the_child",
+    "test_close_leaves_no_process",
+    "test_a_deaf_child",
+    "test_last_words",
+    "test_a_program_that_cannot_run",
+)
+"""Pipes and processes differ between the loops."""
+
+
+def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> dict[str, Callable[[], Any]]:
+    """uvloop, as the node runs; where it matters asyncio's own too."""
+    loops: dict[str, Callable[[], Any]] = {"uvloop": uvloop.new_event_loop}
+    if item.name.startswith(BOTH_LOOPS):
+        loops["asyncio"] = asyncio.new_event_loop
+    return loops
 
 
 @pytest.fixture

@@ -396,7 +396,7 @@ async def test_a_deaf_child_is_written_to_within_bounds_and_still_ends(opened: O
         ]
         results = await asyncio.gather(*tasks, return_exceptions=True)
         assert {type(result) for result in results} == {Overloaded, DeadlineExceeded}
-        assert server._primary._child._unsent_bytes <= 200_000
+        assert server._primary._child._writer.size <= 200_000
     assert not alive(pid)
 
 

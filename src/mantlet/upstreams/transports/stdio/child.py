@@ -16,6 +16,7 @@ from mantlet.core.refusal import UpstreamUnavailable
 from mantlet.upstreams.transports.stdio.channel import LineReader
 from mantlet.upstreams.transports.stdio.config import StdioServerConfig
 from mantlet.upstreams.transports.stdio.lines import LineSplitter
+from mantlet.upstreams.transports.stdio.writer import LineWriter
 
 LAUNCHER: Final = str(Path(__file__).with_name("launcher.py"))
 INHERITED: Final = frozenset({"PATH", "HOME", "LANG", "TZ", "TMPDIR"})
@@ -50,8 +51,7 @@ def resolved(command: list[str], environment: Mapping[str, str], cwd: str | None
 class Child(asyncio.SubprocessProtocol):
     """A running command. It is closed (`on_closed` of its reader) once its stdout ends or it does.
 
-    Lines written in one turn of the loop go out in one write. What the child does not read waits, at most
-    `max_unsent_bytes`; after that `write_line` says no.
+    What the child does not read waits, at most `max_unsent_bytes`; after that `write_line` says no.
     """
 
     def __init__(self, config: StdioServerConfig, reader: LineReader, on_stderr: OnStderr) -> None:
@@ -65,10 +65,7 @@ class Child(asyncio.SubprocessProtocol):
         self._transport: asyncio.SubprocessTransport | None = None
         self._stdin: asyncio.WriteTransport | None = None
         self._lifeline: socket.socket | None = None
-        self._unsent: list[bytes] = []
-        self._unsent_bytes = 0
-        self._is_flushing = False
-        self._is_paused = False
+        self._writer = LineWriter(config.max_unsent_bytes)
         self._is_closed = False
         self._pid: int | None = None
         self.ended = asyncio.Event()
@@ -127,41 +124,24 @@ class Child(asyncio.SubprocessProtocol):
 
     def write_line(self, line: bytes) -> bool:
         """Queue `line`; False when the child is closed or reads too slowly."""
-        if self._is_closed or self._unsent_bytes + len(line) > self._config.max_unsent_bytes:
-            return False
-        self._unsent.append(line)
-        self._unsent_bytes += len(line)
-        if not self._is_flushing and not self._is_paused:
-            self._is_flushing = True
-            self._loop.call_soon(self._flush)
-        return True
-
-    def _flush(self) -> None:
-        self._is_flushing = False
-        if self._is_paused or self._is_closed or self._stdin is None or not self._unsent:
-            return
-        data = self._unsent[0] if len(self._unsent) == 1 else b"".join(self._unsent)
-        self._unsent.clear()
-        self._unsent_bytes = 0
-        self._stdin.write(data)
+        return self._writer.write(line)
 
     def pause_writing(self) -> None:
         """The pipe is full: lines wait here, where they are counted."""
-        self._is_paused = True
+        self._writer.pause()
 
     def resume_writing(self) -> None:
         """The child reads again."""
-        self._is_paused = False
-        self._flush()
+        self._writer.resume()
 
     # --- what the loop tells
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The launcher runs."""
-        assert isinstance(transport, asyncio.SubprocessTransport)
-        self._transport = transport
-        stdin: Any = transport.get_pipe_transport(0)
-        self._stdin = stdin
+        subprocess: Any = transport  # uvloop's transports are of no class of asyncio's
+        self._transport = subprocess
+        self._stdin = subprocess.get_pipe_transport(0)
+        self._writer.attach(subprocess.get_pipe_transport(0))
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
         """Bytes of stdout become lines, bytes of stderr notes for people."""
@@ -200,8 +180,7 @@ class Child(asyncio.SubprocessProtocol):
     def _closed(self, why: str) -> None:
         if not self._is_closed:
             self._is_closed = True
-            self._unsent.clear()
-            self._unsent_bytes = 0
+            self._writer.close()
             self._reader.on_closed(why)
 
     # --- the end

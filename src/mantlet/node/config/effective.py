@@ -1,5 +1,6 @@
 """The configuration as it would be used: every value, where it came from, secrets masked."""
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,15 @@ class Line:
     key: str
     value: Any
     origin: Origin
+
+    @property
+    def text(self) -> str:
+        """The value as YAML would have it, on one line."""
+        match self.value:
+            case None | bool() | list():
+                return json.dumps(plain(self.value), ensure_ascii=False)
+            case _:
+                return str(plain(self.value))
 
 
 def effective(loaded: Loaded) -> list[Line]:

@@ -6,14 +6,14 @@ Silence would be worse than an error: who writes `pins: {mode: approve}` believe
 from collections.abc import Iterator
 from typing import Final
 
-import msgspec
-
 from mantlet.node.config.model import Config
 
 SWITCHED: Final = ("websocket", "tcp", "cache", "llm", "p2p")
 """Sections with a switch of their own: set when it is on."""
 WHOLE: Final = ("addresses", "execution", "backup", "remote_agents", "http_upstreams", "alerts")
 """Sections that are set when they say anything."""
+HTTP_SERVER: Final = ("forward_identity", "endpoints", "balance", "breaker", "health", "retry", "fallback")
+"""Keys of a server behind HTTP."""
 
 
 def inert(config: Config) -> list[str]:
@@ -34,8 +34,9 @@ def _keys(config: Config) -> Iterator[str]:
     if config.mcp.virtual:
         yield "mcp.virtual"
     for server in config.mcp.servers:
-        for key in getattr(server, "not_acted_on", ()):
-            yield f"mcp.servers.{server.name}.{key}"
+        for key in HTTP_SERVER:
+            if getattr(server, key, None) not in (None, [], "none"):
+                yield f"mcp.servers.{server.name}.{key}"
     if config.validation.schemas not in (None, "off"):
         yield "validation.schemas"
     if any(mode != "off" for mode in config.validation.filters.values()):
@@ -50,8 +51,5 @@ def _keys(config: Config) -> Iterator[str]:
 def _auth(config: Config) -> Iterator[str]:
     if config.auth.issuers:
         yield "auth.issuers"
-    mtls = config.auth.mtls
-    if isinstance(mtls, msgspec.Struct):  # type: ignore[unreachable]
-        mtls = msgspec.structs.asdict(mtls)
-    if mtls and mtls.get("enabled", True):
+    if config.auth.mtls and config.auth.mtls.get("enabled", True):
         yield "auth.mtls"

@@ -4,6 +4,7 @@ Names are a promise: extend, do not rename. Durations are seconds, sizes bytes, 
 """
 
 from abc import ABC
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias
 
 import msgspec
@@ -24,11 +25,12 @@ from mantlet.node.config.later import (
     VirtualServerConfig,
     WebSocketConfig,
 )
-from mantlet.node.config.stand_ins import AuthConfig, HttpServerConfig
+from mantlet.policies.authenticate.config import AuthConfig
 from mantlet.policies.authorize.config import AuthorizationConfig
 from mantlet.policies.limits.config import LimitsConfig
 from mantlet.policies.parse.config import McpLimits, ValidationConfig
 from mantlet.stores.config import StoreConfig
+from mantlet.upstreams.transports.http.config import HttpServerConfig
 from mantlet.upstreams.transports.stdio.config import StdioServerConfig
 
 Environment: TypeAlias = Literal["development", "staging", "production"]
@@ -82,6 +84,16 @@ class DatabaseConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
         if not self.url.startswith("sqlite:///"):
             # The scheme only: the rest may hold a password.
             raise ValueError(f"database.url: {self.url.split(':')[0]}:// is not offered yet; use sqlite:///PATH")
+
+    @property
+    def path(self) -> Path:
+        """The database's file."""
+        return Path(self.url.removeprefix("sqlite:///"))
+
+    @property
+    def pepper_path(self) -> Path:
+        """The key of API key hashes: on the same disk, but not in what is copied when the database is."""
+        return self.path.parent / "keys" / "api-keys.pepper"
 
 
 class McpConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

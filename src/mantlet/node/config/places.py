@@ -110,20 +110,17 @@ def with_secrets(node: Node, annotation: Annotation, findings: Findings, path: P
     for section in shape.structs_in(annotation):
         for name, member in shape.members(section).items():
             if shape.is_secret(member.annotation):
-                keeps_file = f"{name}_file" in shape.members(section)
-                _read_into(members, name, keeps_file, is_off, findings, path)
+                _read_into(members, name, is_off, findings, path)
             elif name in members:
                 members[name] = with_secrets(members[name], member.annotation, findings, (*path, name))
     return replace(node, value=members)
 
 
-def _read_into(
-    members: dict[str, Node], name: str, keeps_file: bool, is_off: bool, findings: Findings, path: Path
-) -> None:
+def _read_into(members: dict[str, Node], name: str, is_off: bool, findings: Findings, path: Path) -> None:
     twin = f"{name}_file"
     if twin not in members:
         return
-    file = members[twin] if keeps_file else members.pop(twin)
+    file = members.pop(twin)  # also where the section declares it: the secret must not come from two places
     if file.value is None or is_off:
         return
     here = (*path, twin)

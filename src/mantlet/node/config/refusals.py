@@ -33,21 +33,21 @@ class Risk:
 RISKS: Final[dict[str, Risk]] = {
     # Secrets that an attacker already has: nowhere, and no name makes them good (TOK-12).
     "weak_secret": Risk(EVERYWHERE, "make a new one: `openssl rand -hex 32`, in a file of mode 0600", False),
-    "weak_key": Risk(SHARED, "make a new one with `mantlet keys create`", False),
+    "weak_key": Risk(EVERYWHERE, "make a new one: `mantlet init` and `mantlet keys create` do", False),
     "exposed_secret": Risk(EVERYWHERE, "`chmod 600` the file, and have it owned by the user that runs the node"),
     # A condition that is not evaluated would let through what it was written to hold back.
     "condition": Risk(EVERYWHERE, "take `when` out; conditions are not evaluated in this version", False),
-    "auth_off": Risk(SHARED, "set auth.enabled: true"),
+    "auth_off": Risk(SHARED, "set auth.enabled: true", False),
     "mock_tokens": Risk(SHARED, "take auth.mock out; it is for development", False),
     "limits_off": Risk(SHARED, "set limits.enabled: true"),
     "passthrough": Risk(SHARED, "forward an exchanged or encrypted identity instead", False),
     "no_verification": Risk(SHARED, "verify certificates; name your own CA with tls.ca_file"),
-    "unbound_tokens": Risk(SHARED, "say whose tokens and for whom: auth.jwt.issuer and auth.jwt.audience"),
+    "unbound_tokens": Risk(EVERYWHERE, "set it, or agent.url", False),
     "plain_upstream": Risk(PRODUCTION, "use https://"),
     "plaintext": Risk(PRODUCTION, "set http.tls.cert_file and key_file, or name the TLS terminator in trusted_proxies"),
     "open_cors": Risk(PRODUCTION, "list the origins"),
     "debug": Risk(PRODUCTION, "set debug: false"),
-    "long_tokens": Risk(PRODUCTION, "set auth.jwt.max_token_age: 3600 or less"),
+    "long_tokens": Risk(PRODUCTION, "set auth.jwt.max_token_age: 3600 or less", False),
     "default_allow": Risk(PRODUCTION, "set authorization.default: deny and write rules", False),
     "unknown_methods": Risk(PRODUCTION, "set mcp.unknown_methods: deny"),
     "admin_exposed": Risk(PRODUCTION, "bind admin.host to loopback or to one inner address"),
@@ -140,10 +140,9 @@ def _identity(config: Config) -> Iterator[Reason]:
         yield Reason("auth_off", "auth.enabled", "everybody would be let in unauthenticated")
     if auth.mock.tokens:
         yield Reason("mock_tokens", "auth.mock.tokens", "tokens that anybody can guess would be accepted")
-    if auth.jwt.secret is not None:
-        needed = ["issuer", "audience"] if config.environment == "production" else ["issuer"]
-        for name in needed:
-            if getattr(auth.jwt, name) is None:
+    if auth.jwt.has_key and not config.agent.url:
+        for name in ("issuer", "audience"):
+            if not getattr(auth.jwt, name):
                 yield Reason("unbound_tokens", f"auth.jwt.{name}", "is not set, so tokens made for others would pass")
     if auth.jwt.max_token_age > 3600:
         yield Reason("long_tokens", "auth.jwt.max_token_age", f"is {auth.jwt.max_token_age:g} s, above 3600")

@@ -1,0 +1,22 @@
+"""All commands. Heavy imports stand inside the commands, so that `mantlet --help` is there at once."""
+
+import typer
+
+from mantlet.cli import check, events, init, keys, limits, node, serve, tokens, tools
+
+app = typer.Typer(
+    name="mantlet",
+    help="A gateway that puts MCP servers and agents into production: identity, limits, rules, audit.",
+    epilog="Exit codes: 0 done; 1 refused or failed; 2 not understood; 3 no node answered; 4 the node wants another "
+    "identity. Start with `mantlet init` and `mantlet serve`, or see it all at once with `mantlet demo`.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for commands in (init, check, serve, node, tools):
+    commands.register(app)
+app.add_typer(keys.app, name="keys")
+app.add_typer(tokens.app, name="tokens")
+app.add_typer(events.app, name="events")
+app.add_typer(limits.app, name="limits")

@@ -1,0 +1,82 @@
+"""`mantlet keys`: API keys in the configured database."""
+
+import os
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mantlet.cli import options
+from mantlet.cli.output import emit, examples, facts, table
+
+if TYPE_CHECKING:
+    from mantlet.node.config import Config
+
+app = typer.Typer(
+    no_args_is_help=True, help="API keys: make, list and revoke them. Works with and without a running node."
+)
+
+
+@app.command(
+    epilog=examples(
+        "mantlet keys create ci --role user --scope mcp:read --expires-days 90",
+        "mantlet keys create planner --kind agent --tenant research --json",
+    )
+)
+def create(
+    name: Annotated[str, typer.Argument(help="What the key is called, and whom it stands for unless --owner says.")],
+    owner: Annotated[str, typer.Option(help="The principal's subject. Default: the name.")] = "",
+    role: Annotated[list[str] | None, typer.Option("--role", help="A role; may be repeated.")] = None,
+    scope: Annotated[list[str] | None, typer.Option("--scope", help="A scope; may be repeated.")] = None,
+    tenant: Annotated[str, typer.Option(help="The tenant.")] = "default",
+    kind: Annotated[str, typer.Option(help="user, agent or service.")] = "service",
+    expires_days: Annotated[float | None, typer.Option(help="Days until it ends. Default: never.", min=0.001)] = None,
+    config: options.Config = None,
+    as_json: options.Json = False,
+) -> None:
+    """Make a key and show it this once; only a keyed hash of it is kept."""
+    from mantlet.ops import keyring
+
+    life_s = None if expires_days is None else expires_days * 86_400
+    wanted = keyring.NewKey(name, owner, tenant, kind, tuple(role or ()), tuple(scope or ()), life_s)
+    record, key = keyring.create(_config(config), wanted)
+    told = {**keyring.described(record), "key": key.reveal()}
+
+    def show() -> None:
+        facts({"key": key.reveal(), "id": record.id, "expires": told["expires"] or "never"})
+        print("\nThis is the only time the key is shown.")
+
+    emit(told, as_json, show)
+
+
+@app.command("list", epilog=examples("mantlet keys list", "mantlet keys list --json"))
+def list_keys(config: options.Config = None, as_json: options.Json = False) -> None:
+    """List the keys of the database. Bootstrap keys stand in the configuration instead."""
+    from mantlet.ops import keyring
+
+    found = [keyring.described(record) for record in keyring.listed(_config(config))]
+    columns = ("id", "name", "owner", "tenant", "roles", "scopes", "state", "expires", "last_used")
+
+    def cell(value: object) -> object:
+        return " ".join(value) if isinstance(value, list) else value or "-"
+
+    rows = [[cell(key[column]) for column in columns] for key in found]
+    emit({"keys": found}, as_json, lambda: table(columns, rows, empty="no keys; `mantlet keys create` makes one"))
+
+
+@app.command(epilog=examples("mantlet keys revoke 3fK9sQ2mXb0A"))
+def revoke(
+    key_id: Annotated[str, typer.Argument(metavar="ID", help="The id that `mantlet keys list` shows.")],
+    config: options.Config = None,
+    as_json: options.Json = False,
+) -> None:
+    """End a key for ever. Running nodes refuse it within seconds."""
+    from mantlet.ops import keyring
+
+    keyring.revoke(_config(config), key_id)
+    emit({"revoked": key_id}, as_json, lambda: print(f"{key_id} is revoked"))
+
+
+def _config(files: list[str] | None) -> "Config":
+    from mantlet.node.config import load
+
+    return load(options.files_of(files), os.environ).config

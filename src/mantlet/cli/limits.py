@@ -1,0 +1,67 @@
+"""`mantlet limits`: what a client has left."""
+
+from typing import Annotated
+
+import typer
+
+from mantlet.cli import options
+from mantlet.cli.output import emit, examples, facts, table
+
+app = typer.Typer(no_args_is_help=True, help="Rate limits of a running node.")
+Client = Annotated[
+    str, typer.Argument(metavar="CLIENT", help="The client's key, as `limits status` and the audit name it.")
+]
+
+
+@app.command(epilog=examples("mantlet limits status default/api_key/ci", "mantlet limits status ci --json"))
+def status(
+    client: Client,
+    url: options.AdminUrl = "",
+    token: options.Token = "",
+    token_file: options.TokenFile = "",
+    config: options.Config = None,
+    as_json: options.Json = False,
+) -> None:
+    """Show the windows of a client: limit, remaining, reset."""
+    from mantlet.ops.remote import Admin
+
+    told = Admin(options.address_of("admin", options.wish_of(url, token, token_file, config))).limit(client)
+    windows = told.get("windows") or told.get("limits") or []
+
+    def show() -> None:
+        columns = list(dict.fromkeys(key for row in windows for key in row))
+        table(columns, [[row.get(column, "") for column in columns] for row in windows], empty="nothing counted")
+
+    emit(told, as_json, show if windows else lambda: facts(told))
+
+
+@app.command(epilog=examples("mantlet limits reset default/api_key/ci"))
+def reset(
+    client: Client,
+    url: options.AdminUrl = "",
+    token: options.Token = "",
+    token_file: options.TokenFile = "",
+    config: options.Config = None,
+    as_json: options.Json = False,
+) -> None:
+    """Forget what a client has used."""
+    from mantlet.ops.remote import Admin
+
+    told = Admin(options.address_of("admin", options.wish_of(url, token, token_file, config))).reset_limit(client)
+    emit(told, as_json, lambda: print(f"{told.get('reset', 0)} windows of {client} forgotten"))
+
+
+@app.command(epilog=examples("mantlet limits show", "mantlet limits show -c mantlet.yaml --json"))
+def show(config: options.Config = None, settings: options.Settings = None, as_json: options.Json = False) -> None:
+    """Show the limits that the configuration sets."""
+    import os
+
+    from mantlet.node.config import load
+    from mantlet.node.config.effective import effective
+
+    loaded = load(options.files_of(config), os.environ, settings=options.settings_of(settings))
+    lines = [line for line in effective(loaded) if line.key.startswith("limits.")]
+    told = {line.key.removeprefix("limits."): line.value for line in lines}
+    emit(
+        told, as_json, lambda: table(("limit", "value", "from"), [(line.key, line.text, line.origin) for line in lines])
+    )

@@ -1,0 +1,58 @@
+"""`mantlet serve` and `mantlet demo`."""
+
+import importlib
+import os
+import sys
+from contextlib import AbstractContextManager, redirect_stdout
+from typing import Annotated
+
+import typer
+
+from mantlet.cli import options
+from mantlet.cli.check import show, show_notices
+from mantlet.cli.output import examples
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    app.command(
+        epilog=examples(
+            "mantlet serve",
+            "mantlet serve -c mantlet.yaml --set http.port=9000",
+            "ENVIRONMENT=production mantlet serve -c base.yaml -c site.yaml",
+        )
+    )(serve)
+    app.command(epilog=examples("mantlet demo", "mantlet demo --once"))(demo)
+
+
+def serve(config: options.Config = None, settings: options.Settings = None) -> None:
+    """Run the node until it is told to stop (Ctrl-C, SIGTERM).
+
+    Without a configuration it runs as production with no servers behind it. Exits 1 or 2 as `check` does, before any
+    port is opened, when the configuration is refused or not understood.
+    """
+    from mantlet.node.config.check import examine
+
+    report = examine(options.files_of(config), os.environ, settings=options.settings_of(settings))
+    if report.loaded is None or report.exit_code:
+        with _to_stderr():
+            show(report, quiet=True)
+        raise typer.Exit(report.exit_code)
+    with _to_stderr():
+        show_notices(report, quiet=True)
+    run = importlib.import_module("mantlet.node.serve").run
+    raise typer.Exit(run(report.loaded.config, report=report) or 0)
+
+
+def demo(
+    once: Annotated[
+        bool, typer.Option("--once", help="Make the calls, show a refused one and its audit record, and end.")
+    ] = False,
+) -> None:
+    """Start two real MCP servers behind a gateway on embedded defaults, and print how to call them."""
+    run = importlib.import_module("mantlet.node.demo").run
+    raise typer.Exit(run(once=once) or 0)
+
+
+def _to_stderr() -> AbstractContextManager[object]:
+    return redirect_stdout(sys.stderr)

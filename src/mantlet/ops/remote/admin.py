@@ -1,0 +1,59 @@
+"""The admin API of a running node."""
+
+from typing import Any
+from urllib.parse import quote
+
+from mantlet.ops.remote.http import Address, Refused, accepted, send
+
+
+class Admin:
+    """Each method is one request; all raise `NodeError`."""
+
+    def __init__(self, address: Address) -> None:
+        self._address = address
+
+    def health(self) -> dict[str, Any]:
+        """What `/health` says: `up` in `status`, and the HTTP status beside it. A node that is down answers 503."""
+        answer = send(self._address, "GET", "/health")
+        if answer.status not in (200, 503):
+            accepted(answer)
+        told = answer.json
+        return {"http_status": answer.status, **(told if isinstance(told, dict) else {})}
+
+    def status(self) -> dict[str, Any]:
+        """Version, environment, workers, uptime and the state of each part. Needs the role admin, like all below."""
+        return self._get("status")
+
+    def overview(self) -> dict[str, Any]:
+        """`health`, and `status` too where the token allows it; who may not see more is told only up or down."""
+        told = self.health()
+        told.setdefault("status", "up" if told["http_status"] == 200 else "down")
+        if self._address.token is None:
+            return told
+        try:
+            return {**self.status(), **told}
+        except Refused as error:
+            if error.status not in (401, 403):
+                raise
+            return {**told, "note": f"no details: {error.detail}"}
+
+    def connections(self) -> list[dict[str, Any]]:
+        """Open connections."""
+        return list(self._get("connections").get("connections", []))
+
+    def upstreams(self) -> list[dict[str, Any]]:
+        """Each upstream's state."""
+        return list(self._get("upstreams").get("upstreams", []))
+
+    def limit(self, client: str) -> dict[str, Any]:
+        """A client's windows."""
+        return self._get(f"limits/{quote(client, safe='')}")
+
+    def reset_limit(self, client: str) -> dict[str, Any]:
+        """Forget a client's windows."""
+        told = accepted(send(self._address, "DELETE", f"/admin/v1/limits/{quote(client, safe='')}")).json
+        return told if isinstance(told, dict) else {}
+
+    def _get(self, path: str) -> dict[str, Any]:
+        told = accepted(send(self._address, "GET", f"/admin/v1/{path}")).json
+        return told if isinstance(told, dict) else {}

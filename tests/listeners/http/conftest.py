@@ -5,6 +5,7 @@ import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
+import msgspec
 import pytest
 import uvloop
 
@@ -144,7 +145,7 @@ async def serve() -> AsyncIterator[Serve]:
         tasks = Tasks(house.errors.append)
         ids = itertools.count(1)
         house.listener = await listen(
-            HttpConfig(port=0, **config),
+            msgspec.convert({"port": 0, **config}, HttpConfig),
             house.handle,
             refuse=house.refuse,
             clock=Clock(lambda: house.now_s, lambda: 1_700_000_000.0 + house.now_s),

@@ -12,6 +12,7 @@ UNREAD_BYTES: Final = 65536
 """How much is taken from the socket before anyone asks for the body: a refused caller costs no more than this."""
 DRAIN_BYTES: Final = 65536
 """How much of a body that nobody read is thrown away to keep the connection; for more, closing is cheaper."""
+_CHUNKS_AT_ONCE: Final = 16384
 _MAX_PARTS: Final = 256
 
 
@@ -99,6 +100,11 @@ class Body:
     def is_failed(self) -> bool:
         """Whether the end of this body, and so the next request's beginning, is unknown."""
         return self._failure is not None
+
+    @property
+    def wanted_bytes(self) -> int:
+        """How much may be fed at once without much of it coming back."""
+        return _CHUNKS_AT_ONCE if self._chunks is not None else self._remaining
 
     @property
     def is_waiting(self) -> bool:

@@ -108,15 +108,19 @@ class Connection(asyncio.Protocol):
             self._is_seated = False
             self.door.guests.discard(self)
             self.door.unseat(self.peer)
-        if self._task is not None:
-            self._task.cancel()
+        self._cancel()
 
     def eof_received(self) -> bool:
         """A client that has closed its side has gone: waiting for a reset could take as long as the call."""
-        if self._task is not None:
-            self._task.cancel()
+        self._cancel()
         self._close()
         return False
+
+    def _cancel(self) -> None:
+        # Once: a second cancellation would strike the clean-up that the first one began.
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
 
     def leave(self) -> None:
         """Close if idle; what is in flight closes after its answer."""
@@ -200,10 +204,11 @@ class Connection(asyncio.Protocol):
             self._scanned = max(0, len(self._buffer) - 3)
             return
         self._scanned = 0
+        rest: bytes | None = None
         if data is self._buffer:
+            # Cut off in place: copying the rest for each of many pipelined requests would be quadratic.
             block = bytes(data[:end])
-            rest = bytes(data[end:])
-            self._buffer = bytearray()
+            del self._buffer[:end]
         else:
             block = cast(bytes, data[:end])
             rest = cast(bytes, data[end:])
@@ -214,7 +219,7 @@ class Connection(asyncio.Protocol):
 
     # --- one request --------------------------------------------------------------------------------------------
 
-    def _start(self, block: bytes, rest: bytes) -> None:
+    def _start(self, block: bytes, rest: bytes | None) -> None:
         door = self.door
         config = door.config
         exchange = self._new_exchange()
@@ -228,15 +233,18 @@ class Connection(asyncio.Protocol):
             body = exchange.body = Body(framing.length, config.max_body_bytes, self._body_wanted)
             now_s = door.clock.monotonic()
             self.receive_deadline_s = NEVER_S
-            if not body.is_complete:
-                rest = body.feed(rest) if rest else b""
-                if not body.is_complete:
-                    self._body = body
-                    self.receive_deadline_s = now_s + config.body_timeout_s
-                    if body.is_waiting:
-                        self._pause_reading()
             if rest:
-                self._buffer += rest
+                if not body.is_complete:
+                    rest = body.feed(rest)
+                if rest:
+                    self._buffer += rest
+            elif rest is None:
+                self._feed_from_buffer(body)
+            if not body.is_complete:
+                self._body = body
+                self.receive_deadline_s = now_s + config.body_timeout_s
+                if body.is_waiting:
+                    self._pause_reading()
             trail = exchange.trail
             headers = head.headers
             if self._is_trusted:
@@ -270,6 +278,13 @@ class Connection(asyncio.Protocol):
                 )
             )
         )
+
+    def _feed_from_buffer(self, body: Body) -> None:
+        while self._buffer and not (body.is_complete or body.is_failed):
+            part = bytes(self._buffer[: body.wanted_bytes])
+            del self._buffer[: len(part)]
+            if surplus := body.feed(part):
+                self._buffer[:0] = surplus
 
     def _new_exchange(self) -> Exchange:
         door = self.door

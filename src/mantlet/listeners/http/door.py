@@ -79,8 +79,8 @@ class Door:
     constant: Constant
     is_tls: bool = False
     guests: set[Guest] = field(default_factory=set)
-    handshakes: set[asyncio.Transport] = field(default_factory=set)
-    """Sockets that have a seat and are not TLS yet."""
+    handshakes: set[asyncio.Task[None]] = field(default_factory=set)
+    """Connections that have a seat and are not TLS yet."""
     seats: dict[str, int] = field(default_factory=dict)
     """Open connections by peer address; never more keys than connections."""
     is_leaving: bool = False

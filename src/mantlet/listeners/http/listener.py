@@ -9,13 +9,12 @@ from mantlet.core.clock import Clock
 from mantlet.core.policy import ArrivalHandler
 from mantlet.core.tasks import Tasks
 from mantlet.listeners.http import origin, peer, tls
+from mantlet.listeners.http.acceptor import BACKLOG, TlsAcceptor
 from mantlet.listeners.http.answer import Constant
 from mantlet.listeners.http.config import HttpConfig
 from mantlet.listeners.http.connection import Connection
 from mantlet.listeners.http.door import SWEEP_S, ConnectionInfo, Door, OnError, Refuse
-from mantlet.listeners.http.handshake import Handshake
 
-BACKLOG: Final = 1024
 CANCEL_S: Final = 2.0
 """How long cancelled work may take to clean up."""
 
@@ -23,7 +22,7 @@ CANCEL_S: Final = 2.0
 class HttpListener:
     """An open HTTP listener. Everything happens on the loop that opened it."""
 
-    def __init__(self, door: Door, server: asyncio.Server, port: int) -> None:
+    def __init__(self, door: Door, server: asyncio.Server | TlsAcceptor, port: int) -> None:
         self.port = port
         self._door = door
         self._server = server
@@ -60,8 +59,8 @@ class HttpListener:
         door = self._door
         door.is_leaving = True
         self._server.close()
-        for transport in list(door.handshakes):
-            transport.abort()
+        for handshake in list(door.handshakes):
+            handshake.cancel()
         for guest in list(door.guests):
             guest.abort()
         await self._until_empty(CANCEL_S)
@@ -129,12 +128,9 @@ async def listen(
         now_s=clock.monotonic(),
     )
     state.constant.refresh(clock.wall())
-    if context is None:
-        server = await asyncio.get_running_loop().create_server(lambda: Connection(state), sock=sock, backlog=BACKLOG)
-    else:
-        server = await asyncio.get_running_loop().create_server(
-            lambda: Handshake(state, context), sock=sock, backlog=BACKLOG
-        )
+    if context is not None:
+        return HttpListener(state, TlsAcceptor(state, context, sock), port)
+    server = await asyncio.get_running_loop().create_server(lambda: Connection(state), sock=sock, backlog=BACKLOG)
     return HttpListener(state, server, port)
 
 

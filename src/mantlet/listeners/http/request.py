@@ -54,7 +54,11 @@ def parse(block: bytes, *, max_target_bytes: int, max_headers: int) -> Request:
         raise Malformed("The request head is not well-formed HTTP/1.1.") from None
     if len(found.fields) != block.count(b"\n") - 2:
         raise Malformed("The request head has more than one reading.")
-    headers = Headers(found.fields)
+    fields = found.fields
+    if b" \r\n" in block or b"\t\r\n" in block:
+        # llhttp leaves the optional white space at the end (RFC 9110 section 5.5).
+        fields = [(name, value.rstrip(b" \t")) for name, value in fields]
+    headers = Headers(fields)
     return Request(method.decode(), target, is_http10, headers, http1.framing(headers, is_http10=is_http10))
 
 

@@ -23,7 +23,7 @@ _FILES_KEPT: Final = 5
 def set_up(config: LoggingConfig, environment: Environment) -> None:
     """Send structlog's events and the standard library's messages to the configured places."""
     is_json = (config.format or ("console" if environment == "development" else "json")) == "json"
-    shared = [
+    shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),

@@ -1,4 +1,4 @@
-"""Look through the trail, oldest first, without loading it; or follow it as it grows. Checks nothing: see `verify.py`."""
+"""Look through the trail, oldest first, without loading it; or follow it as it grows. Checking is `verify.py`'s."""
 
 import json
 import re

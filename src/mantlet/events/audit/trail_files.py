@@ -235,7 +235,7 @@ class TrailFiles:
             stated, previous = chain.stated(line), _PREVIOUS.search(line)
             if stated is not None and previous is not None:
                 return Head(stated[0] - 1, bytes.fromhex(previous[1].decode()), number, 0)
-        return Head(0, chain.GENESIS, numbers[0], 0)
+        return Head()
 
     def _read_on(self, head: Head) -> tuple[Head, bytes]:
         size = self._files.size(self._fd)

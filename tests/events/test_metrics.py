@@ -1,0 +1,130 @@
+from typing import Any
+
+import msgspec
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from mantlet.core.record import Record, Trail
+from mantlet.events.exposition import render
+from mantlet.events.metrics import COUNTERS, HISTOGRAMS, Metrics, Snapshot, merge
+
+
+def record(duration_s: float = 0.003, **fields: Any) -> Record:
+    of_record = {name: fields.pop(name) for name in ("verdict", "reason", "why", "status") if name in fields}
+    trail = Trail("r", "http", "192.0.2.1", 1.0, "tools/call", "echo", "time")
+    for name, value in fields.items():
+        setattr(trail, name, value)
+    return Record(trail, duration_s=duration_s, **({"status": 200} | of_record))
+
+
+def samples(snapshot: Snapshot) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+    return {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(render(snapshot).decode())
+        for sample in family.samples
+    }
+
+
+def value(snapshot: Snapshot, name: str, **labels: str) -> float:
+    wanted = set(labels.items())
+    return sum(v for (n, ls), v in samples(snapshot).items() if n == name and wanted <= ls)
+
+
+def test_requests_are_counted_by_how_they_ended() -> None:
+    metrics = Metrics()
+    metrics.ended(record())
+    metrics.ended(record())
+    metrics.ended(record(verdict="deny", reason="denied", status=403))
+    snapshot = metrics.snapshot()
+    assert value(snapshot, "mantlet_requests_total", verdict="allow", status="200", action="tools/call") == 2
+    assert value(snapshot, "mantlet_requests_total", verdict="deny", reason="denied", status="403") == 1
+    assert value(snapshot, "mcp_server_operation_duration_seconds_count", gen_ai_tool_name="echo") == 2
+    assert value(snapshot, "http_server_request_duration_seconds_count", mantlet_door="http") == 3
+
+
+@pytest.mark.parametrize(("duration_s", "le"), [(0.001, "0.001"), (0.0011, "0.0025"), (60.0, "60.0"), (61.0, "+Inf")])
+def test_a_duration_falls_into_its_bucket(duration_s: float, le: str) -> None:
+    metrics = Metrics()
+    metrics.ended(record(duration_s))
+    counts = [
+        (dict(labels)["le"], v)
+        for (name, labels), v in samples(metrics.snapshot()).items()
+        if name == "mcp_server_operation_duration_seconds_bucket"
+    ]
+    below = [bound for bound, count in counts if count == 0]
+    assert dict(counts)[le] == 1
+    assert all(float(bound) < duration_s for bound in below)
+    assert value(metrics.snapshot(), "mcp_server_operation_duration_seconds_sum") == pytest.approx(duration_s)
+
+
+def test_labels_are_bounded_and_the_total_stays_true() -> None:
+    metrics = Metrics(max_series=5)
+    for number in range(100):
+        metrics.ended(record(object=f"tool{number}", server=f"s{number}"))
+    snapshot = metrics.snapshot()
+    assert len(snapshot.counters["mantlet_requests"]) == 6
+    assert value(snapshot, "mantlet_requests_total") == 100
+    assert value(snapshot, "mantlet_requests_total", server="other") == 95
+    assert value(snapshot, "mcp_server_operation_duration_seconds_count") == 100
+
+
+def test_a_refused_callers_own_words_become_no_labels() -> None:
+    metrics = Metrics()
+    for number in range(10):
+        metrics.ended(record(action=f"evil{number}", object=f"x{number}", verdict="deny", reason="denied", status=403))
+        metrics.ended(record(action=f"GET /{number}", verdict="deny", reason="not_found", status=404))
+    snapshot = metrics.snapshot()
+    assert {labels[2] for labels, _ in snapshot.counters["mantlet_requests"]} == {"other", "http"}
+
+
+def test_authentication_and_limits_are_counted_by_reason() -> None:
+    metrics = Metrics(environment="staging")
+    metrics.ended(record(verdict="deny", reason="invalid_credential", status=401, authentication="jwt"))
+    metrics.authenticated("api_key")
+    metrics.ended(record(verdict="deny", reason="rate_limited", why="limit burst: 20 per 1 s", status=429))
+    snapshot = metrics.snapshot()
+    name = "mantlet_authentications_total"
+    assert value(snapshot, name, method="jwt", outcome="invalid_credential", environment="staging") == 1
+    assert value(snapshot, name, method="api_key", outcome="success") == 1
+    assert value(snapshot, "mantlet_limit_refusals_total", limit="limit burst") == 1
+
+
+def test_workers_add_up_and_travel_as_json() -> None:
+    one, two = Metrics(), Metrics()
+    one.ended(record())
+    two.ended(record())
+    two.ended(record(server="docs"))
+    one.gauge("mantlet_cache_bytes", "x", lambda: 3)
+    two.gauge("mantlet_cache_bytes", "x", lambda: 4)
+    one.gauge("mantlet_config_generation", "x", lambda: 7, "max")
+    two.gauge("mantlet_config_generation", "x", lambda: 6, "max")
+    wire = [msgspec.json.encode(metrics.snapshot()) for metrics in (one, two)]
+    merged = merge(msgspec.json.decode(octets, type=Snapshot) for octets in wire)
+    assert value(merged, "mantlet_requests_total") == 3
+    assert value(merged, "mantlet_requests_total", server="time") == 2
+    assert value(merged, "mcp_server_operation_duration_seconds_count") == 3
+    assert value(merged, "mantlet_cache_bytes") == 7
+    assert value(merged, "mantlet_config_generation") == 7
+
+
+def test_streams_and_requests_in_flight_are_gauges() -> None:
+    metrics = Metrics()
+    metrics.in_flight = 2
+    metrics.stream_began(record().trail)
+    assert value(metrics.snapshot(), "mantlet_streams_open") == 1
+    assert value(metrics.snapshot(), "mantlet_requests_in_flight") == 2
+    metrics.stream_ended(record().trail, 2.0, 1000)
+    assert value(metrics.snapshot(), "mantlet_streams_open") == 0
+    assert value(metrics.snapshot(), "mantlet_stream_bytes_total") == 1000
+
+
+def test_every_family_is_shown_before_it_counted_anything() -> None:
+    text = render(Metrics().snapshot()).decode()
+    for name in [*COUNTERS, *HISTOGRAMS]:
+        assert f"# TYPE {name}" in text
+
+
+def test_values_that_lie_are_escaped() -> None:
+    metrics = Metrics()
+    metrics.ended(record(object='x"} 1\nevil_total 9'))
+    assert value(metrics.snapshot(), "evil_total") == 0

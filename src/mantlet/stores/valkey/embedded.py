@@ -113,12 +113,16 @@ class EmbeddedValkey:
         )
         try:
             async with asyncio.timeout(_START_TIMEOUT_S):
-                while not await self._answers():
-                    if self._process.returncode is not None:
-                        raise StoreUnavailable(why=f"embedded valkey ended at once: {self._last_words()}")
-                    await asyncio.sleep(_POLL_S)
+                await self._until_it_answers(self._process)
         except TimeoutError as error:
+            await self._stop()  # or a second one would be started beside it
             raise StoreUnavailable(why=f"embedded valkey did not start: {self._last_words()}") from error
+
+    async def _until_it_answers(self, process: asyncio.subprocess.Process) -> None:
+        while not await self._answers():
+            if process.returncode is not None:
+                raise StoreUnavailable(why=f"embedded valkey ended at once: {self._last_words()}")
+            await asyncio.sleep(_POLL_S)
 
     async def _answers(self) -> bool:
         try:

@@ -1,0 +1,22 @@
+"""A pooled HTTP/1.1 client for one upstream, made for the hot path."""
+
+from mantlet.upstreams.client.client import HttpClient, Resolve
+from mantlet.upstreams.client.config import Bounds, TlsConfig
+from mantlet.upstreams.client.endpoint import Endpoint, parse
+from mantlet.upstreams.client.framing import media_type
+from mantlet.upstreams.client.request import head, prefix
+from mantlet.upstreams.client.response import BodyStream, Response
+
+__all__ = [
+    "BodyStream",
+    "Bounds",
+    "Endpoint",
+    "HttpClient",
+    "Resolve",
+    "Response",
+    "TlsConfig",
+    "head",
+    "media_type",
+    "parse",
+    "prefix",
+]

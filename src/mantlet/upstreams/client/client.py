@@ -1,0 +1,102 @@
+"""Requests to one upstream over kept connections.
+
+It follows no redirect, keeps no cookie and reads no environment. Retrying is left to those who know what a call means,
+with one exception: a connection that the server closed while it rested is replaced before anything is written, and a
+request that may be repeated is written once more when the server's end crossed it on the way (RFC 9112 section 9.3.1).
+"""
+
+import asyncio
+import ssl
+from collections.abc import Awaitable, Callable
+
+from mantlet.core.clock import Clock
+from mantlet.core.refusal import BadUpstream, UpstreamUnavailable
+from mantlet.upstreams.client.config import Bounds, TlsConfig
+from mantlet.upstreams.client.connection import Connection, Vanished
+from mantlet.upstreams.client.endpoint import Endpoint
+from mantlet.upstreams.client.pool import Pool
+from mantlet.upstreams.client.response import Response
+from mantlet.upstreams.client.tls import context, read_pins, spki_digest
+
+Resolve = Callable[[str, int], Awaitable[str]]
+"""Turns a host name and port into the address to connect to; raises a `Refusal` for what must not be reached."""
+
+
+class HttpClient:
+    """One upstream's HTTP/1.1 client. Raises `ValueError` or `OSError` at once for TLS settings that cannot be used."""
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        clock: Clock,
+        *,
+        bounds: Bounds = Bounds(),
+        tls: TlsConfig = TlsConfig(),
+        resolve: Resolve | None = None,
+    ) -> None:
+        self.endpoint = endpoint
+        self._bounds = bounds
+        self._clock = clock
+        self._resolve = resolve
+        self._pins = read_pins(tls.pins)
+        self._tls: ssl.SSLContext | None = context(tls) if endpoint.is_tls else None
+        self.pool = Pool(self._connect, bounds, clock)
+
+    async def send(self, message: bytes, *, deadline_s: float, is_repeatable: bool = False) -> Response:
+        """Send one whole request (see `request.head`) and give its response.
+
+        `deadline_s`, on the monotonic clock, is for the whole body, or for the head of an event stream. Raises
+        `UpstreamUnavailable`, `Overloaded` (nothing was sent), `BadUpstream` or `DeadlineExceeded`. Cancelling the
+        caller closes the connection, and that cancels the work upstream.
+        """
+        pool = self.pool
+        while True:
+            connection = None if pool.waiting else pool.take()
+            if connection is None:
+                connection = await pool.acquire(deadline_s)
+            is_reused = connection.uses > 0
+            answer = connection.exchange(message, deadline_s)
+            try:
+                return await answer
+            except Vanished as error:
+                if not (is_repeatable and is_reused):
+                    raise BadUpstream(why=str(error)) from error
+                is_repeatable = False
+            except asyncio.CancelledError:
+                # The connection may have another's answer to bring by now: then ours came, and it is not to be touched.
+                if connection.answer is answer:
+                    connection.abort()
+                if not answer.cancelled() and answer.done():
+                    answer.exception()
+                raise
+
+    async def close(self) -> None:
+        """Close every connection; calls under way fail."""
+        await self.pool.close()
+
+    async def _connect(self, pool: Pool) -> Connection:
+        loop = asyncio.get_running_loop()
+        endpoint = self.endpoint
+        host = endpoint.host if self._resolve is None else await self._resolve(endpoint.host, endpoint.port)
+        try:
+            _, connection = await loop.create_connection(
+                lambda: Connection(pool, self._bounds, self._clock),
+                host,
+                endpoint.port,
+                ssl=self._tls,
+                server_hostname=endpoint.host if self._tls else None,
+            )
+        except ssl.SSLCertVerificationError as error:
+            raise BadUpstream(why=f"its certificate is not acceptable: {error.verify_message}") from error
+        except OSError as error:
+            raise UpstreamUnavailable(why=f"no connection: {error}") from error
+        if self._pins:
+            self._check_pins(connection)
+        return connection
+
+    def _check_pins(self, connection: Connection) -> None:
+        """Before the first byte of a request is written (TLS-03)."""
+        certificate = connection.peer_certificate()
+        if certificate is None or spki_digest(certificate) not in self._pins:
+            connection.abort()
+            raise BadUpstream(why="its key is not one of the pinned")

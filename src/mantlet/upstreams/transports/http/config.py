@@ -1,0 +1,74 @@
+"""One streamable-HTTP server of `mcp.servers`, as the operator writes it. Durations are seconds, sizes bytes."""
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final, Literal
+
+import msgspec
+
+from mantlet.core.secret import Secret
+from mantlet.upstreams.client import Bounds, TlsConfig
+
+EraSetting = Literal["auto", "modern", "legacy", "dual"]
+
+_NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?")
+_FIELD_NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_OWN: Final = frozenset(
+    {"host", "content-length", "content-type", "transfer-encoding", "connection", "upgrade", "te", "trailer", "expect"}
+    | {"accept", "accept-encoding", "user-agent", "last-event-id", "keep-alive", "proxy-connection"}
+)
+
+
+class HttpServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A server behind streamable HTTP. `headers` are the node's own credentials for it (FWD-01), never a caller's."""
+
+    name: str
+    url: str
+    transport: Literal["http"] = "http"
+    headers: Mapping[str, Secret] = {}
+    tls: TlsConfig = TlsConfig()
+    era: EraSetting = "auto"
+    """`auto` asks the server once; the others say what it serves and ask nothing."""
+    max_connections: int = 100
+    max_waiters: int = 1_000
+    connect_timeout: float = 5.0
+    idle_timeout: float = 55.0
+    probe_timeout: float = 10.0
+    stream_idle_timeout: float = 300.0
+    stream_total_timeout: float = 86_400.0
+    max_answer_bytes: int = 8_388_608
+    max_event_bytes: int = 8_388_608
+
+    # Understood, not acted on in this version.
+    forward_identity: Any = None
+    endpoints: list[dict[str, Any]] = []
+    balance: Any = None
+    breaker: Any = None
+    health: Any = None
+    retry: Any = None
+    fallback: Any = None
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            raise ValueError(f"name {self.name!r}: letters, digits, '.', '_' and '-' only, at most 64")
+        for name in self.headers:
+            if not _FIELD_NAME.fullmatch(name) or name.lower() in _OWN or name.lower().startswith("mcp-"):
+                raise ValueError(f"headers: {name!r} cannot be set")
+        for bound in ("max_connections", "max_waiters", "max_answer_bytes", "max_event_bytes"):
+            if getattr(self, bound) < 1:
+                raise ValueError(f"{bound} must be at least 1")
+        for duration in ("connect_timeout", "idle_timeout", "probe_timeout", "stream_idle_timeout"):
+            if getattr(self, duration) <= 0:
+                raise ValueError(f"{duration} must be above 0")
+
+    def bounds(self) -> Bounds:
+        """As the client takes them."""
+        return Bounds(
+            max_connections=self.max_connections,
+            max_waiters=self.max_waiters,
+            connect_timeout_s=self.connect_timeout,
+            idle_timeout_s=self.idle_timeout,
+            max_answer_bytes=self.max_answer_bytes,
+            stream_idle_timeout_s=self.stream_idle_timeout,
+            stream_total_timeout_s=self.stream_total_timeout,
+        )

@@ -1,0 +1,79 @@
+"""The two questions that tell a server's era, asked over its own client."""
+
+from typing import Any
+
+from mantlet import __version__
+from mantlet.core.clock import Clock
+from mantlet.core.refusal import InvalidJson, Refusal
+from mantlet.upstreams.client import BodyStream, HttpClient, Response, head
+from mantlet.upstreams.transports.http import era
+from mantlet.upstreams.transports.http.outbound import BOTH
+from mantlet.wire import jsonrpc
+from mantlet.wire.mcp.inbound import METHOD, PROTOCOL_VERSION, SESSION_ID
+from mantlet.wire.mcp.methods import LATEST_LEGACY, MODERN_VERSIONS
+from mantlet.wire.sse import SseSplitter
+
+MAX_EVENT_BYTES = 1_048_576
+
+
+class Probes:
+    """`post` and `delete` are the heads' fixed parts; see `request.prefix`."""
+
+    def __init__(self, client: HttpClient, post: bytes, delete: bytes, clock: Clock, timeout_s: float) -> None:
+        self._client = client
+        self._post = post
+        self._delete = delete
+        self._clock = clock
+        self._timeout_s = timeout_s
+
+    async def discover(self) -> era.Found | None:
+        """Ask `server/discover` in the modern way. Raises as `HttpClient.send` does."""
+        fields = [(PROTOCOL_VERSION, MODERN_VERSIONS[0].encode()), (METHOD, b"server/discover")]
+        response, message = await self._ask(fields, era.discover_request(__version__))
+        return era.read_discover(response.status, message)
+
+    async def initialize(self) -> era.Found | None:
+        """Ask `initialize`, and end the session that this may have begun."""
+        response, message = await self._ask([], era.initialize_request(__version__))
+        if (session := response.headers.get(SESSION_ID)) is not None and response.status == 200:
+            await self._end(session)
+        return era.read_initialize(response.status, message)
+
+    async def _ask(self, fields: list[tuple[bytes, bytes]], request: Any) -> tuple[Response, Any]:
+        body = jsonrpc.encode(request)
+        start = head(self._post, [(b"accept", BOTH), *fields], len(body))
+        deadline_s = self._clock.monotonic() + self._timeout_s
+        response = await self._client.send(start + body, deadline_s=deadline_s)
+        if isinstance(response.body, BodyStream):
+            return response, await _first_message(response.body)
+        return response, _decoded(response.body)
+
+    async def _end(self, session: bytes) -> None:
+        fields = [(SESSION_ID, session), (PROTOCOL_VERSION, LATEST_LEGACY.encode())]
+        deadline_s = self._clock.monotonic() + self._timeout_s
+        try:
+            response = await self._client.send(head(self._delete, fields, None), deadline_s=deadline_s)
+        except Refusal:
+            return  # a courtesy; the server forgets idle sessions by itself
+        if isinstance(response.body, BodyStream):
+            await response.body.aclose()
+
+
+async def _first_message(stream: BodyStream) -> Any:
+    """The first event's message. The stream is read to its end where that comes at once, else closed."""
+    splitter = SseSplitter(MAX_EVENT_BYTES)
+    try:
+        async for chunk in stream:
+            for event in splitter.feed(chunk):
+                if event.data:
+                    return _decoded(event.data)
+    finally:
+        await stream.aclose()
+    return None
+
+
+def _decoded(body: bytes) -> Any:
+    try:
+        return jsonrpc.decode(body)
+    except InvalidJson:
+        return None

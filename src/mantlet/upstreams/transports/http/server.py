@@ -1,0 +1,212 @@
+"""One MCP server behind streamable HTTP: bodies pass byte for byte, headers by list, sessions sealed."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, Final
+
+from mantlet import __version__
+from mantlet.core.call import Call, Era, Reply
+from mantlet.core.clock import SYSTEM, Clock
+from mantlet.core.headers import Headers
+from mantlet.core.ports import Sealer
+from mantlet.core.refusal import (
+    BadUpstream,
+    DeadlineExceeded,
+    EraUnavailable,
+    MethodNotAllowed,
+    Refusal,
+    UpstreamUnavailable,
+)
+from mantlet.upstreams.client import BodyStream, HttpClient, Resolve, Response, head, parse, prefix
+from mantlet.upstreams.transports.http import session
+from mantlet.upstreams.transports.http.config import EraSetting, HttpServerConfig
+from mantlet.upstreams.transports.http.detection import Detection
+from mantlet.upstreams.transports.http.era import Found, unavailable
+from mantlet.upstreams.transports.http.event_filter import EventFilter
+from mantlet.upstreams.transports.http.outbound import legacy_fields, modern_fields
+from mantlet.upstreams.transports.http.probes import Probes
+from mantlet.upstreams.transports.http.verdict import judge
+from mantlet.wire.mcp.inbound import SESSION_ID
+from mantlet.wire.mcp.methods import LEGACY_VERSIONS, MODERN_VERSIONS
+
+HEALTH_TIMEOUT_S: Final = 3.0
+
+_PASSED_BACK: Final = (b"content-type", b"cache-control", b"mcp-protocol-version", b"x-accel-buffering")
+_WITH_RETRY_AFTER: Final = frozenset({429, 503})
+_VERBS: Final = {"stream": b"GET", "end": b"DELETE"}
+_GIVEN: Final[Mapping[EraSetting, frozenset[Era]]] = {
+    "modern": frozenset({"modern"}),
+    "legacy": frozenset({"legacy"}),
+    "dual": frozenset({"modern", "legacy"}),
+}
+
+
+class HttpServer:
+    """`core.ports.Upstream` over streamable HTTP. Made at load; it connects when it is first needed.
+
+    `is_plain_allowed` is for development: without it an `http://` URL is refused here too (TLS-04). `resolve` is the
+    egress guard's: it gives the checked address to connect to. Raises `ValueError` or `OSError` for a bad config.
+    """
+
+    def __init__(
+        self,
+        config: HttpServerConfig,
+        sealer: Sealer,
+        *,
+        clock: Clock = SYSTEM,
+        is_plain_allowed: bool = False,
+        resolve: Resolve | None = None,
+    ) -> None:
+        endpoint = parse(config.url, is_plain_allowed=is_plain_allowed)
+        self._config = config
+        self._sealer = sealer
+        self._clock = clock
+        self._client = HttpClient(endpoint, clock, bounds=config.bounds(), tls=config.tls, resolve=resolve)
+        own = [(b"user-agent", b"mantlet/" + __version__.encode()), (b"accept-encoding", b"identity")]
+        own += [(name.lower().encode(), value.reveal().encode()) for name, value in config.headers.items()]
+        json = [*own, (b"content-type", b"application/json")]
+        self._post = prefix(b"POST", endpoint.target, endpoint.authority, json)
+        self._others = {kind: prefix(verb, endpoint.target, endpoint.authority, own) for kind, verb in _VERBS.items()}
+        probes = Probes(self._client, self._post, self._others["end"], clock, config.probe_timeout)
+        self._detection = Detection(probes.discover, probes.initialize, clock)
+        if config.era != "auto":
+            given = _GIVEN[config.era]
+            versions = (MODERN_VERSIONS if "modern" in given else ()) + (LEGACY_VERSIONS if "legacy" in given else ())
+            self._detection.settle(given, versions)
+        self._failure = ""
+        self.dropped = 0
+        """Events of modern streams that were not passed on (MCP-07)."""
+
+    @property
+    def name(self) -> str:
+        """As configured."""
+        return self._config.name
+
+    async def eras(self) -> frozenset[Era]:
+        """The eras that the server speaks; asks it when that is not known. Raises as `send` does."""
+        return (await self._detection.find()).eras
+
+    async def send(self, call: Call, /) -> Reply:
+        """Carry `call` there and its reply back; see `core.ports.Upstream`."""
+        found = self._detection.current
+        if found is None:
+            found = await self._find(call.deadline_s)
+        if call.era not in found.eras:
+            self._refuse_era(call, found)
+        upstream_session = None
+        if call.era == "modern":
+            fields = modern_fields(call)
+        else:
+            if call.session:
+                upstream_session = session.opened(self._sealer, call.session, self.name, call.caller)
+            fields = legacy_fields(call, upstream_session)
+        if (start := self._others.get(call.kind)) is None:
+            message = head(self._post, fields, len(call.body)) + call.body
+        else:
+            message = head(start, fields, None)
+        is_repeatable = call.kind == "stream"
+        try:
+            response = await self._client.send(message, deadline_s=call.deadline_s, is_repeatable=is_repeatable)
+        except UpstreamUnavailable as error:
+            self._doubt(error)
+            raise
+        self._failure = ""
+        return await self._reply(call, response, upstream_session)
+
+    async def health(self) -> Mapping[str, Any]:
+        """What is known; asks the server when that is nothing."""
+        if self._detection.current is None:
+            try:
+                await self._find(self._clock.monotonic() + HEALTH_TIMEOUT_S)
+            except Refusal as error:
+                self._failure = error.why
+        found, pool = self._detection.found, self._client.pool
+        return {
+            "name": self.name,
+            "transport": "http",
+            "state": "unhealthy" if self._failure else "healthy" if found else "starting",
+            "reasons": [self._failure] if self._failure else [],
+            "eras": sorted(found.eras) if found else [],
+            "versions": list(found.versions) if found else [],
+            "connections": {"open": pool.open, "idle": pool.idle, "waiting": pool.waiting, "opened": pool.opened},
+            "dropped_events": self.dropped,
+        }
+
+    async def close(self) -> None:
+        """Close every connection; calls under way fail."""
+        await self._detection.close()
+        await self._client.close()
+
+    async def _find(self, deadline_s: float) -> Found:
+        try:
+            async with asyncio.timeout(max(0.0, deadline_s - self._clock.monotonic())):
+                found = await self._detection.find()
+        except TimeoutError as error:
+            raise DeadlineExceeded("The upstream did not answer in time.") from error
+        except Refusal as error:
+            self._failure = error.why
+            raise
+        self._failure = ""
+        return found
+
+    def _refuse_era(self, call: Call, found: Found) -> None:
+        text = unavailable(self.name, call.era)
+        if call.kind in _VERBS:
+            raise MethodNotAllowed("POST", text)
+        known = MODERN_VERSIONS if call.era == "modern" else LEGACY_VERSIONS
+        requested = call.arrival.headers.text(b"mcp-protocol-version")
+        if requested is None and call.method == "initialize":
+            requested = str(call.params.get("protocolVersion", ""))
+        raise EraUnavailable(requested or known[0], found.versions, text)
+
+    async def _reply(self, call: Call, response: Response, upstream_session: bytes | None) -> Reply:
+        body = response.body
+        if isinstance(body, BodyStream):
+            return await self._streaming(call, response, body, upstream_session)
+        try:
+            status, passed = judge(call, response.status, response.headers, body)
+        except BadUpstream as error:
+            if call.era == "modern" and response.status in (400, 404):
+                self._doubt(error)  # it may be another server by now
+            raise
+        return Reply(status, self._headers(call, status, response.headers, upstream_session, bool(passed)), passed)
+
+    async def _streaming(
+        self, call: Call, response: Response, body: BodyStream, upstream_session: bytes | None
+    ) -> Reply:
+        if call.kind not in ("request", "stream"):
+            await body.aclose()  # a message that needs no answer got a stream: accepted, and not worth keeping
+            return Reply(202 if call.kind != "end" else 200, [])
+        try:
+            headers = self._headers(call, 200, response.headers, upstream_session, True)
+        except Refusal:
+            await body.aclose()
+            raise
+        passed: AsyncIterator[bytes] = body
+        if call.era == "modern":
+            passed = EventFilter(body, call.id, self._config.max_event_bytes, self._count_dropped)
+        return Reply(200, headers, passed)
+
+    def _headers(
+        self, call: Call, status: int, headers: Headers, upstream_session: bytes | None, has_body: bool
+    ) -> list[tuple[bytes, bytes]]:
+        passed: list[tuple[bytes, bytes]] = []
+        for name in _PASSED_BACK if has_body else ():
+            if (value := headers.get(name)) is not None:
+                passed.append((name, value))
+        if status in _WITH_RETRY_AFTER and (after := headers.get(b"retry-after")) is not None:
+            passed.append((b"retry-after", after))
+        if call.era == "legacy" and status == 200 and (theirs := headers.get(SESSION_ID)) is not None:
+            if theirs == upstream_session:
+                passed.append((SESSION_ID, call.session.encode()))  # one id a session, as the client knows it
+            elif call.method == "initialize":
+                passed.append((SESSION_ID, session.sealed(self._sealer, theirs, self.name, call.caller)))
+        return passed
+
+    def _doubt(self, error: Refusal) -> None:
+        self._failure = error.why
+        if self._config.era == "auto":
+            self._detection.forget()
+
+    def _count_dropped(self) -> None:
+        self.dropped += 1

@@ -18,6 +18,7 @@ Open = Callable[..., Any]
 
 BOTH_LOOPS = (
     "test_a_modern_call",
+    "test_close_while",
     "test_kill_of_the_child",
     "test_close_leaves_no_process",
     "test_a_deaf_child",

@@ -442,3 +442,12 @@ async def test_a_child_sees_the_allowed_environment_only(opened: Open, monkeypat
     assert seen["LC_TEST"] == "kept"
     allowed = {"PATH", "HOME", "LANG", "TZ", "TMPDIR", "OWN", "SHELL_WORDS", "PWD", "SHLVL", "_"}
     assert {name for name in seen if not name.startswith("LC_")} <= allowed
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_close_while_the_child_is_being_spawned_leaves_nothing(opened: Open, turns: int) -> None:
+    async with opened(MODERN) as server:
+        for _ in range(turns):
+            await asyncio.sleep(0)
+    child = server._primary._child
+    assert child is None or child.ended.is_set()

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from mantlet.core.refusal import UpstreamUnavailable
+from mantlet.core.tasks import Tasks
 from mantlet.upstreams.transports.stdio.channel import LineReader
 from mantlet.upstreams.transports.stdio.config import StdioServerConfig
 from mantlet.upstreams.transports.stdio.lines import LineSplitter
@@ -83,20 +84,27 @@ class Child(asyncio.SubprocessProtocol):
         ours.setblocking(False)
         child._lifeline = ours  # from here on closing it is the end of all that was started
         no_new_privs = "1" if config.sandbox == "auto" else "0"
-        try:
-            await child._loop.subprocess_exec(
+        # A spawn that is cancelled half way leaks its transport (uvloop) or waits without bound (asyncio): so it is
+        # a task of its own that runs to its end, and what it made is ended after it.
+        spawning = Tasks(lambda _error: None).start(
+            child._loop.subprocess_exec(
                 lambda: child,
                 *(sys.executable, "-I", "-S", LAUNCHER, str(theirs.fileno()), no_new_privs, *command),
                 env=env,
                 cwd=config.cwd,
                 pass_fds=(theirs.fileno(),),
                 start_new_session=True,
-            )
+            ),
+            f"spawn:{config.name}",
+        )
+        try:
+            await asyncio.shield(spawning)
         except OSError as error:
             ours.close()
             raise UpstreamUnavailable(why=f"cannot start {command[0]}: {error}") from error
         except BaseException:
-            ours.close()
+            await asyncio.wait({spawning}, timeout=LAUNCHER_GRACE_S)
+            await child._finish()
             raise
         finally:
             theirs.close()

@@ -35,7 +35,13 @@ def most_in_a_window(at_us: Sequence[int], length_us: int) -> int:
 
 @given(
     limit=st.integers(1, 30),
-    gaps=st.lists(st.one_of(st.integers(0, 3), st.integers(0, 60_000), st.integers(0, 1_100_000)), max_size=300),
+    gaps=st.lists(
+        st.one_of(
+            st.integers(0, 3), st.integers(0, 60_000), st.integers(0, 1_100_000), st.integers(970_000, 1_030_000)
+        ),
+        min_size=20,
+        max_size=300,
+    ),
     start=st.integers(0, 10**13),
 )
 def test_never_more_than_the_limit_and_refused_only_where_a_2_percent_longer_log_would(
@@ -54,6 +60,29 @@ def test_never_more_than_the_limit_and_refused_only_where_a_2_percent_longer_log
             wait = wait_us(window, limit=limit, cost=1, now_us=now_us, width=WIDTH)
             assert 0 < wait <= SPAN * WIDTH
     assert most_in_a_window(log, W_US) <= limit
+
+
+@pytest.mark.parametrize("into_us", [0, 1, WIDTH // 2, WIDTH - 1])
+@pytest.mark.parametrize("after_us", [1, 979_000, 980_050, 999_999, W_US])
+def test_an_admit_counts_until_a_whole_window_has_passed(into_us: int, after_us: int) -> None:
+    """RATE-03: wherever in its sub-bucket it was made. 51 sub-buckets and not 50 is what this needs."""
+    window = Window(0)
+    start = 7 * WIDTH + into_us
+    assert take(window, limit=1, now_us=start)
+    assert not take(window, limit=1, now_us=start + after_us)
+    assert take(window, limit=1, now_us=start + SPAN * WIDTH)
+
+
+def test_seeded_crowds_never_get_more_than_the_limit() -> None:
+    """RATE-03: half a million tries in rhythms close to the window, to the sub-bucket, and bursts."""
+    chance = random.Random(3)
+    for limit in (1, 2, 10, 50):
+        window, log, now_us = Window(0), [], 0
+        for _ in range(125_000):
+            now_us += int(chance.choice([chance.random() * 3, chance.expovariate(1 / 20_000), W_US * 0.9 / limit]))
+            if take(window, limit=limit, now_us=now_us):
+                log.append(now_us)
+        assert most_in_a_window(log, W_US) == limit
 
 
 @given(

@@ -65,8 +65,8 @@ def _read(path: Path, *, forbidden: int) -> bytes:
         handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
         raise ConfigError(str(path), f"cannot be read: {error.strerror}") from error
-    with os.fdopen(handle, "rb") as file:
-        info = os.fstat(file.fileno())
+    try:
+        info = os.fstat(handle)
         if not stat.S_ISREG(info.st_mode):
             raise ConfigError(str(path), "is not a regular file")
         if info.st_uid not in (os.geteuid(), 0):
@@ -76,7 +76,9 @@ def _read(path: Path, *, forbidden: int) -> bytes:
             raise ConfigError(str(path), f"others may use it (mode {mode:04o})", f"chmod 600 {path}")
         if info.st_size > MAX_BYTES:
             raise ConfigError(str(path), f"is larger than {MAX_BYTES} bytes")
-        return file.read(MAX_BYTES + 1)
+        return os.read(handle, MAX_BYTES)  # a regular file gives all there is at once
+    finally:
+        os.close(handle)
 
 
 def _text(path: Path, raw: bytes) -> str:

@@ -23,7 +23,8 @@ class KeyPair:
     kid: str | None
     algorithm: str
     """What the key signs with; the first of its type."""
-    public: Any
+    public: Any = field(repr=False)
+    """Of a shared secret, the secret: hence not shown either."""
     private: Any = field(default=None, repr=False)
 
     @property

@@ -11,6 +11,7 @@ from typing import Final, Literal
 import msgspec
 
 from mantlet.core.record import Record, Trail
+from mantlet.events.audit.writer import Journal
 from mantlet.wire.mcp.methods import LEGACY_METHODS, LEGACY_NOTIFICATIONS, MODERN_METHODS, MODERN_NOTIFICATIONS
 
 BOUNDS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
@@ -170,6 +171,20 @@ class Metrics:
             {name: [(labels, buckets[:]) for labels, buckets in s.items()] for name, s in self._histograms.items()},
             [Gauge(name, text, float(read()), combine) for name, (text, read, combine) in self._gauges.items()],
         )
+
+
+def watch_journal(metrics: Metrics, journal: Journal) -> None:
+    """Show what a journal does. Totals are of this process's life, lag is the worst of all workers."""
+    figures = journal.figures
+    metrics.gauge("mantlet_audit_records", "Records written", lambda: figures.records)
+    metrics.gauge("mantlet_audit_groups", "Groups of records written", lambda: figures.groups)
+    metrics.gauge("mantlet_audit_failed_records", "Records refused or not written", lambda: figures.failed_records)
+    metrics.gauge("mantlet_audit_failures", "Failed attempts to write", lambda: figures.failures)
+    metrics.gauge("mantlet_audit_write_seconds", "Time from queueing to written, all groups", lambda: figures.write_s)
+    metrics.gauge("mantlet_audit_lag_seconds", "The same, last group", lambda: figures.last_lag_s, "max")
+    metrics.gauge("mantlet_audit_pending_records", "Records that wait", lambda: journal.pending)
+    metrics.gauge("mantlet_audit_unable", "1 while records cannot be written", lambda: not journal.is_able, "max")
+    metrics.gauge("mantlet_audit_checkpoint_failures", "Checkpoints not written", lambda: journal.checkpoint_failures)
 
 
 def merge(snapshots: Iterable[Snapshot]) -> Snapshot:

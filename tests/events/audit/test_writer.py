@@ -11,6 +11,7 @@ from mantlet.core.refusal import AuditUnavailable
 from mantlet.events.audit import verify
 from mantlet.events.audit.administrative import note
 from mantlet.events.audit.files import Files
+from mantlet.events.metrics import Metrics, watch_journal
 
 
 class Gated(Files):
@@ -122,6 +123,35 @@ async def test_closing_writes_what_waits_and_signs_the_end(tmp_path: Path, trail
     last = (tmp_path / "audit-checkpoints" / "checkpoints.jsonl").read_bytes().splitlines()[-1]
     assert json.loads(last)["reason"] == "stop"
     assert json.loads(last)["seq"] == trails.check(directory).last_seq
+
+
+async def test_closing_does_not_wait_for_ever_for_a_disk_that_hangs(
+    tmp_path: Path, trails: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """RES-05"""
+    monkeypatch.setattr("mantlet.events.audit.writer.CLOSE_GRACE_S", 0.01)
+    files = Gated()
+    async with trails.journal(tmp_path / "audit", files=files, durability="fsync") as journal:
+        files.gate.clear()
+        written = journal.append(trails.record("hangs"))
+        await asyncio.sleep(0)
+        waits = journal.append(trails.record("waits"))
+    assert not written.done()
+    with pytest.raises(AuditUnavailable):
+        await waits
+    files.gate.set()
+    await written
+    await asyncio.to_thread(journal._thread.join, 5)
+    journal._trail.close()
+
+
+async def test_figures_of_a_journal_are_shown(tmp_path: Path, trails: Any) -> None:
+    metrics = Metrics()
+    async with trails.journal(tmp_path / "audit") as journal:
+        watch_journal(metrics, journal)
+        await journal.append(trails.record())
+        gauges = {gauge.name: gauge.value for gauge in metrics.snapshot().gauges}
+    assert (gauges["mantlet_audit_records"], gauges["mantlet_audit_unable"]) == (1, 0)
 
 
 async def test_two_journals_on_one_trail_write_one_chain(tmp_path: Path, trails: Any) -> None:

@@ -17,6 +17,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from mantlet.core.clock import Clock
 from mantlet.core.record import Record
@@ -29,6 +30,9 @@ from mantlet.events.audit.keys import AuditKeys, checkpoint_directory
 from mantlet.events.audit.line import Stamps, encode
 from mantlet.events.audit.trail_files import TrailFiles
 from mantlet.events.config import AuditConfig, Environment
+
+CLOSE_GRACE_S: Final = 5.0
+"""How long closing waits for a disk that gives no answer (RES-05)."""
 
 Report = Callable[[str, str], None]
 """Told of trouble: event name, what the system said. Must not raise."""
@@ -241,20 +245,25 @@ class Journal:
 
     async def close(self) -> None:
         """Write what waits, sign the end of the chain, stop the thread. Never raises for the disk: it reports."""
-        while self._bodies or self._is_busy:
-            self._flush()
-            await self._idle.wait()
-        self._is_closed = True
+        self._is_closed = True  # nothing new is taken; what waits is still written
         if self._timer is not None:
             self._timer.cancel()
         try:
-            await self._in_thread(lambda: self._trail.checkpoint("stop"))
-        except AuditUnavailable as error:
-            self._report("audit.failed", error.why)
+            async with asyncio.timeout(CLOSE_GRACE_S):
+                while self._bodies or self._is_busy:
+                    self._flush()
+                    await self._idle.wait()
+                await self._in_thread(lambda: self._trail.checkpoint("stop"))
+        except (AuditUnavailable, TimeoutError) as error:
+            self._report("audit.failed", getattr(error, "why", "the disk gave no answer while closing"))
         finally:
             self._work.put(None)
-            self._thread.join(timeout=5)
-            self._trail.close()
+            if self._is_busy:  # a disk that hangs holds the thread, a daemon, and its files: both go with the process
+                waiting, self._bodies, self._waiting = self._waiting, [], []
+                self._fail(waiting)
+            else:
+                self._thread.join()
+                self._trail.close()
 
     async def _in_thread(self, work: Callable[[], None]) -> None:
         done: Future[None] = self._loop.create_future()

@@ -35,6 +35,10 @@ class Headers:
         """Whether any field stands more than once."""
         return len(self._first) != len(self.fields)
 
+    def has_any(self, names: frozenset[bytes]) -> bool:
+        """Whether any of `names` stands here: one call to rule out all that is rare."""
+        return not names.isdisjoint(self._first)
+
     def repeated(self, names: frozenset[bytes]) -> bytes | None:
         """The first of `names` that stands more than once, or None."""
         if not self.has_repeats:

@@ -1,4 +1,4 @@
-"""The HTTP/1.1 listener: an `asyncio.Protocol` on httptools, with a strict layer around it."""
+"""The HTTP/1.1 listener: an `asyncio.Protocol` with a strict reader of its own."""
 
 from mantlet.listeners.http.config import HttpConfig, TlsConfig
 from mantlet.listeners.http.door import ConnectionInfo

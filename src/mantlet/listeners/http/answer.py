@@ -86,7 +86,7 @@ def head(
     """
     block = constant.block
     is_cacheable = has_id = False
-    lines = [b""]
+    lines = []
     for name, value in reply.headers:
         if name in _OURS:
             continue
@@ -102,21 +102,17 @@ def head(
         lines.append(b"%b: %b\r\n" % (name, value))
     for field in extra:
         lines.append(b"%b: %b\r\n" % field)
-    count = len(lines) - 1
-    lines[0] = b"HTTP/1.1 %b\r\n%b" % (_STATUS.get(reply.status) or b"%d -" % reply.status, block)
-    own = b"".join(lines[1:])
-    if own.count(b"\n") != count or own.count(b"\r") != count or b"\0" in own:
+    own = b"".join(lines)
+    if own.count(b"\n") != len(lines) or own.count(b"\r") != len(lines) or b"\0" in own:
         raise UnsendableHeader
-    return b"".join(
-        (
-            lines[0],
-            own,
-            b"" if is_cacheable else _NO_STORE,
-            b"" if has_id else b"x-request-id: %b\r\n" % request_id.encode(),
-            framing,
-            _CLOSE if closes else (_KEEP if is_http10 else b""),
-            b"\r\n",
-        )
+    return b"HTTP/1.1 %b\r\n%b%b%b%b%b%b\r\n" % (
+        _STATUS.get(reply.status) or b"%d -" % reply.status,
+        block,
+        own,
+        b"" if is_cacheable else _NO_STORE,
+        b"" if has_id else b"x-request-id: %b\r\n" % request_id.encode(),
+        framing,
+        _CLOSE if closes else (_KEEP if is_http10 else b""),
     )
 
 

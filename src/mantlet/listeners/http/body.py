@@ -32,12 +32,13 @@ class Body:
         "max_bytes",
     )
 
-    def __init__(self, length: int, max_bytes: int, on_wanted: Callable[[], None]) -> None:
+    def __init__(self, length: int, max_bytes: int, on_wanted: Callable[[], None], whole: bytes | None = None) -> None:
+        """`whole` is given when the body came with its head, as nearly all do: then there is nothing to receive."""
         self.max_bytes = max_bytes
-        self.is_complete = length == 0
+        self.is_complete = length == 0 or whole is not None
         self._chunks = ChunkReader() if length == CHUNKED else None
         self._remaining = length
-        self._parts: list[bytes] = []
+        self._parts: list[bytes] = [] if whole is None else [whole]
         self._size = 0
         self._waiter: asyncio.Future[None] | None = None
         self._failure: Refusal | None = None

@@ -223,6 +223,7 @@ class Connection(asyncio.Protocol):
         door = self.door
         config = door.config
         exchange = self._new_exchange()
+        self.receive_deadline_s = NEVER_S
         try:
             head = request.parse(block, max_target_bytes=config.max_target_bytes, max_headers=config.max_headers)
             framing = head.framing
@@ -230,21 +231,8 @@ class Connection(asyncio.Protocol):
             exchange.is_http10 = head.is_http10
             exchange.closes = not framing.is_persistent or head.verb == "CONNECT"
             exchange.expects_continue = framing.expects_continue
-            body = exchange.body = Body(framing.length, config.max_body_bytes, self._body_wanted)
             now_s = door.clock.monotonic()
-            self.receive_deadline_s = NEVER_S
-            if rest:
-                if not body.is_complete:
-                    rest = body.feed(rest)
-                if rest:
-                    self._buffer += rest
-            elif rest is None:
-                self._feed_from_buffer(body)
-            if not body.is_complete:
-                self._body = body
-                self.receive_deadline_s = now_s + config.body_timeout_s
-                if body.is_waiting:
-                    self._pause_reading()
+            body = exchange.body = self._receive(framing.length, rest, now_s)
             trail = exchange.trail
             headers = head.headers
             if self._is_trusted:
@@ -278,6 +266,23 @@ class Connection(asyncio.Protocol):
                 )
             )
         )
+
+    def _receive(self, length: int, rest: bytes | None, now_s: float) -> Body:
+        """The body that begins in `rest`, or in the buffer when there is no `rest`."""
+        config = self.door.config
+        if rest and len(rest) == length <= config.max_body_bytes:
+            return Body(length, config.max_body_bytes, self._body_wanted, rest)
+        body = Body(length, config.max_body_bytes, self._body_wanted)
+        if rest is None:
+            self._feed_from_buffer(body)
+        elif rest:
+            self._buffer += rest if body.is_complete else body.feed(rest)
+        if not body.is_complete:
+            self._body = body
+            self.receive_deadline_s = now_s + config.body_timeout_s
+            if body.is_waiting:
+                self._pause_reading()
+        return body
 
     def _feed_from_buffer(self, body: Body) -> None:
         while self._buffer and not (body.is_complete or body.is_failed):

@@ -6,7 +6,7 @@ import msgspec
 
 from mantlet.core.secret import Secret
 from mantlet.node.config import shape
-from mantlet.node.config.masking import is_secret_key
+from mantlet.node.config.masking import is_secret_key, mask_url
 from mantlet.node.config.problem import Origin, Path, Problem, dotted, nearest, shown
 from mantlet.node.config.shape import Annotation
 from mantlet.node.config.tree import Node
@@ -121,4 +121,6 @@ class Walk:
 
     def _note(self, message: str, path: Path, origin: Origin, *, found: str = "", allowed: str = "",
               nearest: str = "") -> None:  # fmt: skip
-        self.problems.append(Problem(message, dotted(path), origin, found, allowed, nearest))
+        # A section's own words about a URL may quote it, and with it a password.
+        problem = Problem(mask_url(message), dotted(path), origin, mask_url(found), allowed, nearest)
+        self.problems.append(problem)

@@ -30,6 +30,8 @@ PATH_KEYS: Final = frozenset(
 MADE_LATER: Final = frozenset({("audit", "signing_key_file"), ("audit", "chain_key_file")})
 """`*_file`s that the node makes itself when they are not there."""
 SQLITE: Final = "sqlite:///"
+PRIVATE: Final = ("key_file", "secret_file", "password_file", "token_file")
+"""Ends of the keys whose files hold something private."""
 
 
 @dataclass(slots=True)
@@ -163,8 +165,14 @@ def look_for(tree: Node, findings: Findings) -> None:
             continue
         if not readable:
             _not_readable(node, path, PermissionError(13, "Permission denied"), findings)
-        elif state and words_of(path)[-1].endswith(("key_file", "secret_file", "password_file", "token_file")):
+        elif state and words_of(path)[-1].endswith(PRIVATE) and not _is_public(file):
             findings.exposed.append(Problem(f"the file {file} {state}", dotted(path), node.origin))
+
+
+def _is_public(file: FilePath) -> bool:
+    """Whether a key file holds a public key alone, which anybody may read (`auth.jwt.key_file` may name one)."""
+    text = file.read_bytes()[:65_536]
+    return b"-----BEGIN PUBLIC KEY-----" in text and b"PRIVATE KEY" not in text
 
 
 def _not_readable(file: Node, path: Path, error: OSError, findings: Findings) -> None:

@@ -18,6 +18,7 @@ MAX_FILE_BYTES: Final = 4 * 1024 * 1024
 MAX_NODES: Final = 200_000
 """Aliases of aliases can unfold a small file into a very large tree."""
 MERGE: Final = "tag:yaml.org,2002:merge"
+COLLECTIONS: Final = frozenset({"tag:yaml.org,2002:seq", "tag:yaml.org,2002:map"})
 
 
 class _Loader(yaml.SafeLoader):
@@ -92,6 +93,8 @@ class _Reader:
         if self._count > MAX_NODES:
             raise _error(self._file, line, f"unfolds into more than {MAX_NODES} values")
         origin = Origin(self._kind, self._file, line)
+        if not isinstance(node, yaml.ScalarNode) and node.tag not in COLLECTIONS:
+            raise _error(self._file, line, f"has a value of an unknown kind ({node.tag})", path)
         if isinstance(node, yaml.SequenceNode):
             return Node([self.read(item, (*path, index)) for index, item in enumerate(node.value)], origin)
         if isinstance(node, yaml.MappingNode):
@@ -138,7 +141,8 @@ def read_toml(text: str, file: str) -> Node:
         value = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         line = re.search(r"at line (\d+)", str(error))
-        raise _error(file, int(line[1]) if line else 0, f"is not TOML: {error}") from error
+        last = text.count("\n") + 1  # "at end of document"
+        raise _error(file, int(line[1]) if line else last, f"is not TOML: {error}") from error
     return _toml_node(value, (), file, _toml_lines(text), 1)
 
 

@@ -111,7 +111,7 @@ def _kind(claims: Mapping[str, Any], subject: str) -> CallerKind:
     if value is None:
         # RFC 9068 section 2.2: the subject of a token without a resource owner is the client.
         return "service" if claims.get("client_id") == subject else "user"
-    if value not in _KINDS:
+    if type(value) is not str or value not in _KINDS:
         raise InvalidCredential("token: kind")
     return value  # type: ignore[no-any-return]  # one of the literals, by the line above
 

@@ -95,9 +95,11 @@ class RawServer:
     async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
         connection = self.connections
+        ahead = b""  # of the next request, read while looking whether the client leaves
         try:
             while True:
-                head = await reader.readuntil(b"\r\n\r\n")
+                head = ahead + await reader.readuntil(b"\r\n\r\n")
+                ahead = b""
                 line, *lines = head[:-4].split(b"\r\n")
                 headers = [(n.lower(), v.strip()) for n, _, v in (one.partition(b":") for one in lines)]
                 body = await reader.readexactly(int(dict(headers).get(b"content-length", b"0")))
@@ -106,12 +108,16 @@ class RawServer:
                 answering = asyncio.ensure_future(self.handler(request, writer))
                 leaving = asyncio.ensure_future(reader.read(1))
                 await asyncio.wait([answering, leaving], return_when=asyncio.FIRST_COMPLETED)
+                if not answering.done() and (ahead := leaving.result()):
+                    await answering
                 if not answering.done():
                     answering.cancel()
                     self.gone.set()
                     break
                 answering.result()
                 if leaving.done():
+                    if ahead := leaving.result():
+                        continue
                     self.gone.set()
                     break
                 leaving.cancel()

@@ -77,15 +77,19 @@ class HttpClient:
     async def _connect(self, pool: Pool) -> Connection:
         loop = asyncio.get_running_loop()
         endpoint = self.endpoint
+        connection = Connection(pool, self._bounds, self._clock)
         host = endpoint.host if self._resolve is None else await self._resolve(endpoint.host, endpoint.port)
         try:
-            _, connection = await loop.create_connection(
-                lambda: Connection(pool, self._bounds, self._clock),
+            await loop.create_connection(
+                lambda: connection,
                 host,
                 endpoint.port,
                 ssl=self._tls,
                 server_hostname=endpoint.host if self._tls else None,
             )
+        except asyncio.CancelledError:
+            connection.abort()  # uvloop may have opened it in this very turn, and would not tell of its end
+            raise
         except ssl.SSLCertVerificationError as error:
             raise BadUpstream(why=f"its certificate is not acceptable: {error.verify_message}") from error
         except OSError as error:

@@ -29,10 +29,6 @@ class Vanished(Exception):
 class Owner(Protocol):
     """Who keeps connections."""
 
-    def made(self, connection: "Connection") -> None:
-        """`connection` is open."""
-        ...
-
     def released(self, connection: "Connection") -> None:
         """`connection` may be used again."""
         ...
@@ -79,7 +75,7 @@ class Connection(asyncio.Protocol):
         self._clock = clock
         self._loop = asyncio.get_running_loop()
         self._parser: Any = httptools.HttpResponseParser(self)
-        self._transport = cast(asyncio.Transport, None)
+        self._transport: Any = None  # until the loop gives one; checking at each use would cost more than it tells
         self._poll: select.poll | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at_s = self._due_s = float("inf")
@@ -136,7 +132,8 @@ class Connection(asyncio.Protocol):
     def abort(self) -> None:
         """Close at once, whatever is under way."""
         self.is_open = False
-        self._transport.abort()
+        if self._transport is not None:
+            self._transport.abort()
 
     def pause(self) -> None:
         """For `BodyStream`."""
@@ -157,9 +154,8 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by the loop. Loops set TCP_NODELAY themselves."""
-        self._transport = cast(asyncio.Transport, transport)
+        self._transport = transport
         self.is_open = True
-        self._owner.made(self)
 
     def data_received(self, data: bytes) -> None:
         """Called by the loop."""

@@ -77,10 +77,6 @@ class Pool:
             if granted.is_open:
                 return granted
 
-    def made(self, connection: Connection) -> None:
-        """Count `connection` from the moment it is open."""
-        self._all.add(connection)
-
     def released(self, connection: Connection) -> None:
         """Give `connection` to the first who waits, or keep it."""
         if self._is_closed:
@@ -115,6 +111,9 @@ class Pool:
         try:
             async with asyncio.timeout(max(0.0, timeout_s)):
                 connection = await self._connect(self)
+                if not connection.is_open:
+                    raise UpstreamUnavailable(why="the connection ended as soon as it was made")
+                self._all.add(connection)
         except TimeoutError as error:
             if timeout_s < self._bounds.connect_timeout_s:
                 raise DeadlineExceeded("The upstream could not be reached in time.") from error

@@ -29,6 +29,7 @@ class Detection:
         self._clock = clock
         self._tasks = Tasks(lambda error: None)  # the waiters have it
         self._waiters: set[asyncio.Future[Found]] = set()
+        self._is_asking = False
         self._kept_until_s = float("inf")
         self.found: Found | None = None
         """The last outcome, for people; `current` is for decisions."""
@@ -53,7 +54,8 @@ class Detection:
         if (known := self.current) is not None:
             return known
         waiter: asyncio.Future[Found] = asyncio.get_running_loop().create_future()
-        if not len(self._tasks):  # also when all who asked have left: the asking goes on, and is bounded
+        if not self._is_asking:  # also when all who asked have left: the asking goes on, and is bounded
+            self._is_asking = True
             self._tasks.start(self._run(), "detect-era")
         self._waiters.add(waiter)
         try:
@@ -80,6 +82,7 @@ class Detection:
             self._tell(found)
 
     def _tell(self, outcome: Found | Refusal) -> None:
+        self._is_asking = False
         waiters, self._waiters = self._waiters, set()
         for waiter in waiters:
             if waiter.done():

@@ -1,5 +1,6 @@
 """A channel of lines: a child's pipes today, a socket to a process that owns the child as well."""
 
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Protocol
 
 
@@ -25,3 +26,34 @@ class LineReader(Protocol):
     def on_closed(self, why: str, /) -> None:
         """The channel is gone, and nothing comes any more. Said once."""
         ...
+
+
+class OwnedChannel(LineChannel, Protocol):
+    """A channel with a life of its own, that whoever opened it also ends."""
+
+    @property
+    def pid(self) -> int | None:
+        """The server's process, where it is known."""
+        ...
+
+    @property
+    def exit_code(self) -> int | None:
+        """How it ended, where that is known."""
+        ...
+
+    @property
+    def last_lines(self) -> Iterable[str]:
+        """The last lines of stderr."""
+        ...
+
+    def account(self) -> str:
+        """How it ended, for people."""
+        ...
+
+    async def stop(self, timeout_s: float) -> None:
+        """End it for certain, with `timeout_s` of patience; may be said again."""
+        ...
+
+
+Connect = Callable[[LineReader, Callable[[str], None]], Awaitable[OwnedChannel]]
+"""Open a channel for a reader and for lines of stderr; raises `UpstreamUnavailable`."""

@@ -7,7 +7,7 @@ import signal
 import socket
 import sys
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -122,6 +122,11 @@ class Child(asyncio.SubprocessProtocol):
     def exit_code(self) -> int | None:
         """How the command ended: its code, or 128 + signal; None while it runs."""
         return None if self._transport is None else self._transport.get_returncode()
+
+    @property
+    def last_lines(self) -> Iterable[str]:
+        """The last lines of stderr."""
+        return self.stderr
 
     def account(self) -> str:
         """How it ended, in its own last words; for people."""

@@ -22,6 +22,8 @@ class Link:
         self.closed = asyncio.Event()
         self.why = ""
         """Why it closed."""
+        self.watchers: set[Callable[[str], None]] = set()
+        """Who else hears, once, that the link closed."""
         self._channel: LineChannel | None = None
 
     def attach(self, channel: LineChannel) -> None:
@@ -102,6 +104,8 @@ class Link:
         self.why = why
         self.closed.set()
         self.mux.lose_all(why)
+        for watcher in list(self.watchers):
+            watcher(why)
 
     def _write(self, line: bytes) -> None:
         # What is not a call may be lost when the channel is full: it is bounded, and nobody waits for it.

@@ -18,6 +18,8 @@ from mantlet.core.clock import SYSTEM, Clock
 from mantlet.core.ports import Sealer
 from mantlet.core.refusal import BadUpstream, EraUnavailable, NotAcceptable, UpstreamUnavailable
 from mantlet.core.tasks import Tasks
+from mantlet.upstreams.transports.stdio.channel import Connect
+from mantlet.upstreams.transports.stdio.child import Child
 from mantlet.upstreams.transports.stdio.config import StdioServerConfig
 from mantlet.upstreams.transports.stdio.event_stream import HEADERS
 from mantlet.upstreams.transports.stdio.exchange import Exchange
@@ -65,14 +67,16 @@ class StdioServer:
         random_bytes: Callable[[int], bytes] = secrets.token_bytes,
         environment: Mapping[str, str] | None = None,
         events: Events = lambda _event, _fields: None,
+        connect: Connect | None = None,
     ) -> None:
         self._config = config
         self._clock = clock
         self._chance = chance
-        self._environment = os.environ if environment is None else environment
+        variables = os.environ if environment is None else environment
+        self._connect: Connect = connect or (lambda reader, stderr: Child.spawn(config, reader, stderr, variables))
         self._events = events
         self._tasks = Tasks(self._task_failed)
-        self._legacy = LegacySide(config, sealer, clock, random_bytes)
+        self.legacy = LegacySide(config, sealer, clock, random_bytes)
         self._skips_probe = False
         self._primary = self._supervisor(self._open_primary, self._primary_opened)
         self._second: Supervisor | None = None
@@ -90,7 +94,7 @@ class StdioServer:
     async def close(self) -> None:
         """End every call and stream, and the children with all that they started."""
         self._is_closed = True
-        self._legacy.close()
+        self.legacy.close()
         # Each child may take its time twice, and the launcher a little more.
         await self._tasks.close(grace_s=2 * self._config.stop_timeout + 5)
 
@@ -114,7 +118,7 @@ class StdioServer:
         """The first child's state and, if there is one, the other era's."""
         report: dict[str, Any] = {"name": self.name, "transport": "stdio", **self._primary.report()}
         report["eras"] = sorted(self.eras())
-        report["sessions"] = len(self._legacy.sessions)
+        report["sessions"] = len(self.legacy.sessions)
         if self._second is not None:
             report["legacy"] = self._second.report()
         return report
@@ -127,15 +131,15 @@ class StdioServer:
             raise UpstreamUnavailable(why="the server is closed")
         if call.era == "modern":
             return await self._modern(call)
-        reply = await self._legacy.without_server(call)
+        reply = await self.legacy.without_server(call)
         if reply is not None:
             return reply
         supervisor, link = await self._reach(call)
         assert supervisor.opening is not None  # `_reach` gives an open link
-        reply = await self._legacy.answer(call, link, supervisor.opening)
+        reply = await self.legacy.answer(call, link, supervisor.opening)
         if reply is not None:
             return reply
-        session = self._legacy.sessions.find(call.session, call.caller)
+        session = self.legacy.sessions.find(call.session, call.caller)
         assert call.id is not None
         return await self._request(call, link, session.pending)
 
@@ -206,30 +210,40 @@ class StdioServer:
     # --- children
 
     async def _reach(self, call: Call) -> tuple[Supervisor, Link]:
-        """The child of the call's era and its open link. Raises `EraUnavailable` or `UpstreamUnavailable`."""
-        link = await self._primary.ready(call.deadline_s)
+        primary = self._primary
+        if primary.link is not None and primary.link.mux.era == call.era and not primary.link.closed.is_set():
+            return primary, primary.link  # the usual way, without another coroutine
+        return await self.reach(call.era, call.deadline_s, lambda: _requested(call))
+
+    async def reach(self, era: Era, deadline_s: float, requested: Callable[[], str] = str) -> tuple[Supervisor, Link]:
+        """The child of `era` and its open link. Raises `EraUnavailable` or `UpstreamUnavailable`."""
+        link = await self._primary.ready(deadline_s)
         opening = self._primary.opening
-        if opening is not None and opening.era == call.era:
+        if opening is not None and opening.era == era:
             return self._primary, link
-        if call.era == "modern":
-            raise _other_era(call, LEGACY_VERSIONS, "This server speaks the initialize era of MCP only.")
+        if era == "modern":
+            raise EraUnavailable(requested(), LEGACY_VERSIONS, "This server speaks the initialize era of MCP only.")
         second = self._second or self._start_second()
         if second is None:
-            raise _other_era(call, MODERN_VERSIONS, "max_children leaves this server no process for legacy clients.")
+            detail = "max_children leaves this server no process for legacy clients."
+            raise EraUnavailable(requested(), MODERN_VERSIONS, detail)
         try:
-            link = await second.ready(call.deadline_s)
+            link = await second.ready(deadline_s)
         except UpstreamUnavailable:
             if second.wrong_era:
-                raise _other_era(
-                    call, MODERN_VERSIONS, "This server speaks MCP 2026-07-28 only; the client must speak it too."
-                ) from None
+                detail = "This server speaks MCP 2026-07-28 only; the client must speak it too."
+                raise EraUnavailable(requested(), MODERN_VERSIONS, detail) from None
             raise
         return second, link
+
+    def deadline_s(self, timeout_s: float) -> float:
+        """A deadline from now, on the clock of calls."""
+        return self._clock.monotonic() + timeout_s
 
     def _start_second(self) -> Supervisor | None:
         if self._config.max_children < 2:
             return None
-        self._second = self._supervisor(handshake, self._legacy.reopened)
+        self._second = self._supervisor(handshake, self.legacy.reopened)
         self._tasks.start(self._second.run(), f"stdio:{self.name}:legacy")
         return self._second
 
@@ -239,8 +253,8 @@ class StdioServer:
             open_link,
             clock=self._clock,
             chance=self._chance,
-            environment=self._environment,
-            broadcast=self._legacy.broadcast,
+            connect=self._connect,
+            broadcast=self.legacy.broadcast,
             on_open=on_open,
             events=self._events,
         )
@@ -258,14 +272,13 @@ class StdioServer:
         if self._second is not None and self._second.wrong_era:
             self._second = None  # a new process may be a new version: ask again when someone needs it
         if link.mux.era == "legacy":
-            self._legacy.reopened(link)
+            self.legacy.reopened(link)
 
     def _task_failed(self, error: BaseException) -> None:
         self._events("stdio.failed", {"server": self.name, "error": repr(error)})
 
 
-def _other_era(call: Call, supported: tuple[str, ...], detail: str) -> EraUnavailable:
+def _requested(call: Call) -> str:
     meta = call.params.get("_meta")
-    requested = meta.get(META_VERSION) if type(meta) is dict else call.params.get("protocolVersion")
-    header = call.arrival.headers.text(b"mcp-protocol-version")
-    return EraUnavailable(str(requested or header or ""), supported, detail)
+    version = meta.get(META_VERSION) if type(meta) is dict else call.params.get("protocolVersion")
+    return str(version or call.arrival.headers.text(b"mcp-protocol-version") or "")

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from mantlet.core.clock import Clock
 from mantlet.core.refusal import Refusal, UpstreamUnavailable
-from mantlet.upstreams.transports.stdio.child import Child
+from mantlet.upstreams.transports.stdio.channel import Connect, OwnedChannel
 from mantlet.upstreams.transports.stdio.config import StdioServerConfig
 from mantlet.upstreams.transports.stdio.link import Link
 from mantlet.upstreams.transports.stdio.opening import Opening, WrongEra
@@ -37,7 +37,7 @@ class Supervisor:
         *,
         clock: Clock,
         chance: Callable[[], float],
-        environment: Mapping[str, str],
+        connect: Connect,
         broadcast: Callable[[str, str, bytes], None],
         on_open: Callable[[Link], None],
         events: Events,
@@ -46,14 +46,14 @@ class Supervisor:
         self._open = open_link
         self._clock = clock
         self._chance = chance
-        self._environment = environment
+        self._connect = connect
         self._broadcast = broadcast
         self._on_open = on_open
         self._events = events
         self._stderr_second = 0.0
         self._stderr_events = 0
         self._settled = asyncio.Event()
-        self._child: Child | None = None
+        self._child: OwnedChannel | None = None
         self.state: State = "starting"
         self.reason = ""
         self.link: Link | None = None
@@ -81,11 +81,11 @@ class Supervisor:
         self._settled.clear()
         self.starts += 1
         link = Link(max_pending=self._config.max_pending, broadcast=self._broadcast)
-        child: Child | None = None
+        child: OwnedChannel | None = None
         served_s = 0.0
         try:
             async with asyncio.timeout(self._config.start_timeout):
-                child = await Child.spawn(self._config, link, self._stderr, self._environment)
+                child = await self._connect(link, self._stderr)
                 self._child = child
                 link.attach(child)
                 self.opening = await self._open(link, self._config.start_timeout)
@@ -110,7 +110,7 @@ class Supervisor:
         self._tell("stdio.ended", reason=self.reason, exit_code=child.exit_code if child else None)
         return served_s
 
-    async def _serve(self, link: Link, child: Child) -> float:
+    async def _serve(self, link: Link, child: OwnedChannel) -> float:
         began_s = self._clock.monotonic()
         self.link, self.state, self.reason = link, "healthy", ""
         self._settled.set()
@@ -155,7 +155,7 @@ class Supervisor:
             "next_start_in_s": max(0.0, round(self.next_start_s - self._clock.monotonic(), 3)) if rests else None,
             "pending": len(link.mux) if link else 0,
             "dropped": {name: getattr(link.mux.counters, name) for name in link.mux.counters.__slots__} if link else {},
-            "stderr": list(child.stderr)[-10:] if child is not None else [],
+            "stderr": list(child.last_lines)[-10:] if child is not None else [],
         }
 
     def _stderr(self, line: str) -> None:

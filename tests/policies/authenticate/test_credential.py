@@ -2,7 +2,7 @@ import pytest
 
 from mantlet.core.headers import Headers
 from mantlet.core.refusal import AmbiguousCredentials, InvalidCredential, Refusal, Unauthenticated
-from mantlet.policies.authenticate.credential import MAX_BYTES, take
+from mantlet.policies.authenticate.credential import MAX_BYTES, check, take
 
 BEARER = (b"authorization", b"Bearer abc.def")
 KEY = (b"x-api-key", b"mk_a_b")
@@ -65,6 +65,6 @@ def test_anything_else_is_refused_and_not_repeated(
 ) -> None:
     """AUTHN-02, AUTHN-03, AUD-06"""
     with pytest.raises(refusal) as caught:
-        take(Headers(fields), query)
+        check(take(Headers(fields), query))
     assert type(caught.value) is refusal
     assert "abc" not in caught.value.detail + caught.value.why

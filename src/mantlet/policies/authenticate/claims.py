@@ -113,7 +113,7 @@ def _kind(claims: Mapping[str, Any], subject: str) -> CallerKind:
         return "service" if claims.get("client_id") == subject else "user"
     if type(value) is not str or value not in _KINDS:
         raise InvalidCredential("token: kind")
-    return value  # type: ignore[no-any-return]  # one of the literals, by the line above
+    return value  # type: ignore[return-value]  # one of the literals, by the line above
 
 
 def _roles(value: Any) -> frozenset[str]:

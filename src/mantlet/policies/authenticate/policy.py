@@ -10,7 +10,7 @@ from mantlet.core.caller import Caller
 from mantlet.core.clock import Clock
 from mantlet.core.record import Trail
 from mantlet.core.refusal import InvalidCredential, RateLimited
-from mantlet.policies.authenticate.credential import take
+from mantlet.policies.authenticate.credential import check, take
 from mantlet.policies.authenticate.failures import Failures, source_of
 from mantlet.policies.authenticate.jwt import refuse_unread
 from mantlet.policies.authenticate.provider import Provider
@@ -62,6 +62,7 @@ class Authenticate:
         # A hit stands before the failure limit: a client that is already known gets in whatever its neighbours do.
         caller = self._verified.caller(digest)
         if caller is None:
+            check(credential)
             caller = await self._recognise(arrival, credential, digest)
         _note(arrival.trail, caller)
         return caller

@@ -32,7 +32,7 @@ class Loaded:
     """A configuration that was understood. `tree` is what was written, with origins; it holds secrets in clear and
     is not for showing (see `effective`). `exposed` are secret files that others can read."""
 
-    config: Config
+    config: Config = field(repr=False)  # urls and environments in it may hold passwords
     tree: Node = field(repr=False)
     files: tuple[str, ...] = ()
     exposed: tuple[Problem, ...] = ()

@@ -147,3 +147,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     p2p: P2pConfig | None = None
     alerts: list[dict[str, Any]] = []
     backup: BackupConfig | None = None
+
+    def __repr__(self) -> str:
+        # Not the members: a store's URL and a server's environment are text, and may hold a password (AUD-06).
+        return f"Config(environment={self.environment!r})"

@@ -28,6 +28,8 @@ class Target:
     tokens: tuple[str, ...] = ()
     meter: Meter | None = None
     host: str = "127.0.0.1"
+    is_slow: bool = False
+    """Whether it answers so few calls a second that warming up must be short."""
 
     def job(self, **how: Any) -> Job:
         """A job for this target."""

@@ -8,7 +8,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +33,16 @@ class Gateway:
     token: str
     program: Program
     listening_after_s: float
-    var: Path
+    folder: Path
+    secret: str = field(repr=False, default="")
 
     def mcp(self, server: str = "") -> str:
         """The endpoint of one server, or of all as one."""
         return f"{self.url}/mcp/{server}" if server else f"{self.url}/mcp"
+
+    def mint(self, subject: str) -> str:
+        """A token of another caller, with a role of its own."""
+        return _token(self.secret, subject)
 
 
 def config(servers: list[Mapping[str, Any]], **sections: Mapping[str, Any]) -> dict[str, Any]:
@@ -83,19 +88,19 @@ def http(name: str, url: str) -> dict[str, Any]:
     return {"name": name, "transport": "http", "url": url}
 
 
-def _token(secret: str) -> str:
+def _token(secret: str, subject: str = "bench") -> str:
     now_s = int(time.time())
     claims = {
         "iss": ISSUER,
         "aud": AUDIENCE,
-        "sub": "bench",
+        "sub": subject,
         "iat": now_s,
         "nbf": now_s - 1,
         "exp": now_s + 86_000,
         "jti": secrets.token_hex(8),
         "scope": "mcp:read mcp:write",
         "scopes": ["mcp:read", "mcp:write"],
-        "roles": ["agent"],
+        "roles": [f"role-of-{subject}"],
     }
     return jwt.encode(claims, secret, algorithm="HS256", headers={"typ": "at+jwt"})
 
@@ -128,7 +133,8 @@ def start_gateway(settings: Mapping[str, Any], folder: Path) -> Iterator[Gateway
         listening_after_s = program.wait_listening(port)
         url = f"http://127.0.0.1:{port}"
         wait_ready(url)
-        yield Gateway(url, f"http://127.0.0.1:{admin_port}", _token(secret), program, listening_after_s, folder)
+        admin_url = f"http://127.0.0.1:{admin_port}"
+        yield Gateway(url, admin_url, _token(secret), program, listening_after_s, folder, secret)
     finally:
         program.stop()
 

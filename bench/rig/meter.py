@@ -67,3 +67,16 @@ class Meter:
                 continue
             sizes[pid] = next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:"))
         return sizes
+
+
+def named(fragment: str, root: int) -> tuple[int, ...]:
+    """Processes below `root` whose command line holds `fragment`."""
+    found = []
+    for pid in tree(root):
+        try:
+            command = (PROC / str(pid) / "cmdline").read_bytes()
+        except OSError:
+            continue
+        if fragment.encode() in command:
+            found.append(pid)
+    return tuple(found)

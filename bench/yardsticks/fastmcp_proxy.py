@@ -26,7 +26,7 @@ def start(upstream: int, folder: Path, *, reuse: bool) -> Iterator[Target]:
     name = "FastMCP proxy, one client" if reuse else "FastMCP proxy, as it comes"
     command = [sys.executable, "-m", __name__, "--port", str(port), "--upstream", f"http://127.0.0.1:{upstream}/mcp"]
     with running([*command, "--reuse"] if reuse else command, port, folder / f"fastmcp-{reuse}.log") as program:
-        yield Target(name, port, "/mcp", (), Meter.of(program.pid))
+        yield Target(name, port, "/mcp", meter=Meter.of(program.pid), is_slow=True)
 
 
 async def _serve(port: int, upstream: str, *, reuse: bool) -> None:

@@ -1,0 +1,47 @@
+"""The suite as a test; `make conformance` prints the tables."""
+
+import subprocess
+import sys
+from collections import Counter
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bench.rig import node
+from bench.rig.process import ROOT
+
+RUN = Path(__file__).with_name("run.py")
+
+
+def _module() -> Any:
+    spec = spec_from_file_location("conformance_run", RUN)
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_a_check_that_ends_otherwise_or_is_missing_is_a_difference() -> None:
+    run = _module()
+    direct = {"a": Counter({("x", "SUCCESS"): 2, ("y", "FAILURE"): 1}), "b": Counter({("z", "SUCCESS"): 1})}
+    through = {"a": Counter({("x", "SUCCESS"): 1, ("x", "FAILURE"): 1, ("y", "FAILURE"): 1})}
+    assert run.differences(direct, direct) == []
+    assert run.differences(direct, through) == [
+        ("a", "x", "2 SUCCESS", "FAILURE, SUCCESS"),
+        ("b", "z", "SUCCESS", "not run"),
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.node
+@pytest.mark.parametrize("arguments", [["--direct-only"], []], ids=["direct", "through-mantlet"])
+def test_the_suite_passes(arguments: list[str]) -> None:
+    if why := node.missing():
+        pytest.skip(why)
+    if not arguments and find_spec("mantlet.node.build") is None:
+        pytest.skip("there is no gateway to start yet")
+    done = subprocess.run([sys.executable, str(RUN), *arguments], cwd=ROOT, env={"PYTHONPATH": str(ROOT)}, check=False)
+    assert done.returncode == 0

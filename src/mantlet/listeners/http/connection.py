@@ -237,12 +237,13 @@ class Connection(asyncio.Protocol):
             headers = head.headers
             if self._is_trusted:
                 trail.peer = first_untrusted(self.peer, headers.all(b"x-forwarded-for"), door.trusted)
-            trail.client_request_id = http1.client_request_id(headers)
-            trail.trace_id = http1.trace_id(headers)
+            if not framing.is_plain:
+                trail.client_request_id = http1.client_request_id(headers)
+                trail.trace_id = http1.trace_id(headers)
             request.admit(head, door.names, max_body_bytes=config.max_body_bytes)
             exchange.extra = head.extra
             path, query = http1.path_of(head.target, headers.get(b"host"))
-            if is_preflight(head.verb, headers):
+            if not framing.is_plain and is_preflight(head.verb, headers):
                 exchange.extra = []
                 self._run(exchange.serve_reply(Reply(204, preflight_fields(headers, door.names), origin="node")))
                 return

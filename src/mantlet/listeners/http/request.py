@@ -9,7 +9,6 @@ from mantlet.listeners.http.origin import Fields, Names, check_host, check_origi
 from mantlet.wire import http1
 
 ALLOW: Final = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
-_RARE: Final = frozenset({b"origin", b"content-encoding"})
 _NO_EFFECT: Final = frozenset({"TRACE", "CONNECT"})
 
 
@@ -38,7 +37,7 @@ def admit(request: Request, names: Names, *, max_body_bytes: int) -> None:
     """
     headers = request.headers
     check_host(headers.get(b"host") or b"", names)
-    if headers.has_any(_RARE):
+    if not request.framing.is_plain:
         if (origin := headers.get(b"origin")) is not None:
             check_origin(origin, names)
             request.extra = cors_fields(origin, names)

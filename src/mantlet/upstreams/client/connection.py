@@ -205,15 +205,11 @@ class Connection(asyncio.Protocol):
         """A second message after the final one: what it answers, nobody knows."""
         if self._is_complete:
             self._is_in_step = False
+            self._fields = []  # the response has the old list
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """One field line."""
-        if self._is_complete:
-            return
+        """One field line. Counted when the head is whole; until then the bytes read bound it."""
         self._fields.append((name.lower(), value.strip()))
-        self._size_bytes += len(name) + len(value)
-        if len(self._fields) > self._bounds.max_headers or self._size_bytes > self._bounds.max_head_bytes:
-            raise BadUpstream(why="the answer's head is too large")
 
     def on_headers_complete(self) -> None:
         """The head is whole."""
@@ -224,16 +220,22 @@ class Connection(asyncio.Protocol):
             self._is_informational = True
             self._fields = []
             return
-        headers = Headers(self._fields)
+        fields, bounds = self._fields, self._bounds
+        # The bytes read may hold a body too: only when they are many are the fields themselves measured.
+        if len(fields) > bounds.max_headers or (
+            self._head_bytes > bounds.max_head_bytes
+            and sum(len(name) + len(value) for name, value in fields) > bounds.max_head_bytes
+        ):
+            raise BadUpstream(why="the answer's head is too large")
+        headers = Headers(fields)
         self._framing = found = framing(status, headers)
-        self._size_bytes = 0
         self._response = Response(status, headers, b"")
         if found.is_stream:
             self._response.body = self._stream = BodyStream(self)
             self._stream_ends_s = self._clock.monotonic() + self._bounds.stream_total_timeout_s
             self._rearm_stream()
             self._answer(self._response)
-        elif found.length is not None and found.length > self._bounds.max_answer_bytes:
+        elif found.length is not None and found.length > bounds.max_answer_bytes:
             raise BadUpstream(why="the answer is too large")
 
     def on_body(self, data: bytes) -> None:

@@ -4,8 +4,7 @@ llhttp alone takes a Content-Length beside a Transfer-Encoding, and codings othe
 end the message in two places, so such an answer is refused.
 """
 
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from mantlet.core.headers import Headers
 from mantlet.core.refusal import BadUpstream
@@ -16,9 +15,8 @@ _ONCE: Final = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Framing:
-    """`length` is None when the head does not tell it."""
+class Framing(NamedTuple):
+    """A tuple, because making a frozen dataclass costs 1 µs a call. `length` is None when the head does not tell it."""
 
     length: int | None
     is_stream: bool

@@ -126,10 +126,18 @@ def test_a_wrong_configuration_opens_no_port(tmp_path: Path) -> None:
         "from mantlet.cli import main\n"
         "main(['serve', '-c', 'wrong.yaml'])\n"
     )
-    ran = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=30)
+    ran = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=30)  # noqa: PLW1510
     assert ran.returncode == 1
     assert "refused: debug" in ran.stderr
     assert "port was opened" not in ran.stderr
+
+
+def test_files_can_be_named_by_a_variable(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a b.yaml").write_text("agent: {name: one}\nhttp: {port: 1}")
+    (tmp_path / "c.yaml").write_text("agent: {name: two}")
+    monkeypatch.setenv("MANTLET_CONFIG", f"{tmp_path}/a b.yaml:{tmp_path}/c.yaml")
+    told = {line["key"]: line["value"] for line in json.loads(run("check", "--json").out)["config"]}
+    assert (told["agent.name"], told["http.port"]) == ("two", 1)
 
 
 def test_options_set_keys(run: Run) -> None:

@@ -18,8 +18,7 @@ Config: TypeAlias = Annotated[
         "--config",
         "-c",
         metavar="FILE",
-        envvar="MANTLET_CONFIG",
-        help="Configuration file, YAML or TOML; several are merged in order. Default: mantlet.yaml here, if any.",
+        help="Configuration file, YAML or TOML; several are merged in order. Default: MANTLET_CONFIG (with : between), or mantlet.yaml here.",
     ),
 ]
 Settings: TypeAlias = Annotated[
@@ -54,7 +53,11 @@ def files_of(config: Sequence[str] | None) -> list[str]:
     """The configuration files: those named, or the one in the working directory, or none."""
     from mantlet.node.config import default_files
 
-    return list(config) if config else default_files()
+    return list(_named(config)) or default_files()
+
+
+def _named(config: Sequence[str] | None) -> tuple[str, ...]:
+    return tuple(config or [file for file in os.environ.get("MANTLET_CONFIG", "").split(os.pathsep) if file])
 
 
 def settings_of(settings: Sequence[str] | None) -> dict[str, str]:
@@ -75,7 +78,7 @@ def wish_of(url: str, token: str, token_file: str, config: Sequence[str] | None)
 
     if token:
         warn("a token on the command line is seen by all users of this machine and kept in the shell's history")
-    return Wish(url, Secret(token) if token else None, token_file, tuple(config or ()))
+    return Wish(url, Secret(token) if token else None, token_file, _named(config))
 
 
 def address_of(door: "Door", wish: "Wish") -> "Address":

@@ -89,5 +89,5 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path) -> None:
         assert str(path) in str(caught.value)
     latin = tmp_path / "latin.yaml"
     latin.write_bytes(b"a: 1\nb: \xff")
-    with pytest.raises(ConfigErrors, match="latin.yaml:2: is not UTF-8"):
+    with pytest.raises(ConfigErrors, match=r"latin\.yaml:2: is not UTF-8"):
         read_file(str(latin))

@@ -37,7 +37,7 @@ WRONG = [
     ("mcp: {pins: {mode: aprove}}", 1, "mcp.pins.mode", 'did you mean "approve"?'),
     ("p2p: {enable_mnds: true}", 1, "p2p.enable_mnds", 'did you mean "enable_mdns"?'),
     ("database: {url: 'postgresql://u:pw@h/d'}", 1, "database", "postgresql:// is not offered yet"),
-    ("auth: {api_keys: [{name: a, key_file: none.key}]}", 1, "auth.api_keys[0].key_file", "cannot be read: No such file"),
+    ("auth: {api_keys: [{name: a, key_file: none.key}]}", 1, "auth.api_keys[0].key_file", "cannot be read: No such"),
     ("auth: {jwt: {secret_file: .}}", 1, "auth.jwt.secret_file", "cannot be read"),
     ("auth: {jwt: {secret_file: empty}}", 1, "auth.jwt.secret_file", "is empty"),
     ("auth: {jwt: {secret: s, secret_file: empty}}", 1, "auth.jwt.secret_file", "stands beside secret"),
@@ -102,7 +102,8 @@ def test_everything_wrong_is_told_at_once(tmp_path: Path) -> None:
         load([str(one), str(two)], {"MANTLET_X__Y": "1"})
     keys = {problem.key for problem in caught.value.problems}
     assert keys == {
-        "http.prot", "http.port", "auth.jwt.secret_file", "agent.url", "audit.durability", "environments.staging.x", "x",
+        "http.prot", "http.port", "auth.jwt.secret_file", "agent.url", "audit.durability",
+        "environments.staging.x", "x",
     }  # fmt: skip
 
 

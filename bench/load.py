@@ -17,6 +17,7 @@ import uvloop
 from bench.wire import INITIALIZED, Job, Result, body, head, initialize, is_right
 
 CONNECT_TIMEOUT_S = 30.0
+REFUSALS = frozenset({429, 503})
 ROUND_GRACE_S = 30.0
 """How much longer than asked a round may take before it counts as hung."""
 MAX_FAILURES_PER_CLIENT = 100
@@ -42,6 +43,7 @@ class Client(asyncio.Protocol):
     def forget(self) -> None:
         """Begin counting anew."""
         self.latencies_s: list[float] = []
+        self.refusals_s: list[float] = []
         self.wrong = self.failed = 0
         self.first_failure = ""
 
@@ -98,14 +100,20 @@ class Client(asyncio.Protocol):
             setup, self._answer = self._answer, None
             if not setup.done():
                 setup.set_result((status, self._session, answer))
-            return
+            return None
         now_s = time.perf_counter()
+        if status in REFUSALS and self._job.may_refuse:
+            self.refusals_s.append(now_s - self._sent_at_s)
+            return self._next(now_s)
         self.latencies_s.append(now_s - self._sent_at_s)
         if status != 200:
             self._fail(f"{status} {answer[:300]!r}")
         elif not is_right(self._job, self._serial, self._message, answer):
             self.wrong += 1
             self.first_failure = self.first_failure or f"wrong answer to {self._serial}: {answer[:300]!r}"
+        return self._next(now_s)
+
+    def _next(self, now_s: float) -> None:
         if now_s >= self._until_s or len(self.latencies_s) >= self._limit or self.failed > MAX_FAILURES_PER_CLIENT:
             self._finish()
         else:
@@ -170,17 +178,24 @@ async def perform(job: Job, go: asyncio.StreamReader) -> Result:
     spent = resource.getrusage(resource.RUSAGE_SELF)
     for client in clients:
         client.close()
-    latencies_s = sorted(latency for client in clients for latency in client.latencies_s) or [float("inf")]
+    latencies_s = sorted(latency for client in clients for latency in client.latencies_s)
+    refusals_s = sorted(latency for client in clients for latency in client.refusals_s)
     return Result(
-        calls=sum(len(client.latencies_s) for client in clients),
+        calls=len(latencies_s) + len(refusals_s),
         seconds=seconds,
-        p50_s=latencies_s[len(latencies_s) // 2],
-        p99_s=latencies_s[min(len(latencies_s) - 1, len(latencies_s) * 99 // 100)],
+        p50_s=_percentile(latencies_s, 50),
+        p99_s=_percentile(latencies_s, 99),
+        refused=len(refusals_s),
+        refused_p99_s=_percentile(refusals_s, 99),
         wrong=sum(client.wrong for client in clients),
         failed=sum(client.failed for client in clients),
         own_cpu_s=spent.ru_utime + spent.ru_stime - own.ru_utime - own.ru_stime,
         first_failure=warm_up_failure or next((c.first_failure for c in clients if c.first_failure), ""),
     )
+
+
+def _percentile(ordered_s: list[float], percent: int) -> float:
+    return ordered_s[min(len(ordered_s) - 1, len(ordered_s) * percent // 100)] if ordered_s else 0.0
 
 
 def say(message: object) -> None:

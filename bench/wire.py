@@ -36,6 +36,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     """Per connection."""
     tools: int = 0
     """How many tools a list must have."""
+    may_refuse: bool = False
+    """Whether 429 and 503 are answers like others; the client then tries again at once."""
     pad_bytes: int = 64
     """Length of the message that is echoed."""
 
@@ -50,6 +52,9 @@ class Result(msgspec.Struct, kw_only=True):
     wrong: int
     failed: int
     own_cpu_s: float
+    refused: int = 0
+    """Of `calls`, those that were turned away; the other latencies do not hold them."""
+    refused_p99_s: float = 0.0
     first_failure: str = ""
 
 

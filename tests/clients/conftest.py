@@ -47,7 +47,7 @@ def _prepare(folder: Path) -> None:
 @pytest.fixture(scope="session")
 def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Server], Door]]:
     """The gateway's door to a server; both stay up until the session ends."""
-    if importlib.util.find_spec("mantlet.node.build") is None:
+    if importlib.util.find_spec("mantlet.node.serve") is None:
         pytest.skip("there is no gateway to start yet")
     with contextlib.ExitStack() as stack:
         opened: dict[str, Door] = {}

@@ -1,0 +1,20 @@
+"""What is measured. Each experiment gives tables and leaves its figures in the lab's facts."""
+
+from collections.abc import Callable, Mapping
+
+from bench.experiments.bounds import correctness, footprint, overload
+from bench.experiments.switches import audit, policies
+from bench.experiments.traffic import calls, lists, real_server, stdio_upstream
+from bench.lab import Lab, Table
+
+EXPERIMENTS: Mapping[str, Callable[[Lab], list[Table]]] = {
+    "calls": calls,
+    "real-server": real_server,
+    "policies": policies,
+    "audit": audit,
+    "lists": lists,
+    "stdio": stdio_upstream,
+    "overload": overload,
+    "footprint": footprint,
+    "correctness": correctness,  # last: it also adds up what the others checked
+}

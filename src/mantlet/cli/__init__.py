@@ -1,4 +1,4 @@
-"""The command line: one file per group of commands, no logic.
+"""The command line: one file per group of commands, and no logic in them.
 
 Exit codes: 0 done; 1 understood, but refused or failed (each command's help says what that means); 2 not understood
 (options, configuration); 3 no node answered; 4 the node wants another identity; 130 interrupted.

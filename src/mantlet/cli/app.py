@@ -2,7 +2,11 @@
 
 import typer
 
-from mantlet.cli import check, events, init, keys, limits, node, serve, tokens, tools
+from mantlet.cli import check, init, node, serve, tools
+from mantlet.cli.events import app as events
+from mantlet.cli.keys import app as keys
+from mantlet.cli.limits import app as limits
+from mantlet.cli.tokens import app as tokens
 
 app = typer.Typer(
     name="mantlet",
@@ -16,7 +20,7 @@ app = typer.Typer(
 )
 for commands in (init, check, serve, node, tools):
     commands.register(app)
-app.add_typer(keys.app, name="keys")
-app.add_typer(tokens.app, name="tokens")
-app.add_typer(events.app, name="events")
-app.add_typer(limits.app, name="limits")
+app.add_typer(keys, name="keys")
+app.add_typer(tokens, name="tokens")
+app.add_typer(events, name="events")
+app.add_typer(limits, name="limits")

@@ -18,7 +18,8 @@ Config: TypeAlias = Annotated[
         "--config",
         "-c",
         metavar="FILE",
-        help="Configuration file, YAML or TOML; several are merged in order. Default: MANTLET_CONFIG (with : between), or mantlet.yaml here.",
+        help="Configuration file, YAML or TOML; several are merged in order. "
+        "Default: MANTLET_CONFIG (with : between), or mantlet.yaml here.",
     ),
 ]
 Settings: TypeAlias = Annotated[

@@ -12,7 +12,7 @@ from pathlib import Path
 from bench import report
 from bench.experiments import EXPERIMENTS
 from bench.lab import FULL, QUICK, Lab
-from bench.rig.process import ROOT
+from bench.rig.process import ROOT, NotStarted
 from bench.rounds import LoadGenerator, RoundFailed
 from bench.targets import judge
 
@@ -76,7 +76,7 @@ def main() -> int:
                 started_s = time.monotonic()
                 try:
                     found = EXPERIMENTS[name](lab)
-                except RoundFailed as error:
+                except (RoundFailed, NotStarted) as error:
                     lab.note(f"{name} ended early: {error}")
                     continue
                 print(f"-- {name}, {time.monotonic() - started_s:.0f} s", flush=True)
@@ -86,7 +86,7 @@ def main() -> int:
     finally:
         if not options.keep:
             shutil.rmtree(folder, ignore_errors=True)
-    command = " ".join(["python -m bench", *sys.argv[1:]])
+    command = " ".join(["python -m bench", *sys.argv[1:]]).replace(options.asgi_python, "PATH")
     print(report.verdicts(judge(lab.facts)))
     for note in lab.notes:
         print(f"note: {note}")

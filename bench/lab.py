@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from bench.rig.gateway import Gateway, config, http, start_gateway
 from bench.rig.meter import Meter, named
-from bench.rig.process import NotStarted, free_port, running
+from bench.rig.process import ROOT, NotStarted, free_port, running
 from bench.rounds import LoadGenerator, RoundFailed, Series, Target, interleave
 from bench.wire import Era, Job
 from bench.yardsticks import asgi, fastmcp_proxy, nginx
@@ -75,7 +75,9 @@ class Lab:
         return folder
 
     def note(self, text: str) -> None:
-        """Say once what was left out."""
+        """Say once what was left out; without this machine's own paths, since reports are published."""
+        for path in (str(self.folder), sys.prefix, str(ROOT)):
+            text = text.replace(path, "…")
         if text not in self.notes:
             self.notes.append(text)
 

@@ -18,7 +18,9 @@ def missing(python: str) -> str:
     asked = [python, "-c", "import aiohttp, httptools, uvicorn, uvloop"]
     if subprocess.run(asked, check=False, capture_output=True).returncode == 0:
         return ""
-    return f"{python} lacks aiohttp, httptools, uvicorn or uvloop (name another with --asgi-python)"
+    return (
+        "uvicorn + aiohttp: aiohttp, httptools, uvicorn or uvloop is missing (--asgi-python names a Python with them)"
+    )
 
 
 @contextlib.contextmanager

@@ -77,7 +77,7 @@ def main() -> int:
                 try:
                     found = EXPERIMENTS[name](lab)
                 except (RoundFailed, NotStarted) as error:
-                    lab.note(f"{name} ended early: {error}")
+                    lab.note(f"{name} ended early: {str(error).strip().splitlines()[-1][:300]}")
                     continue
                 print(f"-- {name}, {time.monotonic() - started_s:.0f} s", flush=True)
                 for table in found:

@@ -19,7 +19,7 @@ def missing(python: str) -> str:
     if subprocess.run(asked, check=False, capture_output=True).returncode == 0:
         return ""
     return (
-        "uvicorn + aiohttp: aiohttp, httptools, uvicorn or uvloop is missing (--asgi-python names a Python with them)"
+        "uvicorn + aiohttp: not all of aiohttp, httptools, uvicorn, uvloop are here (--asgi-python: a Python with them)"
     )
 
 

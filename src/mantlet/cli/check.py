@@ -56,9 +56,9 @@ def show(report: "Report", *, quiet: bool = False) -> None:
         table(("key", "value", "from"), [(line.key, line.text, line.origin) for line in report.lines])
         print()
     show_notices(report, quiet=quiet)
-    if report.loaded is None:
-        for problem in report.problems:
-            print(f"error: {printable(str(problem))}")
+    for problem in report.problems:
+        print(f"error: {printable(str(problem))}")
+    if report.loaded is None or report.problems:
         print(f"\nnot understood: {len(report.problems)} to mend")
         return
     for reason in report.judgement.refused:

@@ -17,7 +17,7 @@ NOT_UNDERSTOOD: Final = 2
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What came of looking at a configuration. `loaded` and `judgement` are absent when it was not understood."""
+    """What came of looking at a configuration. `loaded` is absent when it could not be typed."""
 
     files: tuple[str, ...]
     problems: tuple[Problem, ...] = ()
@@ -27,7 +27,7 @@ class Report:
     @property
     def exit_code(self) -> int:
         """0, 1 or 2, as the module says."""
-        if self.loaded is None:
+        if self.loaded is None or self.problems:
             return NOT_UNDERSTOOD
         return REFUSED if self.judgement.refused else WOULD_START
 
@@ -71,7 +71,13 @@ def examine(files: Sequence[str], environ: Mapping[str, str], *, settings: Mappi
         return Report(tuple(files), (Problem(error.what, error.where, allowed=error.hint),))
     if unknown := _unknown_risks(loaded):
         return Report(tuple(files), unknown)
-    return Report(tuple(files), (), loaded, judge(loaded.config, loaded.exposed))
+    judgement = judge(loaded.config, loaded.exposed)
+    if judgement.refused:
+        # What is refused must be mended first; its parts would only say the same again in other words.
+        return Report(tuple(files), (), loaded, judgement)
+    from mantlet.node.config.rehearsal import rehearse
+
+    return Report(tuple(files), tuple(rehearse(loaded.config)), loaded, judgement)
 
 
 def _unknown_risks(loaded: Loaded) -> tuple[Problem, ...]:

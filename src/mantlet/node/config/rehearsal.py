@@ -1,0 +1,77 @@
+"""What only shows when the parts are made: rules, routes, keys, certificates. Made here once and thrown away.
+
+So `check` finds what `serve` would find, without a port, a connection, a child or a new file.
+"""
+
+import ssl
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from mantlet.core.clock import SYSTEM
+from mantlet.core.config_error import ConfigError
+from mantlet.listeners.http import tls as listener_tls
+from mantlet.node.config.masking import mask_url
+from mantlet.node.config.model import Config
+from mantlet.node.config.problem import Problem
+from mantlet.policies.authorize.rules import compile_rules
+from mantlet.policies.limits.routes import compile_routes
+from mantlet.stores.valkey import address
+from mantlet.upstreams.client import endpoint
+from mantlet.upstreams.client import tls as client_tls
+from mantlet.upstreams.transports.http.config import HttpServerConfig
+
+_PEPPER: Final = bytes(32)
+"""Stands for the node's own, which is made at its first start and not by looking."""
+
+Part = tuple[str, Callable[[], object]]
+
+
+def rehearse(config: Config) -> list[Problem]:
+    """The faults of the parts, each at its key. Only for a configuration that nothing else speaks against."""
+    problems: list[Problem] = []
+    for key, make in _parts(config):
+        try:
+            make()
+        except ConfigError as error:
+            problems.append(Problem(mask_url(error.what), error.where, allowed=error.hint))
+        except ssl.SSLError as error:
+            problems.append(Problem(f"the certificate or key is not accepted: {error.reason or error}", key))
+        except (ValueError, OSError) as error:
+            problems.append(Problem(mask_url(str(error)), key))
+    return problems
+
+
+def _parts(config: Config) -> Iterator[Part]:
+    yield "authorization.rules", lambda: compile_rules(config.authorization)
+    yield "limits.routes", lambda: compile_routes(config.limits.routes)
+    yield "auth", lambda: _identity(config)
+    if config.http.enabled and config.http.tls.is_on:
+        yield "http.tls", lambda: listener_tls.context(config.http.tls)
+    if not config.store.url.startswith(("memory://", "embedded://")):
+        yield "store.url", lambda: address.parse(config.store.url)
+    for server in config.mcp.servers:
+        if isinstance(server, HttpServerConfig):
+            yield f"mcp.servers.{server.name}", lambda server=server: _http_server(server)  # type: ignore[misc]
+
+
+def _identity(config: Config) -> None:
+    from mantlet.keys.files import read_secret
+    from mantlet.keys.ring import open_ring
+    from mantlet.policies.authenticate.opening import open_authenticate
+
+    jwt = config.auth.jwt
+    open_authenticate(
+        config.auth,
+        environment=config.environment,
+        clock=SYSTEM,
+        pepper=_PEPPER,
+        read_secret=read_secret,
+        keys=open_ring(algorithms=jwt.algorithms, secret=jwt.secret, key_file=jwt.key_file, jwks_file=jwt.jwks_file),
+        public_url=config.agent.url or "",
+    )
+
+
+def _http_server(server: HttpServerConfig) -> None:
+    endpoint.parse(server.url, is_plain_allowed=True)  # whether plain is allowed is the environment's to say
+    client_tls.read_pins(server.tls.pins)
+    client_tls.context(server.tls)

@@ -196,6 +196,15 @@ def test_paths_lie_by_the_file_that_names_them(tmp_path: Path) -> None:
     assert config.auth.api_keys[0].key.reveal() == GOOD_SECRET
 
 
+def test_the_files_that_are_named_are_known(tmp_path: Path) -> None:
+    """A change of one of them is a change of the configuration (spec 2.4)."""
+    secret(tmp_path)
+    (tmp_path / "keys.json").write_text("{}")
+    text = "auth: {api_keys: [{name: a, key_file: a.key}], jwt: {jwks_file: keys.json}}"
+    loaded = load([put(tmp_path, text)], {})
+    assert set(loaded.named) == {f"{tmp_path}/a.key", f"{tmp_path}/keys.json"}
+
+
 def test_servers_need_not_name_their_transport(tmp_path: Path) -> None:
     file = put(tmp_path, "mcp: {servers: [{name: a, url: 'https://a.example/mcp'}, {name: b, command: [x, '-y']}]}")
     a, b = load([file], {}).config.mcp.servers

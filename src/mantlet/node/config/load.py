@@ -36,6 +36,8 @@ class Loaded:
     tree: Node = field(repr=False)
     files: tuple[str, ...] = ()
     exposed: tuple[Problem, ...] = ()
+    named: tuple[str, ...] = ()
+    """Files that the configuration names (secrets, certificates): when one changes, so does the configuration."""
 
 
 def load(files: Sequence[str], environ: Mapping[str, str], *, settings: Mapping[str, str] | None = None) -> Loaded:
@@ -65,7 +67,7 @@ def load(files: Sequence[str], environ: Mapping[str, str], *, settings: Mapping[
         config: Config = values_of(tree, Config)
     except msgspec.ValidationError as error:  # the walk has missed it; still said with its place, as far as known
         raise ConfigErrors([Problem(str(error))]) from error
-    return Loaded(config, tree, tuple(files), tuple(findings.exposed))
+    return Loaded(config, tree, tuple(files), tuple(findings.exposed), tuple(dict.fromkeys(findings.files)))
 
 
 def default_files() -> list[str]:

@@ -41,6 +41,8 @@ class Findings:
     problems: list[Problem] = field(default_factory=list)
     exposed: list[Problem] = field(default_factory=list)
     """Secrets that are not their owner's alone: understood, but refused at start (CFG-04)."""
+    files: list[str] = field(default_factory=list)
+    """Every file that the configuration names and that must be there."""
 
 
 def words_of(path: Path) -> tuple[str, ...]:
@@ -136,6 +138,7 @@ def _read_into(members: dict[str, Node], name: str, is_off: bool, findings: Find
 
 
 def _secret(file: Node, path: Path, findings: Findings) -> str | None:
+    findings.files.append(str(file.value))
     try:
         found = read_secret(FilePath(str(file.value)))
     except OSError as error:
@@ -157,6 +160,7 @@ def look_for(tree: Node, findings: Findings) -> None:
         if is_switched_off(tree, path):
             continue
         file = FilePath(node.value)
+        findings.files.append(node.value)
         try:
             state = exposure(file)
             readable = os.access(file, os.R_OK)

@@ -5,7 +5,7 @@ So `check` finds what `serve` would find, without a port, a connection, a child 
 
 import ssl
 from collections.abc import Callable, Iterator
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from mantlet.core.clock import SYSTEM
 from mantlet.core.config_error import ConfigError
@@ -13,12 +13,16 @@ from mantlet.listeners.http import tls as listener_tls
 from mantlet.node.config.masking import mask_url
 from mantlet.node.config.model import Config
 from mantlet.node.config.problem import Problem
+from mantlet.policies.authenticate.config import JwtConfig
 from mantlet.policies.authorize.rules import compile_rules
 from mantlet.policies.limits.routes import compile_routes
 from mantlet.stores.valkey import address
 from mantlet.upstreams.client import endpoint
 from mantlet.upstreams.client import tls as client_tls
 from mantlet.upstreams.transports.http.config import HttpServerConfig
+
+if TYPE_CHECKING:
+    from mantlet.keys.ring import KeyRing
 
 _PEPPER: Final = bytes(32)
 """Stands for the node's own, which is made at its first start and not by looking."""
@@ -56,19 +60,23 @@ def _parts(config: Config) -> Iterator[Part]:
 
 def _identity(config: Config) -> None:
     from mantlet.keys.files import read_secret
-    from mantlet.keys.ring import open_ring
     from mantlet.policies.authenticate.opening import open_authenticate
 
-    jwt = config.auth.jwt
     open_authenticate(
         config.auth,
         environment=config.environment,
         clock=SYSTEM,
         pepper=_PEPPER,
         read_secret=read_secret,
-        keys=open_ring(algorithms=jwt.algorithms, secret=jwt.secret, key_file=jwt.key_file, jwks_file=jwt.jwks_file),
+        keys=_ring(config.auth.jwt) if config.auth.jwt.has_key else None,
         public_url=config.agent.url or "",
     )
+
+
+def _ring(jwt: JwtConfig) -> "KeyRing | None":
+    from mantlet.keys.ring import open_ring  # heavy, and few configurations have such keys
+
+    return open_ring(algorithms=jwt.algorithms, secret=jwt.secret, key_file=jwt.key_file, jwks_file=jwt.jwks_file)
 
 
 def _http_server(server: HttpServerConfig) -> None:

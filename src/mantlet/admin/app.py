@@ -1,0 +1,118 @@
+"""The routes of the admin door.
+
+`/health`, `/livez` and `/readyz` say up or down to anyone (AUTHN-08); `/metrics` is for the scraper that can reach this
+listener; everything under `/admin/v1` needs the role `admin` and is on no other listener (AUTHZ-05).
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final, Protocol
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from mantlet.core.refusal import Denied, NotFound, Refusal, Unauthenticated
+
+ROLE: Final = "admin"
+PUBLIC: Final = frozenset({"/health", "/livez", "/readyz", "/metrics"})
+PREFIX: Final = "/admin/v1/"
+
+
+class Operations(Protocol):
+    """What the node can tell of itself and do to itself."""
+
+    async def readiness(self) -> tuple[bool, Mapping[str, Any]]:
+        """Whether calls are taken now, and the state of each part."""
+        ...
+
+    async def metrics(self) -> bytes:
+        """Prometheus text of all workers together."""
+        ...
+
+    async def status(self) -> Mapping[str, Any]:
+        """Version, environment, workers, generation, uptime."""
+        ...
+
+    async def connections(self) -> list[Mapping[str, Any]]:
+        """Open connections of all workers."""
+        ...
+
+    async def upstreams(self) -> list[Mapping[str, Any]]:
+        """Each upstream's state."""
+        ...
+
+    async def limit_status(self, client: str) -> Mapping[str, Any]:
+        """A client's windows."""
+        ...
+
+    async def limit_reset(self, client: str) -> int:
+        """Forget a client's windows; how many there were."""
+        ...
+
+
+def build_app(operations: Operations) -> Starlette:
+    """The application. Refusals pass through it: they are rendered where all refusals are."""
+
+    async def livez(_: Request) -> Response:
+        return JSONResponse({"status": "up"})
+
+    async def readyz(_: Request) -> Response:
+        ready, _state = await operations.readiness()
+        return JSONResponse({"status": "up" if ready else "down"}, status_code=200 if ready else 503)
+
+    async def metrics(_: Request) -> Response:
+        return Response(await operations.metrics(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    async def status(_: Request) -> Response:
+        ready, parts = await operations.readiness()
+        return JSONResponse({"ready": ready, "parts": parts, **await operations.status()})
+
+    async def connections(_: Request) -> Response:
+        return JSONResponse({"connections": await operations.connections()})
+
+    async def upstreams(_: Request) -> Response:
+        return JSONResponse({"upstreams": await operations.upstreams()})
+
+    async def limit(request: Request) -> Response:
+        client = request.path_params["client"]
+        if request.method == "DELETE":
+            return JSONResponse({"client": client, "reset": await operations.limit_reset(client)})
+        return JSONResponse({"client": client, **await operations.limit_status(client)})
+
+    async def missing(request: Request, _: Exception) -> Response:
+        raise NotFound
+
+    return Starlette(
+        routes=[
+            Route("/health", readyz),
+            Route("/livez", livez),
+            Route("/readyz", readyz),
+            Route("/metrics", metrics),
+            Route("/admin/v1/status", for_admins(status)),
+            Route("/admin/v1/connections", for_admins(connections)),
+            Route("/admin/v1/upstreams", for_admins(upstreams)),
+            Route("/admin/v1/limits/{client:path}", for_admins(limit), methods=["GET", "DELETE"]),
+        ],
+        exception_handlers={404: missing},
+    )
+
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+def for_admins(endpoint: Endpoint) -> Endpoint:
+    """`endpoint`, for callers with the role alone."""
+
+    async def guarded(request: Request) -> Response:
+        caller = request.state.arrival.caller
+        if caller is None:
+            raise Unauthenticated
+        if ROLE not in caller.roles:
+            raise Denied("The role admin is needed.", why="not an administrator")
+        return await endpoint(request)
+
+    return guarded
+
+
+__all__ = ["PREFIX", "PUBLIC", "Operations", "Refusal", "build_app", "for_admins"]

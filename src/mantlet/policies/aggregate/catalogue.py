@@ -1,0 +1,112 @@
+"""What has been seen of the servers' lists: whose name is whose, and whose resources are where."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from mantlet.core.ports import Names
+from mantlet.policies.aggregate.names import Owned, Withheld, assign
+from mantlet.wire.mcp.methods import LISTS
+
+MAX_RESOURCES: Final = 100_000
+"""Resource URIs remembered; beyond it the oldest are forgotten and asked for again."""
+
+_NAMED: Final = {"tools/list": "tools", "prompts/list": "prompts"}
+
+
+class Catalogue:
+    """Names are kept by the `Names` port, for ever; resources in memory, until asked for again."""
+
+    def __init__(self, servers: Sequence[str], names: Names) -> None:
+        self._servers = servers
+        self._names = names
+        self._owners: dict[str, dict[str, Owned]] = {}
+        self._resources: dict[str, str] = {}
+        self._templates: dict[str, str] = {}
+        self.withheld: list[Withheld] = []
+
+    async def learn(self, method: str, found: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[dict[str, Any]]:
+        """Take in one list of each server and give the items under the names they have here."""
+        kind = _NAMED.get(method)
+        if kind is None:
+            return self._learn_resources(method, found)
+        owners = await self._load(kind)
+        claims: dict[str, Owned] = {}
+        withheld: list[Withheld] = []
+        for server, items in found.items():
+            names = [name for item in items if type(name := item.get("name")) is str]
+            given, kept_back = assign({**owners, **claims}, server, names, self._servers)
+            claims |= given
+            withheld += kept_back
+        if any(exposed not in owners for exposed in claims):
+            owners = self._owners[kind] = _owned(
+                await self._names.claim(kind, {exposed: (o.server, o.name) for exposed, o in claims.items()})
+            )
+        self.withheld = withheld
+        # Another worker may have been faster: what is shown is what the store says, never what was hoped for.
+        exposed_as = {owner: exposed for exposed, owner in claims.items() if owners.get(exposed) == owner}
+        return [
+            {**item, "name": exposed_as[owner]}
+            for server, items in found.items()
+            for item in items
+            if (owner := Owned(server, str(item.get("name")))) in exposed_as
+        ]
+
+    async def owner(self, kind: str, exposed: str) -> Owned | None:
+        """Whom a name leads to."""
+        owners = self._owners.get(kind) or await self._load(kind)
+        return owners.get(exposed)
+
+    def server_of(self, uri: str) -> str | None:
+        """Whose resource a URI is: one that was listed, or one that fits a listed template."""
+        server = self._resources.get(uri)
+        if server is None:
+            server = next((owner for template, owner in self._templates.items() if fits(template, uri)), None)
+        return server
+
+    def say_withheld(self) -> str:
+        """For the record."""
+        return "; ".join(f"{item.server}/{item.name[:64]}: {item.why}" for item in self.withheld[:10])
+
+    async def _load(self, kind: str) -> dict[str, Owned]:
+        owners = self._owners[kind] = _owned(await self._names.owners(kind))
+        return owners
+
+    def _learn_resources(self, method: str, found: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[dict[str, Any]]:
+        attribute = "uri" if method == "resources/list" else "uriTemplate"
+        items: list[dict[str, Any]] = []
+        for server, listed in found.items():
+            for item in listed:
+                uri = item.get(attribute)
+                # The first server to list a URI keeps it here; the other's is still at its own endpoint.
+                if type(uri) is str and self._keep(attribute, uri, server) == server:
+                    items.append(dict(item))
+        return items
+
+    def _keep(self, attribute: str, uri: str, server: str) -> str:
+        kept = self._templates if attribute == "uriTemplate" else self._resources
+        owner = kept.setdefault(uri, server)
+        if len(kept) > MAX_RESOURCES:
+            del kept[next(iter(kept))]
+        return owner
+
+
+def _owned(names: Mapping[str, tuple[str, str]]) -> dict[str, Owned]:
+    return {exposed: Owned(server, name) for exposed, (server, name) in names.items()}
+
+
+def fits(template: str, uri: str) -> bool:
+    """Whether `uri` can come from `template`, by what stands before and after its expressions (RFC 6570).
+
+    Enough to tell servers apart, and linear: a template is a stranger's text and must not become a pattern.
+    """
+    before, opened, rest = template.partition("{")
+    if not opened:
+        return uri == template
+    after = rest.rpartition("}")[2]
+    return len(uri) >= len(before) + len(after) and uri.startswith(before) and uri.endswith(after)
+
+
+def items_of(method: str, result: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The items of a list result; a result of another shape has none."""
+    items = result.get(LISTS[method])
+    return [item for item in items if type(item) is dict] if type(items) is list else []

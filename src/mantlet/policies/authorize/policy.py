@@ -1,0 +1,105 @@
+"""The decision point: every call of every door passes it, and it says no unless a rule says yes (AUTHZ-01)."""
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Final
+
+from mantlet.core.call import Call, Reply
+from mantlet.core.caller import Caller
+from mantlet.core.policy import CallHandler
+from mantlet.core.refusal import Denied
+from mantlet.policies.authorize.config import AuthorizationConfig
+from mantlet.policies.authorize.lists import FilteredLists, filter_reply
+from mantlet.policies.authorize.rules import (
+    ASPECT_OF,
+    Decision,
+    Object,
+    Rule,
+    Subject,
+    compile_rules,
+    decide,
+    reaches,
+    subject_of,
+)
+from mantlet.wire.mcp.methods import LISTS
+
+SUBJECTS_KEPT: Final = 1_024
+"""Callers (as rules see them) whose applicable rules are remembered."""
+DECISIONS_KEPT: Final = 16_384
+
+
+class Authorize:
+    """Decides each call and filters each list with one predicate (AUTHZ-03)."""
+
+    def __init__(self, config: AuthorizationConfig, *, may_default_allow: bool = False) -> None:
+        self._default_allows = config.default == "allow" and may_default_allow
+        self._rules = compile_rules(config)
+        # Both caches are bounded, hold verdicts only, and die with the rules they were made from.
+        self._applicable: Callable[[Subject], tuple[Rule, ...]] = lru_cache(SUBJECTS_KEPT)(self._find_applicable)
+        self._lists = FilteredLists()
+        self._decide: Callable[[Subject, str, str, str], Decision] = lru_cache(DECISIONS_KEPT)(self._find_decision)
+
+    async def __call__(self, call: Call, onward: CallHandler, /) -> Reply:
+        """Refuse with `Denied`, or pass on and filter what comes back if it is a list."""
+        who = subject_of(call.caller)
+        decision = self._verdict(who, call)
+        trail = call.trail
+        trail.rule = decision.rule
+        if decision.shadow:
+            trail.notes["shadow"] = decision.shadow
+        if not decision.allowed:
+            raise Denied(f"No rule allows {trail.action or 'this'} here for this caller.", why=f"rule {decision.rule}")
+        reply = await onward(call)
+        if call.method in LISTS or call.kind == "stream":
+            return filter_reply(reply, lambda result: self._shown(who, call.server, result))
+        return reply
+
+    def explain(self, caller: Caller, server: str, method: str, name: str) -> Decision:
+        """What would be decided, and by which rule."""
+        return self._decide(subject_of(caller), server, method, name)
+
+    def may_reach(self, caller: Caller, server: str) -> bool:
+        """Whether the caller may talk to `server` at all."""
+        return self._decide(subject_of(caller), server, "", "").allowed
+
+    def _shown(self, who: Subject, server: str, result: bytes) -> bytes:
+        return self._lists.filter(
+            (who, server), result, lambda method, name: self._decide(who, server, method, name).allowed
+        )
+
+    def _verdict(self, who: Subject, call: Call) -> Decision:
+        if call.method == "subscriptions/listen":
+            return self._subscription(who, call)
+        if call.method == "completion/complete":
+            return self._completion(who, call)
+        if call.method in LISTS:
+            # Anyone who may talk to the server may ask; what is shown is filtered.
+            return self._decide(who, call.server, "", "")
+        return self._decide(who, call.server, call.method, call.target)
+
+    def _subscription(self, who: Subject, call: Call) -> Decision:
+        wanted = call.params.get("notifications")
+        uris = wanted.get("resourceSubscriptions", ()) if type(wanted) is dict else ()
+        for uri in uris if type(uris) is list else ():
+            decision = self._decide(who, call.server, "resources/subscribe", str(uri))
+            if not decision.allowed:
+                return decision
+        return self._decide(who, call.server, "", "")
+
+    def _completion(self, who: Subject, call: Call) -> Decision:
+        reference = call.params.get("ref")
+        is_prompt = type(reference) is dict and "name" in reference
+        return self._decide(who, call.server, "prompts/get" if is_prompt else "resources/read", call.target)
+
+    def _find_applicable(self, who: Subject) -> tuple[Rule, ...]:
+        return tuple(rule for rule in self._rules if rule.concerns(who))
+
+    def _find_decision(self, who: Subject, server: str, method: str, name: str) -> Decision:
+        rules = self._applicable(who)
+        aspect = ASPECT_OF.get(method)
+        if aspect is not None:
+            return decide(rules, Object(server, method, aspect, name), default_allows=self._default_allows)
+        if method.startswith("tasks/"):
+            # Whose task an id is, an upstream cannot tell: until ids are bound to callers a rule must name the method.
+            return decide(rules, Object(server, method, "tasks", name), default_allows=False)
+        return reaches(rules, server, default_allows=self._default_allows)

@@ -1,0 +1,201 @@
+"""Rules as values, and the one decision on them. Pure: no clock, no IO."""
+
+import fnmatch
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from mantlet.core.caller import Caller
+from mantlet.policies.authorize.config import AuthorizationConfig, RuleConfig, Selector
+
+Aspect = Literal["tools", "prompts", "resources", "agents", "protocol", "tasks"]
+"""What kind of object a method acts on; `protocol` methods act on none."""
+
+ASPECT_OF: Final[dict[str, Aspect]] = {
+    "tools/call": "tools",
+    "tools/list": "tools",
+    "prompts/get": "prompts",
+    "prompts/list": "prompts",
+    "resources/read": "resources",
+    "resources/list": "resources",
+    "resources/templates/list": "resources",
+    "resources/subscribe": "resources",
+    "resources/unsubscribe": "resources",
+}
+SEPARATOR: Final = "__"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Yes or no, and which rule said so (`default` when none matched)."""
+
+    allowed: bool
+    rule: str
+    shadow: str = ""
+    """What a shadow rule would have said first, for the record."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """The part of a caller that rules look at; equal subjects get equal decisions, so it keys the caches."""
+
+    roles: frozenset[str]
+    scopes: frozenset[str]
+    tenant: str
+    subject: str
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Object:
+    """What is asked for. `name` is empty for methods without an object."""
+
+    server: str
+    method: str
+    aspect: Aspect
+    name: str
+
+
+Match = Callable[[str], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One compiled rule. `None` matchers do not narrow."""
+
+    name: str
+    allows: bool
+    is_shadow: bool
+    roles: frozenset[str] | None
+    scopes: frozenset[str] | None
+    tenants: frozenset[str] | None
+    subjects: frozenset[str] | None
+    kinds: frozenset[str] | None
+    servers: Match | None
+    aspects: dict[Aspect, Match]
+    methods: Match | None
+
+    def concerns(self, who: Subject) -> bool:
+        """Whether the rule speaks of this caller at all."""
+        return (
+            (self.roles is None or not self.roles.isdisjoint(who.roles))
+            and (self.scopes is None or self.scopes <= who.scopes)
+            and (self.tenants is None or who.tenant in self.tenants)
+            and (self.subjects is None or who.subject in self.subjects)
+            and (self.kinds is None or who.kind in self.kinds)
+        )
+
+    def covers(self, what: Object) -> bool:
+        """Whether the rule speaks of this object."""
+        if self.servers is not None and not self.servers(what.server):
+            return False
+        if self.methods is not None and self.methods(what.method):
+            return True
+        if not self.aspects:
+            return self.methods is None
+        match = self.aspects.get(what.aspect)
+        if match is None:
+            return False
+        if match(what.name):
+            return True
+        return what.aspect == "tools" and bool(match(f"{what.server}{SEPARATOR}{what.name}"))
+
+    def reaches(self, server: str) -> bool:
+        """Whether the rule lets its callers do anything at all with `server`."""
+        return self.allows and not self.is_shadow and (self.servers is None or bool(self.servers(server)))
+
+
+def subject_of(caller: Caller) -> Subject:
+    """What rules see of a caller."""
+    return Subject(caller.roles, caller.scopes, caller.tenant, caller.subject, caller.kind)
+
+
+def decide(rules: Sequence[Rule], what: Object, *, default_allows: bool) -> Decision:
+    """The first rule of `rules` (those that concern the caller) that covers `what`; no rule means the default."""
+    shadow = ""
+    for rule in rules:
+        if rule.covers(what):
+            if rule.is_shadow:
+                shadow = shadow or f"{rule.name}:{'allow' if rule.allows else 'deny'}"
+                continue
+            return Decision(rule.allows, rule.name, shadow)
+    return Decision(default_allows, "default", shadow)
+
+
+def reaches(rules: Sequence[Rule], server: str, *, default_allows: bool) -> Decision:
+    """Whether a caller may talk to `server` at all: shake hands, ask for lists (which are then filtered)."""
+    for rule in rules:
+        if rule.reaches(server):
+            return Decision(True, rule.name)
+        if _denies_all(rule, server):
+            return Decision(False, rule.name)
+    return Decision(default_allows, "default")
+
+
+def compile_rules(config: AuthorizationConfig) -> tuple[Rule, ...]:
+    """Rules ready to decide; raises `ValueError` naming the rule that says nothing, both or too much."""
+    return tuple(_compile(rule) for rule in config.rules)
+
+
+def _compile(rule: RuleConfig) -> Rule:
+    if (rule.allow is None) == (rule.deny is None):
+        raise ValueError(f"rule {rule.name!r}: give exactly one of allow and deny")
+    selector = rule.allow if rule.allow is not None else rule.deny
+    assert selector is not None
+    if selector.when is not None:
+        raise ValueError(
+            f"rule {rule.name!r}: conditions (when) are not offered in this version; remove the rule or the condition"
+        )
+    return Rule(
+        name=rule.name,
+        allows=rule.allow is not None,
+        is_shadow=rule.shadow,
+        roles=_names(selector.roles),
+        scopes=_names(selector.scopes),
+        tenants=_names(selector.tenants),
+        subjects=_names(selector.subjects),
+        kinds=_names(selector.kinds),
+        servers=_patterns(selector.servers),
+        aspects=_aspects(selector),
+        methods=_patterns(selector.methods),
+    )
+
+
+def _aspects(selector: Selector) -> dict[Aspect, Match]:
+    given: dict[Aspect, list[str] | None] = {
+        "tools": selector.tools,
+        "prompts": selector.prompts,
+        "resources": selector.resources,
+        "agents": selector.agents,
+    }
+    return {aspect: match for aspect, patterns in given.items() if (match := _patterns(patterns)) is not None}
+
+
+def _names(names: list[str] | None) -> frozenset[str] | None:
+    return None if names is None else frozenset(names)
+
+
+def _patterns(patterns: list[str] | None) -> Match | None:
+    if patterns is None:
+        return None
+    if "*" in patterns:
+        return _anything
+    if not any(set(pattern) & set("*?[") for pattern in patterns):
+        return frozenset(patterns).__contains__
+    # One expression for all: `fnmatch.translate` anchors and escapes, and never backtracks across patterns.
+    return re.compile("|".join(fnmatch.translate(pattern) for pattern in patterns)).match
+
+
+def _anything(name: str) -> bool:
+    return True
+
+
+def _denies_all(rule: Rule, server: str) -> bool:
+    return (
+        not rule.allows
+        and not rule.is_shadow
+        and not rule.aspects
+        and rule.methods is None
+        and (rule.servers is None or bool(rule.servers(server)))
+    )

@@ -1,0 +1,1 @@
+"""The one step that turns an `Arrival` into a `Call`."""

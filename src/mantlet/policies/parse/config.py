@@ -1,0 +1,29 @@
+"""`validation:` and the message limits of `mcp:`."""
+
+from typing import Any, Literal
+
+import msgspec
+
+
+class ValidationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How much structure a message may have."""
+
+    max_depth: int = 64
+    """Levels of nesting (VAL-01)."""
+    max_keys: int = 10_000
+    """Members in all objects of a message together."""
+    schemas: Literal["enforce", "warn", "off"] | None = None
+    """Argument schemas; not acted on in this version."""
+    filters: dict[str, Any] = {}
+    """Content filters; not acted on in this version."""
+
+
+class McpLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Bounds on MCP calls."""
+
+    max_concurrent_requests: int = 200
+    """Calls under way at once in one process; more are refused with 503."""
+    request_timeout_ms: int = 60_000
+    """How long a call may take from its arrival, in milliseconds. Streams are not cut by it."""
+    list_timeout_ms: int = 3_000
+    """How long `/mcp` waits for one server's list, in milliseconds."""

@@ -1,0 +1,126 @@
+"""Read the body, read the message in it, check it against its headers, and say what it is.
+
+Everything later decides on what is read here, and what is forwarded are the bytes read here (VAL-02, AUTHZ-02).
+"""
+
+from collections.abc import Awaitable, Callable, Collection
+from typing import Final
+
+from mantlet.core.call import Arrival, Call, Kind, Reply
+from mantlet.core.caller import Caller
+from mantlet.core.policy import CallHandler
+from mantlet.core.refusal import MethodNotAllowed, MethodNotFound, NotFound, Unauthenticated, UnsupportedMediaType
+from mantlet.wire import jsonrpc
+from mantlet.wire.mcp import inbound, methods
+
+ENDPOINT: Final = "/mcp"
+ALLOW: Final = "POST, GET, DELETE"
+
+_STREAM_VERBS: Final[dict[str, Kind]] = {"GET": "stream", "DELETE": "end"}
+
+
+class Parse:
+    """The MCP endpoints: `/mcp` (all servers as one) and `/mcp/{server}`."""
+
+    def __init__(
+        self,
+        servers: Collection[str],
+        *,
+        bounds: jsonrpc.Bounds,
+        request_timeout_s: float,
+        monotonic: Callable[[], float],
+        unknown_methods: bool = False,
+    ) -> None:
+        self._paths = {ENDPOINT: "", **{f"{ENDPOINT}/{name}": name for name in servers}}
+        self._bounds = bounds
+        self._request_timeout_s = request_timeout_s
+        self._monotonic = monotonic
+        self._passes_unknown = unknown_methods
+
+    def then(self, onward: CallHandler) -> Callable[[Arrival], Awaitable[Reply]]:
+        """The handler of arrivals that parses each and hands the call on."""
+
+        async def parse(arrival: Arrival) -> Reply:
+            return await onward(await self.read(arrival))
+
+        return parse
+
+    async def read(self, arrival: Arrival) -> Call:
+        """The call that `arrival` carries; raises the `Refusal` that says what is wrong with it."""
+        caller = arrival.caller
+        if caller is None:
+            # Never reached on a path that authenticates; a path that does not must not get further (AUTHN-02).
+            raise Unauthenticated
+        trail = arrival.trail
+        server = self._paths.get(arrival.path)
+        if server is None:
+            raise NotFound
+        trail.server = server
+        if arrival.verb == "POST":
+            return await self._message(arrival, caller, server)
+        kind = _STREAM_VERBS.get(arrival.verb)
+        version = arrival.headers.text(inbound.PROTOCOL_VERSION)
+        if kind is None or version in methods.MODERN_VERSIONS:
+            raise MethodNotAllowed("POST" if version in methods.MODERN_VERSIONS else ALLOW)
+        trail.era, trail.action = "legacy", f"{arrival.verb} {ENDPOINT}"
+        session = arrival.headers.text(inbound.SESSION_ID) or ""
+        return Call(
+            arrival=arrival,
+            caller=caller,
+            kind=kind,
+            era="legacy",
+            server=server,
+            method="",
+            target="",
+            params={},
+            body=b"",
+            id=None,
+            deadline_s=self._deadline_s(arrival),
+            session=session,
+        )
+
+    async def _message(self, arrival: Arrival, caller: Caller, server: str) -> Call:
+        headers, trail = arrival.headers, arrival.trail
+        content_type = headers.get(b"content-type")
+        if content_type != b"application/json" and not _is_json(content_type):
+            raise UnsupportedMediaType("The body must be application/json.")
+        body = await arrival.read()
+        envelope = jsonrpc.envelope(jsonrpc.decode(body, self._bounds))
+        # Noted before more is checked, so that a refusal can be answered to the id it belongs to.
+        trail.rpc_id = None if envelope.is_response else envelope.id
+        trail.action = envelope.method or "response"
+        trail.object = target = methods.target_of(envelope.method, envelope.params)
+        what = inbound.read(envelope, headers)
+        trail.era = what.era
+        if envelope.method and not self._passes_unknown and not methods.is_known(envelope.method, what.era):
+            raise MethodNotFound(f"The method {envelope.method[:100]} is not served here.")
+        session = headers.text(inbound.SESSION_ID) or "" if what.era == "legacy" else ""
+        return Call(
+            arrival=arrival,
+            caller=caller,
+            kind=what.kind,
+            era=what.era,
+            server=server,
+            method=envelope.method,
+            target=target,
+            params=envelope.params,
+            body=body,
+            id=envelope.id,
+            deadline_s=self._deadline_s(arrival),
+            session=session,
+            message=envelope.message,
+        )
+
+    def _deadline_s(self, arrival: Arrival) -> float:
+        return min(arrival.deadline_s, self._monotonic() + self._request_timeout_s)
+
+
+def _is_json(content_type: bytes | None) -> bool:
+    """`application/json` in any case, with parameters; a charset other than UTF-8 is not JSON (RFC 8259)."""
+    if content_type is None:
+        return False
+    kind, _, parameters = content_type.lower().partition(b";")
+    if kind.strip() != b"application/json":
+        return False
+    charset = parameters.replace(b" ", b"").replace(b'"', b"")
+    return b"charset=" not in charset or charset.endswith(b"charset=utf-8")

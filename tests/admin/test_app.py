@@ -1,0 +1,91 @@
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from mantlet.admin.app import PUBLIC, build_app
+from mantlet.admin.bridge import bridge
+from mantlet.core.call import Arrival
+from mantlet.core.caller import Caller
+from mantlet.core.headers import Headers
+from mantlet.core.record import Trail
+from mantlet.core.refusal import Denied, NotFound, Unauthenticated
+
+
+class Operations:
+    ready = True
+
+    def __init__(self) -> None:
+        self.reset: list[str] = []
+
+    async def readiness(self) -> tuple[bool, Mapping[str, Any]]:
+        return self.ready, {"audit": "able"}
+
+    async def metrics(self) -> bytes:
+        return b"# HELP x\n"
+
+    async def status(self) -> Mapping[str, Any]:
+        return {"version": "1"}
+
+    async def connections(self) -> list[Mapping[str, Any]]:
+        return [{"peer": "192.0.2.1"}]
+
+    async def upstreams(self) -> list[Mapping[str, Any]]:
+        return []
+
+    async def limit_status(self, client: str) -> Mapping[str, Any]:
+        return {"limits": []}
+
+    async def limit_reset(self, client: str) -> int:
+        self.reset.append(client)
+        return 1
+
+
+def arrival(path: str, verb: str = "GET", roles: frozenset[str] | None = None) -> Arrival:
+    async def read() -> bytes:
+        return b""
+
+    caller = None if roles is None else Caller("ada", "keys", "api_key", roles=roles)
+    return Arrival(
+        verb, path, b"", Headers(), "127.0.0.1", read, 1e9, Trail("r1", "admin", "127.0.0.1", 0.0), caller=caller
+    )
+
+
+ROUTES = [route.path for route in build_app(Operations()).routes]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("path", [path.replace("{client:path}", "ada") for path in ROUTES if path not in PUBLIC])
+@pytest.mark.parametrize(("roles", "refusal"), [(None, Unauthenticated), (frozenset({"user"}), Denied)])
+async def test_every_route_but_the_public_ones_is_for_administrators(path, roles, refusal) -> None:
+    """AUTHN-01, AUTHZ-05: the real route table."""
+    with pytest.raises(refusal):
+        await bridge(build_app(Operations()))(arrival(path, roles=roles))
+
+
+@pytest.mark.parametrize("path", sorted(PUBLIC))
+async def test_public_routes_tell_strangers_up_or_down_only(path) -> None:
+    """AUTHN-08"""
+    reply = await bridge(build_app(Operations()))(arrival(path))
+    assert reply.status == 200
+    assert path == "/metrics" or json.loads(reply.body) == {"status": "up"}
+
+
+async def test_a_node_that_cannot_take_calls_is_not_ready_but_alive() -> None:
+    operations = Operations()
+    operations.ready = False
+    handle = bridge(build_app(operations))
+    assert [(await handle(arrival(path))).status for path in ("/livez", "/readyz", "/health")] == [200, 503, 503]
+
+
+async def test_an_administrator_resets_a_client_whose_name_has_slashes() -> None:
+    operations = Operations()
+    admin = frozenset({"admin"})
+    reply = await bridge(build_app(operations))(arrival("/admin/v1/limits/default/keys/ada", "DELETE", admin))
+    assert json.loads(reply.body) == {"client": "default/keys/ada", "reset": 1}
+    assert operations.reset == ["default/keys/ada"]
+
+
+async def test_an_unknown_path_is_refused_as_everywhere() -> None:
+    with pytest.raises(NotFound):
+        await bridge(build_app(Operations()))(arrival("/admin/v2/status", roles=frozenset({"admin"})))

@@ -19,7 +19,7 @@ $(VENV)/.ready: locks/dev.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Mantlet needs Python 3.11 or newer; set PYTHON=python3.12, say."; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "This Python cannot make virtual environments. On Debian and Ubuntu: apt install python3-venv"; exit 1; }
 	@echo "Setting up $(VENV) from locks/dev.lock (about a minute the first time) ..."
-	@$(PYTHON) -m venv --clear $(VENV)
+	@$(PYTHON) -m venv $(VENV)
 	@$(PIP) install --require-hashes -r locks/dev.lock
 	@$(PIP) install --no-deps --no-build-isolation -e .
 	@touch $@
@@ -34,7 +34,7 @@ $(NPM_READY): locks/npm/package.json locks/npm/package-lock.json $(VENV)/.ready
 # The Python SDK 1.x cannot live beside 2.x.
 $(VENV)-mcp1/.ready: locks/mcp1.lock $(VENV)/.ready
 	@echo "Setting up $(VENV)-mcp1 from locks/mcp1.lock ..."
-	@$(PYTHON) -m venv --clear $(VENV)-mcp1
+	@$(PYTHON) -m venv $(VENV)-mcp1
 	@$(VENV)-mcp1/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r locks/mcp1.lock
 	@touch $@
 

@@ -1,7 +1,8 @@
 """One protocol for every step of the path.
 
-After Starlette's `types.py` and Caddy's `MiddlewareHandler`: a policy takes an item and the way onward. It
-refuses (raises a `Refusal`), answers (returns without going onward), changes (passes on a copy or the changed item) or passes on.
+After Starlette's `types.py` and Caddy's `MiddlewareHandler`. A policy takes an item and the way onward: it refuses
+(raises a `Refusal`), answers (returns without going onward), changes (passes on a copy, or the changed item), or
+passes on.
 """
 
 from collections.abc import Awaitable, Callable, Sequence

@@ -1,0 +1,290 @@
+"""The composition root: the one place that joins rooms. Config in, one handler out, everything closed in reverse.
+
+What is built here serves one process. What several processes of a node share comes in as `Shared`.
+"""
+
+import asyncio
+import itertools
+import random
+import secrets
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+
+from mantlet import __version__
+from mantlet.core.call import Reply
+from mantlet.core.clock import SYSTEM
+from mantlet.core.policy import ArrivalHandler
+from mantlet.core.ports import LimitStore
+from mantlet.core.record import Trail
+from mantlet.core.refusal import Refusal
+from mantlet.core.tasks import Tasks
+from mantlet.events.audit.keys import load_or_create
+from mantlet.events.audit.writer import Journal, open_journal
+from mantlet.events.metrics import Metrics, watch_journal
+from mantlet.keys.api_keys import read_pepper
+from mantlet.keys.files import read_secret
+from mantlet.keys.ring import open_ring
+from mantlet.keys.seal import NodeSealer, open_sealer
+from mantlet.node.config.model import Config
+from mantlet.node.forward import Forward
+from mantlet.node.path import Steps, path
+from mantlet.node.published import Published
+from mantlet.policies.aggregate.policy import Aggregate
+from mantlet.policies.aggregate.sessions import Sessions
+from mantlet.policies.authenticate.opening import open_authenticate
+from mantlet.policies.authenticate.policy import Authenticate, Disabled
+from mantlet.policies.authenticate.streams import CHECK_S, CurrentStreams
+from mantlet.policies.authorize.policy import Authorize
+from mantlet.policies.limits.policy import CallerLimits, CallLimits
+from mantlet.policies.limits.status import LimitsAdmin
+from mantlet.policies.parse.policy import ENDPOINT, Parse
+from mantlet.policies.record.policy import RecordPolicy
+from mantlet.stores.limits import open_limits
+from mantlet.stores.sqlite.api_keys import ApiKeys
+from mantlet.stores.sqlite.names import SqliteNames
+from mantlet.upstreams.transports.http import HttpServer
+from mantlet.upstreams.transports.stdio.config import StdioServerConfig
+from mantlet.upstreams.transports.stdio.server import StdioServer
+from mantlet.upstreams.transports.stdio.socket_channel import SocketChannel
+from mantlet.wire import answer
+from mantlet.wire.jsonrpc import Bounds
+
+FLUSH_S: Final = 5.0
+"""How often uses of API keys are written down."""
+
+log: Final = structlog.get_logger("mantlet")
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What the processes of one node have in common: the limits' store, and the owner of the stdio children.
+
+    `sockets` is the directory where the owner serves them; empty when this process owns them itself.
+    """
+
+    store_url: str
+    workers: int = 1
+    sockets: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One process of a node, ready to listen."""
+
+    config: Config
+    handler: ArrivalHandler
+    refuse: Callable[[Trail, Refusal], Any]
+    authenticate: Authenticate | Disabled
+    record: RecordPolicy
+    journal: Journal
+    metrics: Metrics
+    limits: LimitStore
+    limits_admin: LimitsAdmin
+    upstreams: dict[str, HttpServer | StdioServer]
+    tasks: Tasks
+    new_id: Callable[[], str]
+    public_url: str
+
+
+@asynccontextmanager
+async def build(config: Config, shared: Shared) -> AsyncIterator[Node]:
+    """Open everything that `config` names, and close it in reverse.
+
+    Raises `ConfigError`, `ValueError` or `OSError` for what only opening can find.
+    """
+    environment = config.environment
+    async with AsyncExitStack() as opened:
+        tasks = Tasks(failed)
+        opened.push_async_callback(tasks.close)
+        journal = await opened.enter_async_context(
+            open_journal(
+                config.audit,
+                load_or_create(config.audit),
+                clock=SYSTEM,
+                environment=environment,
+                report=lambda event, said: log.error(event, said=said),
+            )
+        )
+        metrics = Metrics(environment=environment)
+        watch_journal(metrics, journal)
+        limits = await opened.enter_async_context(
+            open_limits(
+                shared.store_url,
+                clock=SYSTEM,
+                chance=random.random,
+                on_error=failed,
+                on_failure=config.limits.on_store_failure,
+                sharers=shared.workers * config.limits.nodes,
+                on_change=lambda state, why: log.warning("limits.store", state=state, why=why),
+            )
+        )
+        names = SqliteNames(config.database.path)
+        opened.callback(names.close)
+        authenticate = _authenticate(config, opened, tasks)
+        sealer = open_sealer(config.database.path.parent / "keys" / "node.key")
+        upstreams = await _upstreams(config, shared, sealer, opened)
+        record = RecordPolicy(
+            journal,
+            metrics,
+            SYSTEM,
+            environment=environment,
+            must_record=config.audit.must_record_in(environment),
+        )
+        streams = CurrentStreams(authenticate.is_current)
+        tasks.start(_every(CHECK_S, streams.check), "streams.check")
+        forward = Forward(upstreams, config.mcp.limits.max_concurrent_requests)
+        metrics.gauge("mantlet_calls_under_way", "Calls at upstreams", lambda: forward.under_way)
+        steps = _steps(config, record, authenticate, streams, limits, upstreams, sealer, names, forward)
+        yield Node(
+            config=config,
+            handler=path(steps),
+            refuse=partial(_refuse, record),
+            authenticate=authenticate,
+            record=record,
+            journal=journal,
+            metrics=metrics,
+            limits=limits,
+            limits_admin=LimitsAdmin(config.limits, limits, SYSTEM),
+            upstreams=upstreams,
+            tasks=tasks,
+            new_id=request_ids(),
+            public_url=public_url(config),
+        )
+
+
+def public_url(config: Config) -> str:
+    """Where clients find this node: `agent.url`, or in its absence the listener's own address."""
+    if config.agent.url:
+        return config.agent.url.rstrip("/")
+    scheme = "https" if config.http.tls.is_on else "http"
+    host = f"[{config.http.host}]" if ":" in config.http.host else config.http.host
+    return f"{scheme}://{host}:{config.http.port}"
+
+
+def request_ids() -> Callable[[], str]:
+    """Ids that no other process or run gives: a random beginning, then a count."""
+    start, count = secrets.token_hex(6), itertools.count(1)
+    return lambda: f"{start}-{next(count):x}"
+
+
+def failed(error: BaseException, trail: Trail | None = None) -> None:
+    """What nobody expected and nobody awaits."""
+    log.error("unexpected", error=type(error).__name__, said=str(error)[:500], request_id=trail and trail.request_id)
+
+
+def _steps(
+    config: Config,
+    record: RecordPolicy,
+    authenticate: Authenticate | Disabled,
+    streams: CurrentStreams,
+    limits: LimitStore,
+    upstreams: dict[str, HttpServer | StdioServer],
+    sealer: NodeSealer,
+    names: SqliteNames,
+    forward: Forward,
+) -> Steps:
+    authorize = Authorize(config.authorization, may_default_allow=config.environment != "production")
+    call_limits = CallLimits(config.limits, limits, SYSTEM)
+    issuer = config.auth.jwt.issuer or ""
+    return Steps(
+        record=record,
+        published=Published(
+            public_url(config),
+            [ENDPOINT, *(f"{ENDPOINT}/{name}" for name in upstreams)],
+            [issuer] if config.auth.jwt.has_key and issuer.startswith("https://") else [],
+        ),
+        authenticate=authenticate,
+        current_streams=streams,
+        caller_limits=CallerLimits(config.limits, limits, SYSTEM) if config.limits.enabled else None,
+        parse=Parse(
+            upstreams,
+            bounds=Bounds(config.validation.max_depth, config.validation.max_keys),
+            request_timeout_s=config.mcp.limits.request_timeout_ms / 1000,
+            monotonic=SYSTEM.monotonic,
+            unknown_methods=config.mcp.unknown_methods == "allow" and config.environment != "production",
+        ),
+        aggregate=Aggregate(
+            list(upstreams),
+            names=names,
+            sessions=Sessions(sealer, SYSTEM.wall),
+            may_reach=authorize.may_reach,
+            list_timeout_s=config.mcp.limits.list_timeout_ms / 1000,
+            monotonic=SYSTEM.monotonic,
+            name=config.agent.name,
+            version=config.agent.version or __version__,
+        ),
+        call_limits=call_limits if config.limits.enabled and call_limits.is_needed else None,
+        authorize=authorize,
+        forward=forward,
+        challenge=authenticate.challenge,
+    )
+
+
+def _authenticate(config: Config, opened: AsyncExitStack, tasks: Tasks) -> Authenticate | Disabled:
+    jwt = config.auth.jwt
+    store = ApiKeys(config.database.path, SYSTEM.monotonic)
+    opened.callback(store.close)
+    tasks.start(_every(FLUSH_S, partial(asyncio.to_thread, store.flush)), "api_keys.flush")
+    ring = open_ring(algorithms=jwt.algorithms, secret=jwt.secret, key_file=jwt.key_file, jwks_file=jwt.jwks_file)
+    return open_authenticate(
+        config.auth,
+        environment=config.environment,
+        clock=SYSTEM,
+        pepper=read_pepper(config.database.pepper_path),
+        read_secret=read_secret,
+        keys=ring if jwt.has_key else None,
+        store=store,
+        public_url=public_url(config),
+    )
+
+
+async def _upstreams(
+    config: Config, shared: Shared, sealer: NodeSealer, opened: AsyncExitStack
+) -> dict[str, HttpServer | StdioServer]:
+    upstreams: dict[str, HttpServer | StdioServer] = {}
+    for server in config.mcp.servers if config.mcp.enabled else ():
+        upstream: HttpServer | StdioServer
+        if isinstance(server, StdioServerConfig):
+            connect = partial(SocketChannel.connect, relay_path(shared.sockets, server.name), server)
+            upstream = StdioServer(server, sealer, events=_event, connect=connect if shared.sockets else None)
+            await upstream.start()
+        else:
+            # Plain HTTP has been judged with the whole configuration; production never gets here with it.
+            upstream = HttpServer(server, sealer, is_plain_allowed=config.environment != "production")
+        opened.push_async_callback(upstream.close)
+        upstreams[server.name] = upstream
+    return upstreams
+
+
+def relay_path(sockets: str, server: str) -> str:
+    """Where the owner of a stdio child serves it to its siblings."""
+    return str(Path(sockets) / f"{server}.sock")
+
+
+async def _refuse(record: RecordPolicy, trail: Trail, refusal: Refusal) -> Reply:
+    try:
+        await record.refused(trail, refusal)
+    except Refusal as unable:
+        return answer.refused(unable, trail)
+    return answer.refused(refusal, trail)
+
+
+async def _every(interval_s: float, work: Callable[[], Any]) -> None:
+    while True:
+        await asyncio.sleep(interval_s)
+        try:
+            result = work()
+            if asyncio.iscoroutine(result):
+                await result
+        except Refusal as refusal:
+            log.warning("housekeeping", why=refusal.why)
+
+
+def _event(event: str, fields: Any) -> None:
+    log.info(event, **fields)

@@ -1,0 +1,59 @@
+"""What one process of a node can be asked, wherever it is: in this process, or a worker at the end of a channel."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any, Protocol
+
+from mantlet.events.metrics import Snapshot
+from mantlet.listeners.http import HttpListener
+from mantlet.node.build import Node
+
+
+class Member(Protocol):
+    """A process that serves calls."""
+
+    async def ready(self) -> Mapping[str, Any]:
+        """`ready` and the state of each part."""
+        ...
+
+    async def snapshot(self) -> Snapshot:
+        """Its figures."""
+        ...
+
+    async def connections(self) -> list[dict[str, Any]]:
+        """Its open connections."""
+        ...
+
+    async def upstreams(self) -> list[dict[str, Any]]:
+        """Its upstreams' states."""
+        ...
+
+
+class LocalMember:
+    """This process."""
+
+    def __init__(self, node: Node, listener: HttpListener | None) -> None:
+        self._node = node
+        self._listener = listener
+
+    async def ready(self) -> dict[str, Any]:
+        """Calls are taken while the audit can be written; what is behind the node does not decide (RES-06)."""
+        limits = getattr(self._node.limits, "state", "local")
+        return {
+            "ready": self._node.journal.is_able
+            or not self._node.config.audit.must_record_in(self._node.config.environment),
+            "audit": "able" if self._node.journal.is_able else "unable",
+            "limits": str(limits),
+        }
+
+    async def snapshot(self) -> Snapshot:
+        """Its figures."""
+        return self._node.metrics.snapshot()
+
+    async def connections(self) -> list[dict[str, Any]]:
+        """Its open connections."""
+        return [asdict(info) for info in self._listener.connections()] if self._listener else []
+
+    async def upstreams(self) -> list[dict[str, Any]]:
+        """Its upstreams' states."""
+        return [dict(await upstream.health()) for upstream in self._node.upstreams.values()]

@@ -1,0 +1,82 @@
+"""`admin.Operations` over all processes of the node."""
+
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from mantlet import __version__
+from mantlet.core.ports import LimitKey
+from mantlet.core.refusal import NotFound
+from mantlet.events.exposition import render
+from mantlet.events.metrics import merge
+from mantlet.node.config.model import Config
+from mantlet.node.members import Member
+from mantlet.policies.limits.client import PRINCIPAL, network_of
+from mantlet.policies.limits.status import LimitsAdmin
+
+
+class NodeOperations:
+    """Asks every member and puts the answers together; a member that is gone is missing from them, and counted."""
+
+    def __init__(self, config: Config, limits: LimitsAdmin, members: Callable[[], Sequence[Member]]) -> None:
+        self._config = config
+        self._limits = limits
+        self._members = members
+        self._began_s = time.monotonic()
+
+    async def readiness(self) -> tuple[bool, Mapping[str, Any]]:
+        """Ready when a member is; each member's parts."""
+        parts = [await member.ready() for member in self._members()]
+        return any(part.get("ready") for part in parts), {f"worker {n}": part for n, part in enumerate(parts)}
+
+    async def metrics(self) -> bytes:
+        """Prometheus text of all members together."""
+        return render(merge([await member.snapshot() for member in self._members()]))
+
+    async def status(self) -> Mapping[str, Any]:
+        """What is running."""
+        return {
+            "name": self._config.agent.name,
+            "version": __version__,
+            "environment": self._config.environment,
+            "accepted_risks": list(self._config.accept_risks),
+            "workers": len(self._members()),
+            "uptime_s": round(time.monotonic() - self._began_s, 1),
+            "pid": os.getpid(),
+        }
+
+    async def connections(self) -> list[Mapping[str, Any]]:
+        """Open connections, each with its worker."""
+        return [
+            {"worker": number, **connection}
+            for number, member in enumerate(self._members())
+            for connection in await member.connections()
+        ]
+
+    async def upstreams(self) -> list[Mapping[str, Any]]:
+        """States as each worker sees them."""
+        return [
+            {"worker": number, **upstream}
+            for number, member in enumerate(self._members())
+            for upstream in await member.upstreams()
+        ]
+
+    async def limit_status(self, client: str) -> Mapping[str, Any]:
+        """A client's windows."""
+        return {"windows": [asdict(status) for status in await self._limits.status(client_key(client))]}
+
+    async def limit_reset(self, client: str) -> int:
+        """Forget a client's windows."""
+        return await self._limits.reset(client_key(client))
+
+
+def client_key(client: str) -> LimitKey:
+    """The key of a client as the audit names it: `tenant/issuer/subject`, or an address. Raises `NotFound`."""
+    parts = client.split("/", 2)
+    if len(parts) == 3:
+        return (PRINCIPAL, *parts)
+    if len(parts) == 1 and parts[0]:
+        return network_of(parts[0])
+    raise NotFound("A client is TENANT/ISSUER/SUBJECT or an address.")

@@ -1,0 +1,72 @@
+"""What happens to a call, on one screen: the list of steps and why each stands where it stands.
+
+Users switch and tune steps; they do not reorder the ones that guard.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from mantlet.core.call import Arrival, Call, Reply
+from mantlet.core.policy import ArrivalHandler, CallHandler, Policy, chain
+from mantlet.core.refusal import Refusal
+from mantlet.policies.parse.policy import Parse
+from mantlet.wire import answer
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """The steps of one node, made by `build`. `None` is switched off in config."""
+
+    record: Policy[Arrival]
+    published: Policy[Arrival]
+    authenticate: Policy[Arrival]
+    current_streams: Policy[Arrival]
+    caller_limits: Policy[Arrival] | None
+    parse: Parse
+    aggregate: Policy[Call]
+    call_limits: Policy[Call] | None
+    authorize: Policy[Call]
+    forward: CallHandler
+    challenge: Callable[[Arrival], str]
+
+
+def path(steps: Steps) -> ArrivalHandler:
+    """The whole way of a call, from a known head to a reply that can be sent."""
+    calls = chain(
+        _on(
+            steps.aggregate,  # at /mcp it finds the server a name leads to: all others decide by server
+            steps.call_limits,  # by tool and method, known only now
+            steps.authorize,  # on what was parsed, never on headers; lists are filtered on their way back
+        ),
+        steps.forward,
+    )
+    arrivals = chain(
+        _on(
+            steps.record,  # outermost: it must also see what the others refuse
+            steps.published,  # the few documents for strangers; everything below needs a caller
+            steps.authenticate,
+            steps.current_streams,  # a stream ends with the credential that opened it
+            steps.caller_limits,  # before the body is read: a refused caller must not make us parse
+        ),
+        steps.parse.then(calls),
+    )
+    return answering(arrivals, steps.challenge)
+
+
+def answering(onward: ArrivalHandler, challenge: Callable[[Arrival], str]) -> ArrivalHandler:
+    """Refusals become replies here and nowhere else: whatever is raised further in has been recorded by then."""
+
+    async def answered(arrival: Arrival) -> Reply:
+        try:
+            return await onward(arrival)
+        except Refusal as refusal:
+            return answer.refused(refusal, arrival.trail, challenge=challenge(arrival))
+
+    return answered
+
+
+def _on(*steps: Policy[T] | None) -> list[Policy[T]]:
+    return [step for step in steps if step is not None]

@@ -1,0 +1,42 @@
+"""The documents that strangers may read: where to get a token for this resource (RFC 9728)."""
+
+from collections.abc import Sequence
+from typing import Final
+from urllib.parse import urlsplit
+
+from mantlet.core.call import Arrival, Reply
+from mantlet.core.policy import ArrivalHandler
+from mantlet.core.refusal import MethodNotAllowed
+from mantlet.wire import jsonrpc
+
+WELL_KNOWN: Final = "/.well-known/oauth-protected-resource"
+_HEADERS: Final = [(b"content-type", b"application/json"), (b"cache-control", b"public, max-age=300")]
+
+
+class Published:
+    """Answers the listed paths and passes everything else on (AUTHN-01: these are the exceptions)."""
+
+    def __init__(self, public_url: str, paths: Sequence[str], authorization_servers: Sequence[str]) -> None:
+        base = urlsplit(public_url).path.rstrip("/")
+        root = public_url.rstrip("/")
+        # The well-known segment stands between host and path (RFC 9728 section 3.1).
+        self._documents = {
+            f"{WELL_KNOWN}{base}{path}": _document(f"{root}{path}", authorization_servers) for path in paths
+        }
+
+    async def __call__(self, arrival: Arrival, onward: ArrivalHandler, /) -> Reply:
+        """Answer a listed document, or pass on."""
+        document = self._documents.get(arrival.path)
+        if document is None:
+            return await onward(arrival)
+        arrival.trail.action, arrival.trail.rule = f"{arrival.verb} {WELL_KNOWN}", "published"
+        if arrival.verb != "GET":
+            raise MethodNotAllowed("GET")
+        return Reply(200, list(_HEADERS), document, origin="node")
+
+
+def _document(resource: str, authorization_servers: Sequence[str]) -> bytes:
+    document: dict[str, object] = {"resource": resource, "bearer_methods_supported": ["header"]}
+    if authorization_servers:
+        document["authorization_servers"] = list(authorization_servers)
+    return jsonrpc.encode(document)

@@ -1,0 +1,115 @@
+"""Running a node: in this process, or as a supervisor with workers."""
+
+import asyncio
+import contextlib
+import gc
+import signal
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, Protocol
+
+import structlog
+import uvloop
+
+from mantlet import __version__
+from mantlet.core.clock import SYSTEM
+from mantlet.core.config_error import ConfigError
+from mantlet.core.refusal import Refusal
+from mantlet.events.audit.administrative import note
+from mantlet.events.log import set_up
+from mantlet.node.build import Node, Shared, build
+from mantlet.node.config.model import Config
+from mantlet.node.doors import GRACE_S, open_admin, open_calls
+from mantlet.node.members import LocalMember
+
+FAILED: Final = 1
+
+log: Final = structlog.get_logger("mantlet")
+
+Ready = Callable[[Node], Awaitable[Any]]
+"""Called once the node listens; the node stops when it returns something other than None."""
+
+
+class _Judged(Protocol):
+    @property
+    def accepted(self) -> tuple[Any, ...]: ...
+
+
+class _Report(Protocol):
+    @property
+    def judgement(self) -> _Judged: ...
+
+
+def run(config: Config, *, report: _Report | None = None, ready: Ready | None = None) -> int:
+    """Serve until SIGTERM or SIGINT, drain, and give the exit code."""
+    set_up(config.logging, config.environment)
+    accepted = [f"{reason.risk}: {reason.key}" for reason in report.judgement.accepted] if report else []
+    work = _supervise(config, accepted) if config.http.workers > 1 else _alone(config, accepted, ready)
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(work)
+    except (ConfigError, ValueError, OSError, Refusal, ModuleNotFoundError) as error:
+        said = error.why if isinstance(error, Refusal) else str(error)
+        log.error("node.failed", error=type(error).__name__, said=said)
+        return FAILED
+
+
+async def _alone(config: Config, accepted: list[str], ready: Ready | None) -> int:
+    stop = stop_signal()
+    async with contextlib.AsyncExitStack() as opened:
+        node = await opened.enter_async_context(build(config, Shared(config.store.url)))
+        await note_start(node, accepted)
+        listener = await open_calls(node) if config.http.enabled else None
+        members = [LocalMember(node, listener)]
+        admin = await open_admin(node, lambda: members) if config.admin.enabled else None
+        settle()
+        log.info("node.started", url=node.public_url, admin=admin and admin.port, version=__version__)
+        if ready is not None:
+            node.tasks.start(_when_ready(ready, node, stop), "ready")
+        await stop.wait()
+        log.info("node.draining")
+        if listener is not None:
+            await listener.drain(GRACE_S)
+        if admin is not None:
+            await admin.close()
+        await note_stop(node)
+    return 0
+
+
+async def _supervise(config: Config, accepted: list[str]) -> int:
+    from mantlet.node.supervisor import supervise  # only where there are workers
+
+    return await supervise(config, accepted, stop_signal())
+
+
+async def _when_ready(ready: Ready, node: Node, stop: asyncio.Event) -> None:
+    try:
+        await ready(node)
+    finally:
+        stop.set()
+
+
+def stop_signal() -> asyncio.Event:
+    """Set when the process is told to end."""
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    return stop
+
+
+def settle() -> None:
+    """What was made at start lives as long as the process: the collector need not look at it again."""
+    gc.collect()
+    gc.freeze()
+
+
+async def note_start(node: Node, accepted: list[str]) -> None:
+    """Record that the node starts, and what risks it starts with; without the record it does not (AUD-02)."""
+    await note(node.journal, SYSTEM, "node.started", object=node.config.agent.name, notes={"version": __version__})
+    for risk in accepted:
+        await note(node.journal, SYSTEM, "risk.accepted", object=risk)
+
+
+async def note_stop(node: Node) -> None:
+    """Record that the node stops, if that can be recorded."""
+    with contextlib.suppress(Refusal):
+        await note(node.journal, SYSTEM, "node.stopped", object=node.config.agent.name)

@@ -1,0 +1,85 @@
+"""A stream ends when the credential that opened it does (AUTHN-06).
+
+Whoever was let in a minute ago is asked for again while the answer still flows: every `CHECK_S` all open streams are
+looked at together, which costs a call without a stream nothing.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Final
+
+from mantlet.core.call import Arrival, Reply
+from mantlet.core.caller import Caller
+from mantlet.core.policy import ArrivalHandler
+
+CHECK_S: Final = 2.0
+"""With what is cached of a credential it stays below the 5 s in which a revocation acts."""
+
+IsCurrent = Callable[[Caller], bool]
+
+
+class CurrentStreams:
+    """The policy behind `authenticate`: it wraps streaming replies and remembers them while they flow."""
+
+    def __init__(self, is_current: IsCurrent) -> None:
+        self._is_current = is_current
+        self._open: set[CurrentStream] = set()
+
+    async def __call__(self, arrival: Arrival, onward: ArrivalHandler, /) -> Reply:
+        """Pass on; a stream that comes back is watched."""
+        reply = await onward(arrival)
+        if not isinstance(reply.body, bytes) and arrival.caller is not None:
+            reply.body = CurrentStream(reply.body, arrival.caller, self._open)
+        return reply
+
+    def check(self) -> int:
+        """End the streams whose caller's credential no longer holds; how many. Call it every `CHECK_S`."""
+        lapsed = [stream for stream in self._open if not self._is_current(stream.caller)]
+        for stream in lapsed:
+            stream.end()
+        return len(lapsed)
+
+
+class CurrentStream:
+    """A stream that can be told to end while somebody waits for its next chunk."""
+
+    def __init__(self, chunks: AsyncIterator[bytes], caller: Caller, is_open: "set[CurrentStream]") -> None:
+        self.caller = caller
+        self._chunks = chunks
+        self._open = is_open
+        self._waiting: asyncio.Timeout | None = None
+        self._has_ended = False
+        is_open.add(self)
+
+    def __aiter__(self) -> "CurrentStream":
+        return self
+
+    async def __anext__(self) -> bytes:
+        if self._has_ended:
+            raise StopAsyncIteration
+        try:
+            async with asyncio.timeout(None) as self._waiting:
+                return await anext(self._chunks)
+        except TimeoutError:
+            if self._waiting is None or not self._waiting.expired():
+                raise
+            await self.aclose()
+            raise StopAsyncIteration from None
+        except StopAsyncIteration:
+            self._open.discard(self)
+            raise
+        finally:
+            self._waiting = None
+
+    def end(self) -> None:
+        """No chunk more: whoever waits for one finds the end."""
+        self._has_ended = True
+        if self._waiting is not None:
+            self._waiting.reschedule(asyncio.get_running_loop().time())
+
+    async def aclose(self) -> None:
+        """Close what is behind it."""
+        self._open.discard(self)
+        close = getattr(self._chunks, "aclose", None)
+        if close is not None:
+            await close()

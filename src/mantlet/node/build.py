@@ -252,7 +252,7 @@ async def _upstreams(
         upstream: HttpServer | StdioServer
         if isinstance(server, StdioServerConfig):
             connect = partial(SocketChannel.connect, relay_path(shared.sockets, server.name), server)
-            upstream = StdioServer(server, sealer, events=_event, connect=connect if shared.sockets else None)
+            upstream = StdioServer(server, sealer, events=log_event, connect=connect if shared.sockets else None)
             await upstream.start()
         else:
             # Plain HTTP has been judged with the whole configuration; production never gets here with it.
@@ -286,5 +286,6 @@ async def _every(interval_s: float, work: Callable[[], Any]) -> None:
             log.warning("housekeeping", why=refusal.why)
 
 
-def _event(event: str, fields: Any) -> None:
+def log_event(event: str, fields: Any) -> None:
+    """What an upstream reports, into the log."""
     log.info(event, **fields)

@@ -2,8 +2,6 @@
 
 import asyncio
 import contextlib
-import gc
-import signal
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, Protocol
 
@@ -11,15 +9,16 @@ import structlog
 import uvloop
 
 from mantlet import __version__
-from mantlet.core.clock import SYSTEM
 from mantlet.core.config_error import ConfigError
 from mantlet.core.refusal import Refusal
-from mantlet.events.audit.administrative import note
 from mantlet.events.log import set_up
 from mantlet.node.build import Node, Shared, build
 from mantlet.node.config.model import Config
 from mantlet.node.doors import GRACE_S, open_admin, open_calls
+from mantlet.node.lifetime import note_start, note_stop
 from mantlet.node.members import LocalMember
+from mantlet.node.settle import settle
+from mantlet.node.signals import stop_signal
 
 FAILED: Final = 1
 
@@ -86,30 +85,3 @@ async def _when_ready(ready: Ready, node: Node, stop: asyncio.Event) -> None:
         await ready(node)
     finally:
         stop.set()
-
-
-def stop_signal() -> asyncio.Event:
-    """Set when the process is told to end."""
-    stop, loop = asyncio.Event(), asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    return stop
-
-
-def settle() -> None:
-    """What was made at start lives as long as the process: the collector need not look at it again."""
-    gc.collect()
-    gc.freeze()
-
-
-async def note_start(node: Node, accepted: list[str]) -> None:
-    """Record that the node starts, and what risks it starts with; without the record it does not (AUD-02)."""
-    await note(node.journal, SYSTEM, "node.started", object=node.config.agent.name, notes={"version": __version__})
-    for risk in accepted:
-        await note(node.journal, SYSTEM, "risk.accepted", object=risk)
-
-
-async def note_stop(node: Node) -> None:
-    """Record that the node stops, if that can be recorded."""
-    with contextlib.suppress(Refusal):
-        await note(node.journal, SYSTEM, "node.stopped", object=node.config.agent.name)

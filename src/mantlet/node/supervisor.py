@@ -1,10 +1,97 @@
-"""A node of several processes: this one owns what they share, starts them, and starts again what dies."""
+"""A node of several processes: this one owns what they share, starts them, and starts again what dies.
+
+It owns the stdio children (one for all workers), the embedded Valkey that makes limits exact across workers, and the
+admin door. It serves no calls itself; a call needs it only if it goes to a stdio child. When it is killed, everything
+it owns ends with it: workers see the end of their link, children of their lifeline.
+"""
 
 import asyncio
+import shutil
+import tempfile
+from contextlib import AsyncExitStack
+from typing import Final
 
+import msgspec
+import structlog
+
+from mantlet import __version__
+from mantlet.core.tasks import Tasks
+from mantlet.keys.seal import open_sealer
+from mantlet.listeners.http.listener import bound
+from mantlet.node.build import Shared, build, failed, log_event, relay_path
 from mantlet.node.config.model import Config
+from mantlet.node.doors import open_admin
+from mantlet.node.lifetime import note_start, note_stop
+from mantlet.node.settle import settle
+from mantlet.node.worker import Order
+from mantlet.node.workers import Workers
+from mantlet.stores.valkey.embedded import EmbeddedValkey
+from mantlet.upstreams.transports.stdio.config import StdioServerConfig
+from mantlet.upstreams.transports.stdio.relay import Relay
+from mantlet.upstreams.transports.stdio.server import StdioServer
+
+log: Final = structlog.get_logger("mantlet")
 
 
 async def supervise(config: Config, accepted: list[str], stop: asyncio.Event) -> int:
-    """Serve with `http.workers` workers until `stop`."""
-    raise ValueError("http.workers: more than one is not built yet")
+    """Serve with `http.workers` workers until `stop`; 1 when a worker cannot be started at all."""
+    async with AsyncExitStack() as opened:
+        # Held and not listened on: the port stays ours while workers come and go, and one that is taken shows now.
+        port = opened.enter_context(bound(config.http.host, config.http.port, reuse_port=True)).getsockname()[1]
+        config = msgspec.structs.replace(config, http=msgspec.structs.replace(config.http, port=port))
+        shared = Shared(await _store(config, opened), config.http.workers, _private_directory(opened))
+        node = await opened.enter_async_context(build(_without_servers(config), shared))
+        await note_start(node, accepted)
+        await _own_children(config, shared, opened)
+        tasks = Tasks(failed)
+        opened.push_async_callback(tasks.close)
+        workers = Workers(lambda number: Order(config, shared, number), config.http.workers, tasks)
+        opened.push_async_callback(workers.drain)
+        node.metrics.gauge(
+            "mantlet_worker_restarts", "Workers that died and were started again", lambda: workers.restarts
+        )
+        if not await workers.start():
+            return 1
+        admin = await open_admin(node, workers.members) if config.admin.enabled else None
+        settle()
+        log.info("node.started", url=node.public_url, admin=admin and admin.port, version=__version__,
+                 workers=config.http.workers)  # fmt: skip
+        await stop.wait()
+        log.info("node.draining")
+        await workers.drain()
+        if admin is not None:
+            await admin.close()
+        await note_stop(node)
+    return 0
+
+
+async def _store(config: Config, opened: AsyncExitStack) -> str:
+    if not config.store.url.startswith(("memory:", "embedded:")):
+        return config.store.url
+    # Each worker's memory would admit a limit of its own; together they hold one only through a store (spec 5.3).
+    valkey = EmbeddedValkey(on_error=failed)
+    url = await valkey.start()
+    opened.push_async_callback(valkey.close)
+    return url
+
+
+def _private_directory(opened: AsyncExitStack) -> str:
+    directory = tempfile.mkdtemp(prefix="mantlet-")
+    opened.callback(shutil.rmtree, directory, ignore_errors=True)
+    return directory
+
+
+async def _own_children(config: Config, shared: Shared, opened: AsyncExitStack) -> None:
+    sealer = open_sealer(config.database.path.parent / "keys" / "node.key")
+    for server in config.mcp.servers if config.mcp.enabled else ():
+        if isinstance(server, StdioServerConfig):
+            owner = StdioServer(server, sealer, events=log_event)
+            await owner.start()
+            opened.push_async_callback(owner.close)
+            relay = Relay(owner, server)
+            await relay.start(relay_path(shared.sockets, server.name))
+            opened.push_async_callback(relay.close)
+
+
+def _without_servers(config: Config) -> Config:
+    return msgspec.structs.replace(config, mcp=msgspec.structs.replace(config.mcp, servers=[]))

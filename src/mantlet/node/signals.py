@@ -1,0 +1,12 @@
+"""How a process of a node is told to end."""
+
+import asyncio
+import signal
+
+
+def stop_signal() -> asyncio.Event:
+    """Set when the process is told to end (SIGTERM, SIGINT)."""
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    return stop

@@ -1,0 +1,87 @@
+"""A worker: the process that serves calls when a node has several. Started by `workers`, never by hand."""
+
+import asyncio
+import pickle
+import socket
+import sys
+from dataclasses import dataclass
+from typing import Any, Final
+
+import structlog
+import uvloop
+
+from mantlet.core.config_error import ConfigError
+from mantlet.core.refusal import Refusal
+from mantlet.events.log import set_up
+from mantlet.node.build import Shared, build
+from mantlet.node.config.model import Config
+from mantlet.node.doors import GRACE_S, open_calls
+from mantlet.node.link import Link
+from mantlet.node.members import LocalMember
+from mantlet.node.settle import settle
+from mantlet.node.signals import stop_signal
+
+ORPHAN_GRACE_S: Final = 1.0
+"""How long a worker whose supervisor was killed lets its calls end: without it there are no shared parts."""
+
+log: Final = structlog.get_logger("mantlet")
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What the supervisor tells a worker to be. It travels pickled, from parent to child over their own socket."""
+
+    config: Config
+    shared: Shared
+    number: int
+
+
+def main() -> int:
+    """Serve until told to drain, or until the supervisor is gone."""
+    end = socket.socket(fileno=int(sys.argv[1]))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_work(end))
+
+
+async def _work(end: socket.socket) -> int:
+    link = await Link.over(end)
+    order: Order = pickle.loads(await link.receive())  # noqa: S301 - our own parent's, over a socket nobody else holds
+    set_up(order.config.logging, order.config.environment)
+    structlog.contextvars.bind_contextvars(worker=order.number)
+    try:
+        return await _serve(order, link)
+    except (ConfigError, ValueError, OSError, Refusal) as error:
+        said = error.why if isinstance(error, Refusal) else str(error)
+        log.error("worker.failed", error=type(error).__name__, said=said)
+        return 1
+
+
+async def _serve(order: Order, link: Link) -> int:
+    stop = stop_signal()
+    async with build(order.config, order.shared) as node:
+        listener = await open_calls(node, reuse_port=True)
+        member = LocalMember(node, listener)
+        is_orphan = False
+
+        async def answer(what: str) -> Any:
+            if what == "drain":
+                stop.set()
+                return True
+            return await getattr(member, what)()
+
+        async def listen_to_supervisor() -> None:
+            nonlocal is_orphan
+            await link.serve(answer)
+            is_orphan = not stop.is_set()
+            stop.set()
+
+        link.send(b"ready")
+        node.tasks.start(listen_to_supervisor(), "supervisor")
+        settle()
+        await stop.wait()
+        await listener.drain(ORPHAN_GRACE_S if is_orphan else GRACE_S)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,159 @@
+"""The workers of a node: started, asked, started again when they die, drained at the end."""
+
+import asyncio
+import pickle
+import socket
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Final, TypeVar
+
+import msgspec
+import structlog
+
+from mantlet.core.tasks import Tasks
+from mantlet.events.metrics import Snapshot
+from mantlet.node.doors import GRACE_S
+from mantlet.node.link import Link
+from mantlet.node.worker import Order
+
+ASK_S: Final = 2.0
+"""How long a worker may take to answer; one that does not is left out of the answer, not waited for."""
+START_S: Final = 30.0
+FIRST_WAIT_S: Final = 0.1
+LONGEST_WAIT_S: Final = 10.0
+"""Between two starts of a worker that keeps dying (RES-06); a minute of life earns a fresh beginning."""
+PROVEN_S: Final = 60.0
+KILL_S: Final = 5.0
+"""After the grace period, how long until a worker that does not end is killed."""
+
+_PARTS: Final = msgspec.json.Decoder(dict[str, Any])
+_ROWS: Final = msgspec.json.Decoder(list[dict[str, Any]])
+_SNAPSHOT: Final = msgspec.json.Decoder(Snapshot)
+
+log: Final = structlog.get_logger("mantlet")
+T = TypeVar("T")
+
+
+class Worker:
+    """One worker's process and the link to it: a `Member` while it lives."""
+
+    def __init__(self, process: asyncio.subprocess.Process, link: Link, number: int) -> None:
+        self.process = process
+        self.link = link
+        self.number = number
+        self.is_draining = False
+
+    async def ready(self) -> dict[str, Any]:
+        """`ready` and the state of each part."""
+        return await self._ask("ready", _PARTS, {"ready": False, "worker": "no answer"})
+
+    async def snapshot(self) -> Snapshot:
+        """Its figures."""
+        return await self._ask("snapshot", _SNAPSHOT, Snapshot())
+
+    async def connections(self) -> list[dict[str, Any]]:
+        """Its open connections."""
+        return await self._ask("connections", _ROWS, [])
+
+    async def upstreams(self) -> list[dict[str, Any]]:
+        """Its upstreams' states."""
+        return await self._ask("upstreams", _ROWS, [])
+
+    async def _ask(self, what: str, answer: msgspec.json.Decoder[T], otherwise: T) -> T:
+        try:
+            return answer.decode(await self.link.ask(what, ASK_S))
+        except (TimeoutError, EOFError, msgspec.MsgspecError):
+            return otherwise
+
+
+class Workers:
+    """All workers of a node. `started` gives how many serve; `drain` ends them."""
+
+    def __init__(self, order: Callable[[int], Order], count: int, tasks: Tasks) -> None:
+        self._order = order
+        self._count = count
+        self._tasks = tasks
+        self._alive: dict[int, Worker] = {}
+        self._is_draining = False
+        self.restarts = 0
+
+    def members(self) -> list[Worker]:
+        """Those that serve now."""
+        return [worker for _, worker in sorted(self._alive.items())]
+
+    async def start(self) -> bool:
+        """Start all; False when one could not be started at all, which a second try would not mend."""
+        started = await asyncio.gather(*(self._start(number) for number in range(self._count)))
+        if not all(started):
+            return False
+        for worker in started:
+            if worker is not None:
+                self._tasks.start(self._keep(worker), f"worker:{worker.number}")
+        return True
+
+    async def drain(self) -> None:
+        """Let every worker end what it does, then kill what is left."""
+        self._is_draining = True
+        workers = self.members()
+        for worker in workers:
+            with suppress(ProcessLookupError):
+                worker.process.terminate()
+        await asyncio.gather(*(_ended(worker) for worker in workers))
+
+    async def _start(self, number: int) -> Worker | None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "mantlet.node.worker", str(theirs.fileno())),
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,  # Ctrl-C is for the supervisor, who then tells the workers
+            )
+        link = await Link.over(ours)
+        link.send(pickle.dumps(self._order(number)))
+        try:
+            async with asyncio.timeout(START_S):
+                await link.receive()
+        except (EOFError, TimeoutError):
+            with suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+            return None
+        worker = self._alive[number] = Worker(process, link, number)
+        log.info("worker.started", number=number, pid=process.pid)
+        return worker
+
+    async def _keep(self, worker: Worker | None) -> None:
+        number = worker.number if worker else 0
+        wait_s = FIRST_WAIT_S
+        while True:
+            if worker is not None:
+                began_s = time.monotonic()
+                await worker.link.serve(_nothing)
+                code = await worker.process.wait()
+                self._alive.pop(number, None)
+                if self._is_draining:
+                    return
+                self.restarts += 1
+                log.error("worker.ended", number=number, exit_code=code)
+                if time.monotonic() - began_s > PROVEN_S:
+                    wait_s = FIRST_WAIT_S
+            await asyncio.sleep(wait_s)
+            wait_s = min(2 * wait_s, LONGEST_WAIT_S)
+            if self._is_draining:
+                return
+            worker = await self._start(number)
+
+
+async def _ended(worker: Worker) -> None:
+    try:
+        async with asyncio.timeout(GRACE_S + KILL_S):
+            await worker.process.wait()
+    except TimeoutError:
+        worker.process.kill()
+        await worker.process.wait()
+
+
+async def _nothing(what: str) -> Any:
+    return None

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from bench.rig.gateway import Gateway, config, start_gateway, stdio
 
 SERVER = str(Path(__file__).parents[1] / "servers" / "everything.py")

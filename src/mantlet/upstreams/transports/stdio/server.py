@@ -26,7 +26,7 @@ from mantlet.upstreams.transports.stdio.exchange import Exchange
 from mantlet.upstreams.transports.stdio.legacy import LegacySide
 from mantlet.upstreams.transports.stdio.link import Link
 from mantlet.upstreams.transports.stdio.mux import Pending
-from mantlet.upstreams.transports.stdio.opening import Opening, handshake, probe
+from mantlet.upstreams.transports.stdio.opening import Opening, WrongEra, handshake, probe
 from mantlet.upstreams.transports.stdio.supervisor import Events, Supervisor
 from mantlet.wire import jsonrpc
 from mantlet.wire.mcp.methods import LEGACY_VERSIONS, META_VERSION, MODERN_VERSIONS
@@ -78,6 +78,7 @@ class StdioServer:
         self._tasks = Tasks(self._task_failed)
         self.legacy = LegacySide(config, sealer, clock, random_bytes)
         self._skips_probe = False
+        self._owns_children = connect is None
         self._primary = self._supervisor(self._open_primary, self._primary_opened)
         self._second: Supervisor | None = None
         self._is_closed = False
@@ -262,9 +263,14 @@ class StdioServer:
     async def _open_primary(self, link: Link, timeout_s: float) -> Opening:
         try:
             return await (handshake if self._skips_probe else probe)(link, timeout_s)
+        except WrongEra as wrong:
+            # It was only a guess that the probe had ended it: the first child's era is never settled by that.
+            self._skips_probe = False
+            raise BadUpstream(why=wrong.why) from wrong
         except BadUpstream:
-            if link.closed.is_set():
-                # Some servers end at what they do not know: next time the other way.
+            if link.closed.is_set() and self._owns_children:
+                # Some servers end at what they do not know: next time the other way. (A channel to the child's owner
+                # ends whenever the child does, and tells nothing.)
                 self._skips_probe = not self._skips_probe
             raise
 

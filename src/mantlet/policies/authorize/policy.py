@@ -18,6 +18,7 @@ from mantlet.policies.authorize.rules import (
     Subject,
     compile_rules,
     decide,
+    needs_naming,
     reaches,
     subject_of,
 )
@@ -72,9 +73,6 @@ class Authorize:
             return self._subscription(who, call)
         if call.method == "completion/complete":
             return self._completion(who, call)
-        if call.method in LISTS:
-            # Anyone who may talk to the server may ask; what is shown is filtered.
-            return self._decide(who, call.server, "", "")
         return self._decide(who, call.server, call.method, call.target)
 
     def _subscription(self, who: Subject, call: Call) -> Decision:
@@ -84,7 +82,7 @@ class Authorize:
             decision = self._decide(who, call.server, "resources/subscribe", str(uri))
             if not decision.allowed:
                 return decision
-        return self._decide(who, call.server, "", "")
+        return self._decide(who, call.server, call.method, "")
 
     def _completion(self, who: Subject, call: Call) -> Decision:
         reference = call.params.get("ref")
@@ -99,7 +97,6 @@ class Authorize:
         aspect = ASPECT_OF.get(method)
         if aspect is not None:
             return decide(rules, Object(server, method, aspect, name), default_allows=self._default_allows)
-        if method.startswith("tasks/"):
-            # Whose task an id is, an upstream cannot tell: until ids are bound to callers a rule must name the method.
-            return decide(rules, Object(server, method, "tasks", name), default_allows=False)
-        return reaches(rules, server, default_allows=self._default_allows)
+        if method and needs_naming(method):
+            return decide(rules, Object(server, method, "named", name), default_allows=False)
+        return reaches(rules, server, method, default_allows=self._default_allows)

@@ -8,21 +8,19 @@ from typing import Final, Literal
 
 from mantlet.core.caller import Caller
 from mantlet.policies.authorize.config import AuthorizationConfig, RuleConfig, Selector
+from mantlet.wire.mcp.methods import is_known
 
-Aspect = Literal["tools", "prompts", "resources", "agents", "protocol", "tasks"]
-"""What kind of object a method acts on; `protocol` methods act on none."""
+Aspect = Literal["tools", "prompts", "resources", "agents", "named"]
+"""What kind of object a method acts on. `named` is for methods that a rule must name itself (see `needs_naming`)."""
 
 ASPECT_OF: Final[dict[str, Aspect]] = {
     "tools/call": "tools",
-    "tools/list": "tools",
     "prompts/get": "prompts",
-    "prompts/list": "prompts",
     "resources/read": "resources",
-    "resources/list": "resources",
-    "resources/templates/list": "resources",
     "resources/subscribe": "resources",
     "resources/unsubscribe": "resources",
 }
+"""The methods that act on an object. All others shake hands, ask for lists or say how things go."""
 SEPARATOR: Final = "__"
 
 
@@ -88,10 +86,12 @@ class Rule:
 
     def covers(self, what: Object) -> bool:
         """Whether the rule speaks of this object."""
-        if self.servers is not None and not self.servers(what.server):
+        if not self.covers_server(what.server):
             return False
         if self.methods is not None and self.methods(what.method):
             return True
+        if what.aspect == "named":
+            return self.denies_all(what.server)
         if not self.aspects:
             return self.methods is None
         match = self.aspects.get(what.aspect)
@@ -103,7 +103,15 @@ class Rule:
 
     def reaches(self, server: str) -> bool:
         """Whether the rule lets its callers do anything at all with `server`."""
-        return self.allows and not self.is_shadow and (self.servers is None or bool(self.servers(server)))
+        return self.allows and not self.is_shadow and self.covers_server(server)
+
+    def covers_server(self, server: str) -> bool:
+        """Whether the rule speaks of `server`."""
+        return self.servers is None or bool(self.servers(server))
+
+    def denies_all(self, server: str) -> bool:
+        """Whether the rule forbids everything on `server`."""
+        return not self.allows and not self.aspects and self.methods is None and self.covers_server(server)
 
 
 def subject_of(caller: Caller) -> Subject:
@@ -123,14 +131,29 @@ def decide(rules: Sequence[Rule], what: Object, *, default_allows: bool) -> Deci
     return Decision(default_allows, "default", shadow)
 
 
-def reaches(rules: Sequence[Rule], server: str, *, default_allows: bool) -> Decision:
-    """Whether a caller may talk to `server` at all: shake hands, ask for lists (which are then filtered)."""
+def reaches(rules: Sequence[Rule], server: str, method: str, *, default_allows: bool) -> Decision:
+    """Whether a caller may use `method`, which acts on no object, with `server`.
+
+    Whoever may do anything at all there may shake hands and ask for lists, which are then filtered; unless an earlier
+    rule speaks of the method itself, or denies everything.
+    """
     for rule in rules:
+        if rule.is_shadow:
+            continue
+        is_named = rule.methods is not None and rule.covers_server(server) and bool(rule.methods(method))
+        if is_named or rule.denies_all(server):
+            return Decision(rule.allows, rule.name)
         if rule.reaches(server):
             return Decision(True, rule.name)
-        if _denies_all(rule, server):
-            return Decision(False, rule.name)
     return Decision(default_allows, "default")
+
+
+def needs_naming(method: str) -> bool:
+    """Whether a rule must name `method` in `methods`: those no revision of MCP defines (MCP-03), and those of tasks.
+
+    Whose task an id is, an upstream behind the node cannot tell (AUTHZ-04), so access to a server is not enough.
+    """
+    return method.startswith("tasks/") or not (is_known(method, "modern") or is_known(method, "legacy"))
 
 
 def compile_rules(config: AuthorizationConfig) -> tuple[Rule, ...]:
@@ -189,13 +212,3 @@ def _patterns(patterns: list[str] | None) -> Match | None:
 
 def _anything(name: str) -> bool:
     return True
-
-
-def _denies_all(rule: Rule, server: str) -> bool:
-    return (
-        not rule.allows
-        and not rule.is_shadow
-        and not rule.aspects
-        and rule.methods is None
-        and (rule.servers is None or bool(rule.servers(server)))
-    )

@@ -15,7 +15,7 @@ from mantlet.core.call import Call, Reply
 from mantlet.core.caller import Caller
 from mantlet.core.policy import CallHandler
 from mantlet.core.ports import Sealer
-from mantlet.core.refusal import BadUpstream, InvalidRequest, SessionNotFound
+from mantlet.core.refusal import BadUpstream, InvalidRequest, Refusal, SessionNotFound
 from mantlet.policies.aggregate import sub
 from mantlet.wire import jsonrpc
 from mantlet.wire.mcp import inbound
@@ -103,24 +103,32 @@ class Sessions:
     async def at(self, server: str, call: Call, onward: CallHandler) -> str:
         """The session with `server` behind the caller's; opened once, however many ask at a time."""
         key = (call.session, server)
-        future = self._kept.get(key)
-        if future is None:
-            future = self._kept[key] = asyncio.get_running_loop().create_future()
-            if len(self._kept) > MAX_KEPT:
-                self._kept.popitem(last=False)
-            try:
-                future.set_result(await self._open(server, call, onward))
-            except BaseException as error:
-                self._kept.pop(key, None)
-                # Those who wait ask for themselves: their fate must not hang on the first one's cancellation.
-                future.set_exception(BadUpstream(why=f"no session with {server}"))
-                future.exception()
-                raise error
-            return future.result()
-        self._kept.move_to_end(key)
-        # `wait` leaves the shared future alone when one of those who wait is cancelled.
-        await asyncio.wait({future})
-        return future.result()
+        while (future := self._kept.get(key)) is not None:
+            self._kept.move_to_end(key)
+            # `wait` leaves the shared future alone when one of those who wait is cancelled.
+            await asyncio.wait({future})
+            if not future.cancelled():
+                return future.result()
+            # Who was opening it went away; the fate of the others does not hang on that.
+        return await self._begin_at(key, call, onward)
+
+    async def _begin_at(self, key: tuple[str, str], call: Call, onward: CallHandler) -> str:
+        future = self._kept[key] = asyncio.get_running_loop().create_future()
+        if len(self._kept) > MAX_KEPT:
+            self._kept.popitem(last=False)
+        try:
+            session = await self._open(key[1], call, onward)
+        except Refusal as refusal:
+            self._kept.pop(key, None)
+            future.set_exception(refusal)
+            future.exception()  # perhaps nobody else waits
+            raise
+        except BaseException:
+            self._kept.pop(key, None)
+            future.cancel()
+            raise
+        future.set_result(session)
+        return session
 
     async def _open(self, server: str, call: Call, onward: CallHandler) -> str:
         params = {"protocolVersion": LATEST_LEGACY, "capabilities": {}, "clientInfo": _CLIENT}

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from mantlet.core.refusal import Denied, NotFound, Refusal, Unauthenticated
+from mantlet.core.refusal import Denied, MethodNotAllowed, NotFound, Refusal, Unauthenticated
 
 ROLE: Final = "admin"
 PUBLIC: Final = frozenset({"/health", "/livez", "/readyz", "/metrics"})
@@ -83,7 +83,11 @@ def build_app(operations: Operations) -> Starlette:
     async def missing(request: Request, _: Exception) -> Response:
         raise NotFound
 
-    return Starlette(
+    async def not_allowed(request: Request, error: Exception) -> Response:
+        headers = getattr(error, "headers", None) or {}
+        raise MethodNotAllowed(headers.get("Allow", "GET"))
+
+    app = Starlette(
         routes=[
             Route("/health", readyz),
             Route("/livez", livez),
@@ -94,8 +98,11 @@ def build_app(operations: Operations) -> Starlette:
             Route("/admin/v1/upstreams", for_admins(upstreams)),
             Route("/admin/v1/limits/{client:path}", for_admins(limit), methods=["GET", "DELETE"]),
         ],
-        exception_handlers={404: missing},
+        exception_handlers={404: missing, 405: not_allowed},
     )
+    # A path with a slash too many is another path: no redirect is made out of what a request says its host is.
+    app.router.redirect_slashes = False
+    return app
 
 
 Endpoint = Callable[[Request], Awaitable[Response]]

@@ -43,6 +43,7 @@ from mantlet.policies.authenticate.streams import CHECK_S, CurrentStreams
 from mantlet.policies.authorize.policy import Authorize
 from mantlet.policies.limits.policy import CallerLimits, CallLimits
 from mantlet.policies.limits.status import LimitsAdmin
+from mantlet.policies.mirrored.policy import Mirrored
 from mantlet.policies.parse.policy import ENDPOINT, Parse
 from mantlet.policies.record.policy import RecordPolicy
 from mantlet.stores.limits import open_limits
@@ -219,6 +220,7 @@ def _steps(
             name=config.agent.name,
             version=config.agent.version or __version__,
         ),
+        mirrored=Mirrored(),
         call_limits=call_limits if config.limits.enabled and call_limits.is_needed else None,
         authorize=authorize,
         forward=forward,
@@ -284,6 +286,8 @@ async def _every(interval_s: float, work: Callable[[], Any]) -> None:
                 await result
         except Refusal as refusal:
             log.warning("housekeeping", why=refusal.why)
+        except Exception as error:  # a task root: the watch over streams must not end with its first surprise
+            failed(error)
 
 
 def log_event(event: str, fields: Any) -> None:

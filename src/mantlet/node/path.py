@@ -27,6 +27,7 @@ class Steps:
     caller_limits: Policy[Arrival] | None
     parse: Parse
     aggregate: Policy[Call]
+    mirrored: Policy[Call]
     call_limits: Policy[Call] | None
     authorize: Policy[Call]
     forward: CallHandler
@@ -38,6 +39,7 @@ def path(steps: Steps) -> ArrivalHandler:
     calls = chain(
         _on(
             steps.aggregate,  # at /mcp it finds the server a name leads to: all others decide by server
+            steps.mirrored,  # the last thing that only a malformed call fails; nothing after it reads those headers
             steps.call_limits,  # by tool and method, known only now
             steps.authorize,  # on what was parsed, never on headers; lists are filtered on their way back
         ),

@@ -72,7 +72,7 @@ def refused(refusal: r.Refusal, trail: Trail, *, challenge: str = "") -> Reply:
     """The answer to a refused call: a JSON-RPC error where its id is known, the documented body for a spent limit,
     else problem details (RFC 9457). Each carries the request id and nothing internal (ERR-01)."""
     wire = WIRE[type(refusal)]
-    status = wire.legacy if wire.legacy and trail.era == "legacy" else wire.http
+    status = status_of(wire, trail)
     headers = [(REQUEST_ID, trail.request_id.encode())]
     if trail.rpc_id is not None:
         body = jsonrpc.error(trail.rpc_id, wire.mcp, refusal.detail, _data(refusal, trail))
@@ -87,6 +87,14 @@ def refused(refusal: r.Refusal, trail: Trail, *, challenge: str = "") -> Reply:
     if wire.closes:
         headers.append((b"connection", b"close"))
     return Reply(status, headers, body, origin="node")
+
+
+def status_of(wire: Wire, trail: Trail) -> int:
+    """The HTTP status of a refusal's answer in the era of the message that is refused."""
+    if not wire.legacy or trail.era != "legacy":
+        return wire.http
+    # Only an answer to a request can say in its body what its status does not: a refused notification is a 400.
+    return wire.legacy if trail.rpc_id is not None else 400
 
 
 def unhandled(trail: Trail) -> Reply:

@@ -30,9 +30,13 @@ def test_refusals_in_the_words_of_the_record(refusal: r.Refusal, verdict: str, s
     assert (record.reason, record.why, record.duration_s) == (refusal.reason, refusal.why, 0.5)
 
 
-@pytest.mark.parametrize(("era", "status"), [("modern", 404), ("legacy", 200)])
-def test_the_status_is_the_one_the_answer_has(era: str, status: int) -> None:
-    assert outcome.status_of(r.MethodNotFound(), trail(era)) == status
+@pytest.mark.parametrize(
+    ("era", "rpc_id", "status"), [("modern", b"1", 404), ("legacy", b"1", 200), ("legacy", None, 400)]
+)
+def test_the_status_is_the_one_the_answer_has(era: str, rpc_id: bytes | None, status: int) -> None:
+    noted = trail(era)
+    noted.rpc_id = rpc_id
+    assert outcome.status_of(r.MethodNotFound(), noted) == status
 
 
 def test_a_refusal_without_a_row_has_its_ancestors_status() -> None:

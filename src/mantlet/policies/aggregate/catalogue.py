@@ -1,6 +1,7 @@
 """What has been seen of the servers' lists: whose name is whose, and whose resources are where."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from mantlet.core.ports import Names
@@ -9,6 +10,23 @@ from mantlet.wire.mcp.methods import LISTS
 
 MAX_RESOURCES: Final = 100_000
 """Resource URIs remembered; beyond it the oldest are forgotten and asked for again."""
+MAX_TEMPLATES: Final = 1_000
+"""Templates remembered: each is looked at for a URI that nobody listed."""
+MAX_URI_CHARACTERS: Final = 8_192
+"""Longer ones are shown and not remembered; their server's own endpoint still knows them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Learnt:
+    """Items under the names they have here, and those that got none."""
+
+    items: list[dict[str, Any]]
+    withheld: Sequence[Withheld] = ()
+
+    def say_withheld(self) -> str:
+        """For the record."""
+        return "; ".join(f"{item.server}/{item.name[:64]}: {item.why}" for item in self.withheld[:10])
+
 
 _NAMED: Final = {"tools/list": "tools", "prompts/list": "prompts"}
 
@@ -22,18 +40,17 @@ class Catalogue:
         self._owners: dict[str, dict[str, Owned]] = {}
         self._resources: dict[str, str] = {}
         self._templates: dict[str, str] = {}
-        self.withheld: list[Withheld] = []
 
-    async def learn(self, method: str, found: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[dict[str, Any]]:
+    async def learn(self, method: str, found: Mapping[str, Sequence[Mapping[str, Any]]]) -> Learnt:
         """Take in one list of each server and give the items under the names they have here."""
         kind = _NAMED.get(method)
         if kind is None:
-            return self._learn_resources(method, found)
+            return Learnt(self._learn_resources(method, found))
         owners = await self._load(kind)
         claims: dict[str, Owned] = {}
         withheld: list[Withheld] = []
-        for server, items in found.items():
-            names = [name for item in items if type(name := item.get("name")) is str]
+        for server, listed in found.items():
+            names = [name for item in listed if type(name := item.get("name")) is str]
             given, kept_back = assign({**owners, **claims}, server, names, self._servers)
             claims |= given
             withheld += kept_back
@@ -41,15 +58,15 @@ class Catalogue:
             owners = self._owners[kind] = _owned(
                 await self._names.claim(kind, {exposed: (o.server, o.name) for exposed, o in claims.items()})
             )
-        self.withheld = withheld
         # Another worker may have been faster: what is shown is what the store says, never what was hoped for.
         exposed_as = {owner: exposed for exposed, owner in claims.items() if owners.get(exposed) == owner}
-        return [
+        items = [
             {**item, "name": exposed_as[owner]}
-            for server, items in found.items()
-            for item in items
+            for server, listed in found.items()
+            for item in listed
             if (owner := Owned(server, str(item.get("name")))) in exposed_as
         ]
+        return Learnt(items, withheld)
 
     async def owner(self, kind: str, exposed: str) -> Owned | None:
         """Whom a name leads to."""
@@ -60,12 +77,10 @@ class Catalogue:
         """Whose resource a URI is: one that was listed, or one that fits a listed template."""
         server = self._resources.get(uri)
         if server is None:
-            server = next((owner for template, owner in self._templates.items() if fits(template, uri)), None)
+            # The most exact template, so that a broad one cannot draw another server's resources to itself.
+            fitting = [template for template in self._templates if fits(template, uri)]
+            server = self._templates[max(fitting, key=exactness)] if fitting else None
         return server
-
-    def say_withheld(self) -> str:
-        """For the record."""
-        return "; ".join(f"{item.server}/{item.name[:64]}: {item.why}" for item in self.withheld[:10])
 
     async def _load(self, kind: str) -> dict[str, Owned]:
         owners = self._owners[kind] = _owned(await self._names.owners(kind))
@@ -83,9 +98,12 @@ class Catalogue:
         return items
 
     def _keep(self, attribute: str, uri: str, server: str) -> str:
-        kept = self._templates if attribute == "uriTemplate" else self._resources
+        is_template = attribute == "uriTemplate"
+        kept, limit = (self._templates, MAX_TEMPLATES) if is_template else (self._resources, MAX_RESOURCES)
+        if len(uri) > MAX_URI_CHARACTERS:
+            return server
         owner = kept.setdefault(uri, server)
-        if len(kept) > MAX_RESOURCES:
+        if len(kept) > limit:
             del kept[next(iter(kept))]
         return owner
 
@@ -97,13 +115,22 @@ def _owned(names: Mapping[str, tuple[str, str]]) -> dict[str, Owned]:
 def fits(template: str, uri: str) -> bool:
     """Whether `uri` can come from `template`, by what stands before and after its expressions (RFC 6570).
 
-    Enough to tell servers apart, and linear: a template is a stranger's text and must not become a pattern.
+    Enough to tell servers apart, and linear: a template is a stranger's text and must not become a pattern. One that
+    does not even say its scheme would fit everything, and fits nothing here.
     """
     before, opened, rest = template.partition("{")
     if not opened:
         return uri == template
     after = rest.rpartition("}")[2]
+    if ":" not in before:
+        return False
     return len(uri) >= len(before) + len(after) and uri.startswith(before) and uri.endswith(after)
+
+
+def exactness(template: str) -> int:
+    """How many characters of a URI a template fixes."""
+    before, opened, rest = template.partition("{")
+    return len(before) + len(rest.rpartition("}")[2]) if opened else len(template)
 
 
 def items_of(method: str, result: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -4,22 +4,20 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from mantlet.core.call import Call, Reply
+from mantlet.core.call import Call
 from mantlet.core.policy import CallHandler
-from mantlet.core.refusal import BadUpstream, DeadlineExceeded, InvalidJson, Refusal
+from mantlet.core.refusal import BadUpstream, DeadlineExceeded, Refusal, SessionNotFound
 from mantlet.policies.aggregate import sub
+from mantlet.policies.aggregate.answers import is_method_not_found, read
 from mantlet.policies.aggregate.catalogue import items_of
 from mantlet.policies.aggregate.sessions import Sessions
-from mantlet.wire import jsonrpc
-from mantlet.wire.sse import SseSplitter
 
 MAX_PAGES: Final = 100
 MAX_ITEMS: Final = 10_000
 """Per server: a list that never ends is cut, and says so."""
-MAX_EVENT_BYTES: Final = 4 * 1024 * 1024
-_BOUNDS: Final = jsonrpc.Bounds(max_depth=64, max_keys=1_000_000)
 
 Found = dict[str, Sequence[Mapping[str, Any]]]
+Outcome = Sequence[Mapping[str, Any]] | Refusal
 
 
 class Fanout:
@@ -35,30 +33,43 @@ class Fanout:
     ) -> tuple[Found, dict[str, str]]:
         """The items of every server that answered in time, and the reason of every other, in configured order."""
         method = method or call.method
-        outcomes = await asyncio.gather(*(self._one(call, server, method, onward) for server in servers))
+        # A group, not `gather`: when one fails as nobody expected, the others are ended and not left behind.
+        async with asyncio.TaskGroup() as group:
+            asked = {server: group.create_task(self._one(call, server, method, onward)) for server in servers}
         found: Found = {}
         errors: dict[str, str] = {}
-        for server, outcome in zip(servers, outcomes, strict=True):
+        for server, task in asked.items():
+            outcome = task.result()
             if isinstance(outcome, Refusal):
                 errors[server] = outcome.reason
             else:
                 found[server] = outcome
         return found, errors
 
-    async def _one(
-        self, call: Call, server: str, method: str, onward: CallHandler
-    ) -> Sequence[Mapping[str, Any]] | Refusal:
+    async def _one(self, call: Call, server: str, method: str, onward: CallHandler) -> Outcome:
         try:
             async with asyncio.timeout(self._timeout_s):
-                return await self._pages(call, server, method, onward)
+                return await self._in_session(call, server, method, onward)
         except TimeoutError:
             return DeadlineExceeded()
         except Refusal as refusal:
             return refusal
 
-    async def _pages(self, call: Call, server: str, method: str, onward: CallHandler) -> Sequence[Mapping[str, Any]]:
-        session = await self._sessions.at(server, call, onward) if call.era == "legacy" else ""
-        deadline_s = self._monotonic() + self._timeout_s
+    async def _in_session(self, call: Call, server: str, method: str, onward: CallHandler) -> Outcome:
+        if call.era == "modern":
+            return await self._pages(call, server, method, onward, "")
+        session = await self._sessions.at(server, call, onward)
+        try:
+            return await self._pages(call, server, method, onward, session)
+        except SessionNotFound:
+            # The server forgot it, as one does that was started again: a new one, once.
+            self._sessions.forget(call, server, session)
+            return await self._pages(call, server, method, onward, await self._sessions.at(server, call, onward))
+
+    async def _pages(
+        self, call: Call, server: str, method: str, onward: CallHandler, session: str
+    ) -> Sequence[Mapping[str, Any]]:
+        deadline_s = min(call.deadline_s, self._monotonic() + self._timeout_s)
         items: list[Mapping[str, Any]] = []
         cursor: str | None = None
         for _ in range(MAX_PAGES):
@@ -67,7 +78,7 @@ class Fanout:
             message = await read(await onward(asked))
             result = message.get("result")
             if type(result) is not dict:
-                if _is_method_not_found(message):
+                if is_method_not_found(message):
                     # A server without prompts has an empty list of them, not a broken one.
                     return items
                 raise BadUpstream(why=f"{server}: {method} was answered with an error")
@@ -76,36 +87,3 @@ class Fanout:
             if type(cursor) is not str or len(items) >= MAX_ITEMS:
                 break
         return items[:MAX_ITEMS]
-
-
-async def read(reply: Reply) -> Mapping[str, Any]:
-    """The one JSON-RPC answer in `reply`, whole or streamed. Raises `BadUpstream`."""
-    try:
-        if isinstance(reply.body, bytes):
-            return _message(reply.body)
-        splitter = SseSplitter(MAX_EVENT_BYTES)
-        try:
-            async for chunk in reply.body:
-                for event in splitter.feed(chunk):
-                    message = _message(event.data) if event.data else {}
-                    if "result" in message or "error" in message:
-                        return message
-        finally:
-            close = getattr(reply.body, "aclose", None)
-            if close is not None:
-                await close()
-    except InvalidJson as error:
-        raise BadUpstream(why="the answer is not JSON") from error
-    raise BadUpstream(why="the stream ended without an answer")
-
-
-def _message(body: bytes) -> Mapping[str, Any]:
-    message = jsonrpc.decode(body, _BOUNDS)
-    if type(message) is not dict:
-        raise BadUpstream(why="the answer is not a JSON-RPC message")
-    return message
-
-
-def _is_method_not_found(message: Mapping[str, Any]) -> bool:
-    error = message.get("error")
-    return type(error) is dict and error.get("code") == -32601

@@ -9,10 +9,13 @@ import re
 import unicodedata
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 SEPARATOR: Final = "__"
 MAX_NAME: Final = 128
+MAX_NAMES: Final = 10_000
+"""Names of one kind that one server may ever have: they are kept for ever, and a server could invent new ones."""
 
 _EXPOSABLE: Final = re.compile(r"[A-Za-z0-9_./-]{1,128}")
 # The pairs that people misread in the ASCII that may be exposed at all; other scripts never get this far.
@@ -47,9 +50,14 @@ def assign(
     given: dict[str, Owned] = {}
     withheld: list[Withheld] = []
     skeletons = {skeleton(exposed): exposed for exposed in known}
+    room = MAX_NAMES - sum(1 for owner in known.values() if owner.server == server)
     for name in names:
         mine = Owned(server, name)
         exposed, why = _exposed(known, given, skeletons, mine, servers)
+        if exposed and exposed not in known and exposed not in given:
+            room -= 1
+            if room < 0:
+                exposed, why = "", f"its server has {MAX_NAMES} names already"
         if exposed:
             given[exposed] = mine
             skeletons.setdefault(skeleton(exposed), exposed)
@@ -58,6 +66,7 @@ def assign(
     return given, withheld
 
 
+@lru_cache(65_536)  # every list compares with every known name
 def skeleton(name: str) -> str:
     """What a hurried reader sees: two names with one skeleton are look-alikes."""
     return unicodedata.normalize("NFKC", name).casefold().translate(_CONFUSABLE).replace("rn", "m").replace("vv", "w")

@@ -22,7 +22,7 @@ from mantlet.policies.aggregate.sessions import Sessions
 from mantlet.wire import jsonrpc
 from mantlet.wire.mcp import inbound
 from mantlet.wire.mcp.header_values import encode_value
-from mantlet.wire.mcp.methods import LISTS, NAMED_BY
+from mantlet.wire.mcp.methods import LISTS, NAMED_BY, reference_of
 
 Reach = Callable[[Caller, str], bool]
 
@@ -104,10 +104,10 @@ class Aggregate:
         if call.params.get("cursor") is not None:
             raise InvalidParams("The list is one page; it gives no cursors.")
         found, errors = await self._fanout.lists(call, reachable, onward)
-        items = await self._catalogue.learn(call.method, found)
-        if self._catalogue.withheld:
-            call.trail.notes["withheld"] = self._catalogue.say_withheld()
-        return _answer(call, merged(call.method, items, errors, call.era))
+        learnt = await self._catalogue.learn(call.method, found)
+        if learnt.withheld:
+            call.trail.notes["withheld"] = learnt.say_withheld()
+        return _answer(call, merged(call.method, learnt.items, errors, call.era))
 
     async def _named(self, call: Call, reachable: Sequence[str], onward: CallHandler) -> Reply:
         kind = _KIND_OF[call.method]
@@ -120,8 +120,7 @@ class Aggregate:
         return await self._lead(call, owned, onward)
 
     async def _resource(self, call: Call, reachable: Sequence[str], onward: CallHandler) -> Reply:
-        reference = call.params.get("ref")
-        if type(reference) is dict and "name" in reference:
+        if call.method == "completion/complete" and reference_of(call.params)[0] == "prompts/get":
             owned = await self._catalogue.owner("prompts", call.target)
             if owned is None:
                 raise InvalidParams(f"Unknown prompt: {call.target[:128]}")

@@ -11,6 +11,7 @@ from typing import Final
 from mantlet.core.call import Arrival, Reply
 from mantlet.core.caller import Caller
 from mantlet.core.policy import ArrivalHandler
+from mantlet.core.refusal import Refusal
 
 CHECK_S: Final = 2.0
 """With what is cached of a credential it stays below the 5 s in which a revocation acts."""
@@ -34,10 +35,17 @@ class CurrentStreams:
 
     def check(self) -> int:
         """End the streams whose caller's credential no longer holds; how many. Call it every `CHECK_S`."""
-        lapsed = [stream for stream in self._open if not self._is_current(stream.caller)]
+        lapsed = [stream for stream in self._open if not self._holds(stream.caller)]
         for stream in lapsed:
             stream.end()
         return len(lapsed)
+
+    def _holds(self, caller: Caller) -> bool:
+        try:
+            return self._is_current(caller)
+        except Refusal:
+            # The store gives no answer: new calls are refused then, and what flows does not outlive them.
+            return False
 
 
 class CurrentStream:

@@ -5,13 +5,14 @@ its server is private behind a filter: a cache between here and the client must 
 """
 
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import Final
 
 import msgspec
 
 from mantlet.core.call import Reply
 from mantlet.core.refusal import BadUpstream
+from mantlet.core.stream import Derived
 from mantlet.wire.sse import SseSplitter, format_event
 
 Visible = Callable[[str, str], bool]
@@ -79,7 +80,7 @@ def filter_reply(reply: Reply, keep: Filter) -> Reply:
     if isinstance(reply.body, bytes):
         reply.body = filter_message(reply.body, keep) if reply.body else reply.body
     else:
-        reply.body = _filter_stream(reply.body, keep)
+        reply.body = Derived(_filter_stream(reply.body, keep), reply.body)
     return reply
 
 
@@ -116,17 +117,12 @@ def filter_result(result: bytes, visible: Visible) -> bytes:
     return msgspec.json.encode(members) if changed else result
 
 
-async def _filter_stream(chunks: AsyncIterator[bytes], keep: Filter) -> AsyncIterator[bytes]:
+async def _filter_stream(chunks: AsyncIterator[bytes], keep: Filter) -> AsyncGenerator[bytes, None]:
     splitter = SseSplitter(MAX_EVENT_BYTES)
-    try:
-        async for chunk in chunks:
-            for event in splitter.feed(chunk):
-                if not event.data:
-                    yield event.raw
-                    continue
-                filtered = filter_message(event.data, keep)
-                yield event.raw if filtered is event.data else format_event(filtered, event.id)
-    finally:
-        close = getattr(chunks, "aclose", None)
-        if close is not None:
-            await close()
+    async for chunk in chunks:
+        for event in splitter.feed(chunk):
+            if not event.data:
+                yield event.raw
+                continue
+            filtered = filter_message(event.data, keep)
+            yield event.raw if filtered is event.data else format_event(filtered, event.id)

@@ -7,7 +7,7 @@ from typing import Final
 from mantlet.core.call import Call, Reply
 from mantlet.core.caller import Caller
 from mantlet.core.policy import CallHandler
-from mantlet.core.refusal import Denied
+from mantlet.core.refusal import Denied, InvalidParams
 from mantlet.policies.authorize.config import AuthorizationConfig
 from mantlet.policies.authorize.lists import FilteredLists, filter_reply
 from mantlet.policies.authorize.rules import (
@@ -22,7 +22,7 @@ from mantlet.policies.authorize.rules import (
     reaches,
     subject_of,
 )
-from mantlet.wire.mcp.methods import LISTS
+from mantlet.wire.mcp.methods import LISTS, reference_of
 
 SUBJECTS_KEPT: Final = 1_024
 """Callers (as rules see them) whose applicable rules are remembered."""
@@ -76,18 +76,22 @@ class Authorize:
         return self._decide(who, call.server, call.method, call.target)
 
     def _subscription(self, who: Subject, call: Call) -> Decision:
-        wanted = call.params.get("notifications")
-        uris = wanted.get("resourceSubscriptions", ()) if type(wanted) is dict else ()
-        for uri in uris if type(uris) is list else ():
-            decision = self._decide(who, call.server, "resources/subscribe", str(uri))
+        wanted = call.params.get("notifications", {})
+        uris = wanted.get("resourceSubscriptions", []) if type(wanted) is dict else None
+        if type(uris) is not list or not all(type(uri) is str for uri in uris):
+            # In another shape nobody can say which resources are asked for.
+            raise InvalidParams('"notifications.resourceSubscriptions" must be a list of URIs.')
+        for uri in uris:
+            decision = self._decide(who, call.server, "resources/subscribe", uri)
             if not decision.allowed:
                 return decision
         return self._decide(who, call.server, call.method, "")
 
     def _completion(self, who: Subject, call: Call) -> Decision:
-        reference = call.params.get("ref")
-        is_prompt = type(reference) is dict and "name" in reference
-        return self._decide(who, call.server, "prompts/get" if is_prompt else "resources/read", call.target)
+        method, target = reference_of(call.params)
+        if not method:
+            raise InvalidParams("\"ref\" must be a prompt's name or a resource's URI.")
+        return self._decide(who, call.server, method, target)
 
     def _find_applicable(self, who: Subject) -> tuple[Rule, ...]:
         return tuple(rule for rule in self._rules if rule.concerns(who))

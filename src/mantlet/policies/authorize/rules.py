@@ -103,7 +103,8 @@ class Rule:
 
     def reaches(self, server: str) -> bool:
         """Whether the rule lets its callers do anything at all with `server`."""
-        return self.allows and not self.is_shadow and self.covers_server(server)
+        is_for_servers = self.aspects.keys() != {"agents"} or self.methods is not None
+        return self.allows and not self.is_shadow and is_for_servers and self.covers_server(server)
 
     def covers_server(self, server: str) -> bool:
         """Whether the rule speaks of `server`."""

@@ -9,7 +9,16 @@ from typing import Final
 from mantlet.core.call import Arrival, Call, Kind, Reply
 from mantlet.core.caller import Caller
 from mantlet.core.policy import CallHandler
-from mantlet.core.refusal import MethodNotAllowed, MethodNotFound, NotFound, Unauthenticated, UnsupportedMediaType
+from mantlet.core.refusal import (
+    HeaderMismatch,
+    InvalidParams,
+    MethodNotAllowed,
+    MethodNotFound,
+    NotFound,
+    Unauthenticated,
+    UnsupportedMediaType,
+    UnsupportedVersion,
+)
 from mantlet.wire import jsonrpc
 from mantlet.wire.mcp import inbound, methods
 
@@ -63,6 +72,10 @@ class Parse:
         if kind is None or version in methods.MODERN_VERSIONS:
             raise MethodNotAllowed("POST" if version in methods.MODERN_VERSIONS else ALLOW)
         trail.era, trail.action = "legacy", f"{arrival.verb} {ENDPOINT}"
+        if (repeated := arrival.headers.repeated(inbound.ROUTING)) is not None:
+            raise HeaderMismatch(f"The header {repeated.decode()} stands more than once.")
+        if version is not None and version not in methods.LEGACY_VERSIONS:
+            raise UnsupportedVersion(version, (*methods.MODERN_VERSIONS, *methods.LEGACY_VERSIONS))
         session = arrival.headers.text(inbound.SESSION_ID) or ""
         return Call(
             arrival=arrival,
@@ -94,6 +107,9 @@ class Parse:
         trail.era = what.era
         if envelope.method and not self._passes_unknown and not methods.is_known(envelope.method, what.era):
             raise MethodNotFound(f"The method {envelope.method[:100]} is not served here.")
+        if not target and methods.has_target(envelope.method):
+            # Rules could not tell it from any other; and what has no name here might have one for a laxer server.
+            raise InvalidParams(f"The params of {envelope.method[:100]} do not say what it acts on.")
         session = headers.text(inbound.SESSION_ID) or "" if what.era == "legacy" else ""
         return Call(
             arrival=arrival,

@@ -6,6 +6,7 @@ from typing import Final, Literal
 from mantlet.core.record import Record, Severity, Trail, Verdict
 from mantlet.core.refusal import Fault, Refusal
 from mantlet.wire.answer import WIRE
+from mantlet.wire.answer import status_of as answer_status
 
 Environment = Literal["development", "staging", "production"]
 
@@ -57,7 +58,7 @@ def failed(trail: Trail, error: BaseException, duration_s: float) -> Record:
 def status_of(refusal: Refusal, trail: Trail) -> int:
     """The HTTP status that the answer will have; of the nearest known ancestor for a refusal that has no row."""
     wire = next(WIRE[kind] for kind in type(refusal).__mro__ if kind in WIRE)
-    return wire.legacy if wire.legacy and trail.era == "legacy" else wire.http
+    return answer_status(wire, trail)
 
 
 def severity_of(verdict: Verdict, reason: str, environment: Environment) -> Severity:

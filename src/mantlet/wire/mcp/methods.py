@@ -25,6 +25,8 @@ _TARGET_OF: Final[Mapping[str, str]] = {
     "tasks/result": "taskId",
 }
 
+_REFERENCES: Final = {"ref/prompt": ("prompts/get", "name"), "ref/resource": ("resources/read", "uri")}
+
 LISTS: Final[Mapping[str, str]] = {
     "tools/list": "tools",
     "prompts/list": "prompts",
@@ -59,6 +61,11 @@ MODERN_NOTIFICATIONS: Final = frozenset({"notifications/cancelled"})
 """None is defined for HTTP; `cancelled` is stdio's."""
 
 
+def has_target(method: str) -> bool:
+    """Whether `method` acts on something that its params must name."""
+    return method in _TARGET_OF or method == "completion/complete"
+
+
 def target_of(method: str, params: Mapping[str, Any]) -> str:
     """What `method` acts on: a tool's or prompt's name, a resource's URI, a task's id; empty when it has no target."""
     member = _TARGET_OF.get(method)
@@ -66,11 +73,23 @@ def target_of(method: str, params: Mapping[str, Any]) -> str:
         value = params.get(member)
         return value if type(value) is str else ""
     if method == "completion/complete":
-        reference = params.get("ref")
-        if type(reference) is dict:
-            value = reference.get("name", reference.get("uri"))
-            return value if type(value) is str else ""
+        return reference_of(params)[1]
     return ""
+
+
+def reference_of(params: Mapping[str, Any]) -> tuple[str, str]:
+    """What a completion is for: the method that would use it, and its name or URI; two empty texts when unclear.
+
+    The `type` decides, as it does for the server: a reference with both a name and a URI must not be judged by one
+    and answered by the other.
+    """
+    reference = params.get("ref")
+    if type(reference) is dict:
+        method, member = _REFERENCES.get(str(reference.get("type")), ("", ""))
+        value = reference.get(member)
+        if type(value) is str:
+            return method, value
+    return "", ""
 
 
 def is_known(method: str, era: str) -> bool:

@@ -1,0 +1,1 @@
+"""Arguments that stand in headers too: both must say the same."""

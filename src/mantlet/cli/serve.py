@@ -1,6 +1,5 @@
 """`mantlet serve` and `mantlet demo`."""
 
-import importlib
 import os
 import sys
 from contextlib import AbstractContextManager, redirect_stdout
@@ -40,18 +39,25 @@ def serve(config: options.Config = None, settings: options.Settings = None) -> N
         raise typer.Exit(report.exit_code)
     with _to_stderr():
         show_notices(report, quiet=True)
-    run = importlib.import_module("mantlet.node.serve").run
-    raise typer.Exit(run(report.loaded.config, report=report) or 0)
+    from mantlet.node.serve import run
+
+    raise typer.Exit(run(report.loaded.config, report=report))
 
 
 def demo(
     once: Annotated[
         bool, typer.Option("--once", help="Make the calls, show a refused one and its audit record, and end.")
     ] = False,
+    port: Annotated[int, typer.Option(help="For calls; another free one when it is taken, 0 for any.", min=0)] = 8000,
+    admin_port: Annotated[int, typer.Option(help="For health, metrics and the admin API; likewise.", min=0)] = 9501,
 ) -> None:
-    """Start two real MCP servers behind a gateway on embedded defaults, and print how to call them."""
-    run = importlib.import_module("mantlet.node.demo").run
-    raise typer.Exit(run(once=once) or 0)
+    """Start two real MCP servers behind a gateway on embedded defaults, and print how to call them.
+
+    Needs `pip install 'mantlet[demo]'`. With --once exits 1 when anything was not as it should be.
+    """
+    from mantlet.ops.demo import run
+
+    raise typer.Exit(run(once=once, port=port, admin_port=admin_port))
 
 
 def _to_stderr() -> AbstractContextManager[object]:

@@ -42,20 +42,20 @@ class Operations:
         return 1
 
 
-def arrival(path: str, verb: str = "GET", roles: frozenset[str] | None = None) -> Arrival:
+def arrival(path: str, verb: str = "GET", roles: frozenset[str] | None = None, query: bytes = b"") -> Arrival:
     async def read() -> bytes:
         return b""
 
     caller = None if roles is None else Caller("ada", "keys", "api_key", roles=roles)
     return Arrival(
-        verb, path, b"", Headers(), "127.0.0.1", read, 1e9, Trail("r1", "admin", "127.0.0.1", 0.0), caller=caller
+        verb, path, query, Headers(), "127.0.0.1", read, 1e9, Trail("r1", "admin", "127.0.0.1", 0.0), caller=caller
     )
 
 
 ROUTES = [route.path for route in build_app(Operations()).routes]  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("path", [path.replace("{client:path}", "ada") for path in ROUTES if path not in PUBLIC])
+@pytest.mark.parametrize("path", [path for path in ROUTES if path not in PUBLIC])
 @pytest.mark.parametrize(("roles", "refusal"), [(None, Unauthenticated), (frozenset({"user"}), Denied)])
 async def test_every_route_but_the_public_ones_is_for_administrators(path, roles, refusal) -> None:
     """AUTHN-01, AUTHZ-05: the real route table."""
@@ -81,9 +81,12 @@ async def test_a_node_that_cannot_take_calls_is_not_ready_but_alive() -> None:
 async def test_an_administrator_resets_a_client_whose_name_has_slashes() -> None:
     operations = Operations()
     admin = frozenset({"admin"})
-    reply = await bridge(build_app(operations))(arrival("/admin/v1/limits/default/keys/ada", "DELETE", admin))
-    assert json.loads(reply.body) == {"client": "default/keys/ada", "reset": 1}
-    assert operations.reset == ["default/keys/ada"]
+    client = "default/https://idp.example/ada"
+    reset = arrival("/admin/v1/limits", "DELETE", admin, query=b"client=default/https%3A%2F%2Fidp.example/ada")
+    reply = await bridge(build_app(operations))(reset)
+    assert json.loads(reply.body) == {"client": client, "reset": 1}
+    assert operations.reset == [client]
+    assert reset.trail.object == client
 
 
 async def test_an_unknown_path_is_refused_as_everywhere() -> None:

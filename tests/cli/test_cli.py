@@ -161,6 +161,26 @@ def test_keys_are_made_shown_once_listed_and_revoked(run: Run) -> None:
     assert run("keys", "create", "x", "--kind", "robot").code == 2
 
 
+def test_making_and_ending_a_key_is_recorded_and_not_done_when_that_fails(run: Run, tmp_path: Path) -> None:
+    """AUD-02"""
+    key_id = json.loads(run("keys", "create", "ci", "--role", "user", "--json").out)["id"]
+    run("keys", "revoke", key_id)
+    lines = run("events", "search", "--text", key_id, "--json").out.splitlines()
+    records = [json.loads(line) for line in lines]
+    assert [(record["event"], record["object"]) for record in records] == [
+        ("key.created", key_id),
+        ("key.revoked", key_id),
+    ]
+    assert records[0]["principal"].startswith("local/os-user/")
+    assert records[0]["notes"] == {"name": "ci", "owner": "ci", "roles": "user"}
+    assert run("events", "verify").code == 0
+    (tmp_path / "file").write_text("")
+    (tmp_path / "mantlet.yaml").write_text("audit: {path: ./file/audit}")
+    assert "cannot be recorded" in run("keys", "create", "other").err
+    (tmp_path / "mantlet.yaml").unlink()
+    assert [key["name"] for key in json.loads(run("keys", "list", "--json").out)["keys"]] == ["ci"]
+
+
 def test_tokens_are_issued_and_inspected(run: Run, tmp_path: Path) -> None:
     run("init")
     assert run("tokens", "keygen", "secrets/jwt.pem").code == 0

@@ -17,6 +17,7 @@ from mantlet.core.refusal import Denied, MethodNotAllowed, NotFound, Refusal, Un
 ROLE: Final = "admin"
 PUBLIC: Final = frozenset({"/health", "/livez", "/readyz", "/metrics"})
 PREFIX: Final = "/admin/v1/"
+MAX_OBJECT_CHARS: Final = 256
 
 
 class Operations(Protocol):
@@ -75,7 +76,8 @@ def build_app(operations: Operations) -> Starlette:
         return JSONResponse({"upstreams": await operations.upstreams()})
 
     async def limit(request: Request) -> Response:
-        client = request.path_params["client"]
+        client = request.query_params.get("client", "")
+        request.state.arrival.trail.object = client[:MAX_OBJECT_CHARS]
         if request.method == "DELETE":
             return JSONResponse({"client": client, "reset": await operations.limit_reset(client)})
         return JSONResponse({"client": client, **await operations.limit_status(client)})
@@ -96,7 +98,7 @@ def build_app(operations: Operations) -> Starlette:
             Route("/admin/v1/status", for_admins(status)),
             Route("/admin/v1/connections", for_admins(connections)),
             Route("/admin/v1/upstreams", for_admins(upstreams)),
-            Route("/admin/v1/limits/{client:path}", for_admins(limit), methods=["GET", "DELETE"]),
+            Route("/admin/v1/limits", for_admins(limit), methods=["GET", "DELETE"]),
         ],
         exception_handlers={404: missing, 405: not_allowed},
     )

@@ -72,8 +72,8 @@ def revoke(
     """End a key for ever. Running nodes refuse it within seconds."""
     from mantlet.ops import keyring
 
-    keyring.revoke(_config(config), key_id)
-    emit({"revoked": key_id}, as_json, lambda: print(f"{key_id} is revoked"))
+    revoked = keyring.revoke(_config(config), key_id)
+    emit({"revoked": revoked}, as_json, lambda: print(f"{revoked} is revoked"))
 
 
 def _config(files: list[str] | None) -> "Config":

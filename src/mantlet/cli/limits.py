@@ -1,5 +1,6 @@
 """`mantlet limits`: what a client has left."""
 
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
@@ -9,11 +10,13 @@ from mantlet.cli.output import emit, examples, facts, table
 
 app = typer.Typer(no_args_is_help=True, help="Rate limits of a running node.")
 Client = Annotated[
-    str, typer.Argument(metavar="CLIENT", help="The client's key, as `limits status` and the audit name it.")
+    str, typer.Argument(metavar="CLIENT", help="Who: TENANT/ISSUER/SUBJECT as the audit's principal, or an address.")
 ]
 
 
-@app.command(epilog=examples("mantlet limits status default/api_key/ci", "mantlet limits status ci --json"))
+@app.command(
+    epilog=examples("mantlet limits status default/mantlet:api-key/ci", "mantlet limits status 192.0.2.7 --json")
+)
 def status(
     client: Client,
     url: options.AdminUrl = "",
@@ -26,16 +29,16 @@ def status(
     from mantlet.ops.remote import Admin
 
     told = Admin(options.address_of("admin", options.wish_of(url, token, token_file, config))).limit(client)
-    windows = told.get("windows") or told.get("limits") or []
+    windows = told.get("windows") or []
 
     def show() -> None:
-        columns = list(dict.fromkeys(key for row in windows for key in row))
-        table(columns, [[row.get(column, "") for column in columns] for row in windows], empty="nothing counted")
+        rows = [(w["name"], w["limit"], w["window_s"], w["remaining"], _clock(w["reset_s"])) for w in windows]
+        table(("limit", "requests", "window_s", "remaining", "reset"), rows, empty="nothing counted")
 
     emit(told, as_json, show if windows else lambda: facts(told))
 
 
-@app.command(epilog=examples("mantlet limits reset default/api_key/ci"))
+@app.command(epilog=examples("mantlet limits reset default/mantlet:api-key/ci"))
 def reset(
     client: Client,
     url: options.AdminUrl = "",
@@ -48,7 +51,7 @@ def reset(
     from mantlet.ops.remote import Admin
 
     told = Admin(options.address_of("admin", options.wish_of(url, token, token_file, config))).reset_limit(client)
-    emit(told, as_json, lambda: print(f"{told.get('reset', 0)} windows of {client} forgotten"))
+    emit(told, as_json, lambda: print(f"windows of {client} forgotten: {told.get('reset', 0)}"))
 
 
 @app.command(epilog=examples("mantlet limits show", "mantlet limits show -c mantlet.yaml --json"))
@@ -65,3 +68,7 @@ def show(config: options.Config = None, settings: options.Settings = None, as_js
     emit(
         told, as_json, lambda: table(("limit", "value", "from"), [(line.key, line.text, line.origin) for line in lines])
     )
+
+
+def _clock(at_s: float) -> str:
+    return datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -16,7 +16,7 @@ def emit(data: Any, as_json: bool, show: Callable[[], None]) -> None:
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str = "none") -> None:
     """Print a table; into a pipe, one line a row with tabs between, so that `cut` and `awk` work."""
-    lines = [["" if cell is None else str(cell) for cell in row] for row in rows]
+    lines = [[plain(cell) for cell in row] for row in rows]
     if not lines:
         print(empty)
         return
@@ -41,7 +41,20 @@ def facts(pairs: Mapping[str, object]) -> None:
     """Print names and values, a line each."""
     width = max((len(name) for name in pairs), default=0)
     for name, value in pairs.items():
-        print(f"{name:<{width}}  {printable(str(value))}")
+        print(f"{name:<{width}}  {printable(plain(value))}")
+
+
+def plain(value: object) -> str:
+    """A value for people: of a mapping what is set, of a list its items."""
+    match value:
+        case None:
+            return ""
+        case dict():
+            return " ".join(f"{key}={plain(inner)}" for key, inner in value.items() if inner)
+        case list() | tuple():
+            return " ".join(plain(inner) for inner in value)
+        case _:
+            return str(value)
 
 
 def printable(text: str) -> str:

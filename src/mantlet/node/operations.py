@@ -73,10 +73,14 @@ class NodeOperations:
 
 
 def client_key(client: str) -> LimitKey:
-    """The key of a client as the audit names it: `tenant/issuer/subject`, or an address. Raises `NotFound`."""
-    parts = client.split("/", 2)
-    if len(parts) == 3:
-        return (PRINCIPAL, *parts)
-    if len(parts) == 1 and parts[0]:
-        return network_of(parts[0])
+    """The key of a client as the audit names it: `tenant/issuer/subject`, or an address. Raises `NotFound`.
+
+    An issuer that is a URL has slashes of its own: the subject then begins behind the last one.
+    """
+    tenant, slash, rest = client.partition("/")
+    if not slash and tenant:
+        return network_of(tenant)
+    issuer, slash, subject = rest.rpartition("/") if "://" in rest else rest.partition("/")
+    if slash:
+        return (PRINCIPAL, tenant, issuer, subject)
     raise NotFound("A client is TENANT/ISSUER/SUBJECT or an address.")

@@ -1,5 +1,11 @@
-"""API keys in the configured database, without a node: what a node running on the same database sees within seconds."""
+"""API keys in the configured database, without a node: what a node running on the same database sees within seconds.
 
+Making and ending a key is recorded in the audit trail first; what cannot be recorded is not done (AUD-02).
+"""
+
+import asyncio
+import getpass
+import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -9,9 +15,13 @@ from typing import Any
 
 from mantlet.core.api_key import ApiKeyRecord, hash_of
 from mantlet.core.caller import CallerKind
+from mantlet.core.clock import SYSTEM
 from mantlet.core.config_error import ConfigError
-from mantlet.core.refusal import StoreUnavailable
+from mantlet.core.refusal import AuditUnavailable, StoreUnavailable
 from mantlet.core.secret import Secret
+from mantlet.events.audit.administrative import note
+from mantlet.events.audit.keys import load_or_create
+from mantlet.events.audit.writer import open_journal
 from mantlet.keys.api_keys import make_api_key, read_pepper
 from mantlet.node.config import Config
 from mantlet.stores.sqlite.api_keys import ApiKeys
@@ -33,7 +43,7 @@ class NewKey:
 
 
 def create(config: Config, wanted: NewKey) -> tuple[ApiKeyRecord, Secret]:
-    """Make a key; the key itself is given this once. Raises `ConfigError`."""
+    """Make a key; the key itself is given this once. Raises `ConfigError`, also when it cannot be recorded."""
     kind = next((kind for kind in KINDS if kind == wanted.kind), None)
     if kind is None:
         raise ConfigError("--kind", f"{wanted.kind!r} is unknown", ", ".join(KINDS))
@@ -54,6 +64,7 @@ def create(config: Config, wanted: NewKey) -> tuple[ApiKeyRecord, Secret]:
         expires_at_s=None if wanted.life_s is None else now_s + wanted.life_s,
     )
     with _opened(config) as keys:
+        _record(config, "key.created", record)
         keys.create(record)
     return record, key
 
@@ -64,12 +75,19 @@ def listed(config: Config) -> list[ApiKeyRecord]:
         return keys.list()
 
 
-def revoke(config: Config, key_id: str) -> None:
-    """End a key for ever; running nodes notice within seconds. Raises `ConfigError` when there is no such key."""
+def revoke(config: Config, key_id: str) -> str:
+    """End a key for ever and give its id; running nodes notice within seconds.
+
+    Takes the key itself too, for whoever has only that. Raises `ConfigError` when there is no such key.
+    """
     key_id = key_id.removeprefix("mk_").partition("_")[0]
     with _opened(config) as keys:
-        if not keys.revoke(key_id, time.time()):
+        record = next((record for record in keys.list() if record.id == key_id), None)
+        if record is None:
             raise ConfigError(key_id, "is no key's id", "`mantlet keys list` shows them")
+        _record(config, "key.revoked", record)
+        keys.revoke(key_id, time.time())
+    return key_id
 
 
 def described(record: ApiKeyRecord) -> dict[str, Any]:
@@ -89,6 +107,32 @@ def described(record: ApiKeyRecord) -> dict[str, Any]:
         "expires": _instant(record.expires_at_s),
         "last_used": _instant(record.last_used_at_s),
     }
+
+
+def _record(config: Config, event: str, key: ApiKeyRecord) -> None:
+    """Into the trail of the node, which may be running: the trail takes turns among processes."""
+    notes = {"name": key.name, "owner": key.owner, "roles": " ".join(sorted(key.roles))}
+
+    async def write() -> None:
+        audit = config.audit
+        async with open_journal(
+            audit, load_or_create(audit), clock=SYSTEM, environment=config.environment, report=lambda *_: None
+        ) as journal:
+            await note(journal, SYSTEM, event, object=key.id, principal=_operator(), tenant=key.tenant, notes=notes)
+
+    try:
+        asyncio.run(write())
+    except (AuditUnavailable, OSError, ValueError) as error:
+        why = error.why if isinstance(error, AuditUnavailable) else str(error)
+        raise ConfigError(f"audit.path ({config.audit.path})", f"the change cannot be recorded: {why}") from error
+
+
+def _operator() -> str:
+    """Who is at the keyboard, as the system knows them."""
+    try:
+        return f"local/os-user/{getpass.getuser()}"
+    except (KeyError, OSError):  # a container's user often has no name
+        return f"local/os-user/{os.getuid()}"
 
 
 def _instant(at_s: float | None) -> str | None:

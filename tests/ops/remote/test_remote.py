@@ -79,8 +79,8 @@ def test_admin_shows_its_token_and_reads_the_answers() -> None:
     with node(lambda seen: told({"connections": [{"peer": "p"}], "seen": seen.path})) as (url, seen):
         admin = Admin(Address(url, Secret("the-token")))
         assert admin.connections() == [{"peer": "p"}]
-        assert admin.limit("default/api key/é")["seen"] == "/admin/v1/limits/default%2Fapi%20key%2F%C3%A9"
-        assert admin.reset_limit("a")["seen"] == "/admin/v1/limits/a"
+        assert admin.limit("default/api key/é")["seen"] == "/admin/v1/limits?client=default%2Fapi%20key%2F%C3%A9"
+        assert admin.reset_limit("a")["seen"] == "/admin/v1/limits?client=a"
     assert [one.verb for one in seen] == ["GET", "GET", "DELETE"]
     assert {one.headers["authorization"] for one in seen} == {"Bearer the-token"}
 

@@ -1,9 +1,22 @@
 """Who a call is for."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 CallerKind = Literal["user", "agent", "service"]
+
+
+class Rights(NamedTuple):
+    """The part of a caller that rules look at: equal rights get equal decisions, so it keys what is remembered of them.
+
+    A tuple, because it is hashed on every call: a frozen dataclass costs four times that.
+    """
+
+    roles: frozenset[str]
+    scopes: frozenset[str]
+    tenant: str
+    subject: str
+    kind: CallerKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +39,13 @@ class Caller:
     credential_id: str = ""
     key: tuple[str, str, str] = field(init=False, compare=False)
     """The principal as one value, for limits, sessions and caches. A tuple, so that no separator can be forged."""
+    rights: Rights = field(init=False, compare=False, repr=False)
+    """What rules see of it."""
+    name: str = field(init=False, compare=False, repr=False)
+    """For people and records, never for decisions."""
 
     def __post_init__(self) -> None:
+        # A caller is made once a credential and asked on every call.
         object.__setattr__(self, "key", (self.tenant, self.issuer, self.subject))
-
-    @property
-    def name(self) -> str:
-        """For people and records, never for decisions."""
-        return f"{self.tenant}/{self.issuer}/{self.subject}"
+        object.__setattr__(self, "rights", Rights(self.roles, self.scopes, self.tenant, self.subject, self.kind))
+        object.__setattr__(self, "name", f"{self.tenant}/{self.issuer}/{self.subject}")

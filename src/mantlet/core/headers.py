@@ -1,6 +1,6 @@
 """HTTP field lines as they came, with names in lower case."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 
 class Headers:
@@ -10,16 +10,17 @@ class Headers:
     and whoever reads a security-relevant field asks there first.
     """
 
-    __slots__ = ("_first", "fields")
+    __slots__ = ("_first", "fields", "get", "has_repeats")
 
     def __init__(self, fields: Iterable[tuple[bytes, bytes]] = ()) -> None:
         self.fields: list[tuple[bytes, bytes]] = fields if isinstance(fields, list) else list(fields)
         # Reversed, so that the first of repeated fields is the one `get` answers with.
-        self._first: dict[bytes, bytes] = dict(reversed(self.fields))
-
-    def get(self, name: bytes) -> bytes | None:
-        """The first value of `name` (lower case), or None."""
-        return self._first.get(name)
+        first = self._first = dict(reversed(self.fields))
+        # The dictionary's own method: some thirty questions a call, 0.1 us less for each than through one of ours.
+        self.get: Callable[[bytes], bytes | None] = first.get
+        """The first value of a name (lower case), or None."""
+        self.has_repeats = len(first) != len(self.fields)
+        """Whether any field stands more than once."""
 
     def text(self, name: bytes) -> str | None:
         """The first value of `name` as text; field values are ISO 8859-1 on the wire (RFC 9110 section 5.5)."""
@@ -29,11 +30,6 @@ class Headers:
     def all(self, name: bytes) -> list[bytes]:
         """Every value of `name`, in order."""
         return [value for field, value in self.fields if field == name]
-
-    @property
-    def has_repeats(self) -> bool:
-        """Whether any field stands more than once."""
-        return len(self._first) != len(self.fields)
 
     def has_any(self, names: frozenset[bytes]) -> bool:
         """Whether any of `names` stands here: one call to rule out all that is rare."""

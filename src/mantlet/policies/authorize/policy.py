@@ -5,7 +5,7 @@ from functools import lru_cache
 from typing import Final
 
 from mantlet.core.call import Call, Reply
-from mantlet.core.caller import Caller
+from mantlet.core.caller import Caller, Rights
 from mantlet.core.policy import CallHandler
 from mantlet.core.refusal import Denied, InvalidParams
 from mantlet.policies.authorize.config import AuthorizationConfig
@@ -15,12 +15,10 @@ from mantlet.policies.authorize.rules import (
     Decision,
     Object,
     Rule,
-    Subject,
     compile_rules,
     decide,
     needs_naming,
     reaches,
-    subject_of,
 )
 from mantlet.wire.mcp.methods import LISTS, reference_of
 
@@ -36,13 +34,13 @@ class Authorize:
         self._default_allows = config.default == "allow" and may_default_allow
         self._rules = compile_rules(config)
         # Both caches are bounded, hold verdicts only, and die with the rules they were made from.
-        self._applicable: Callable[[Subject], tuple[Rule, ...]] = lru_cache(SUBJECTS_KEPT)(self._find_applicable)
+        self._applicable: Callable[[Rights], tuple[Rule, ...]] = lru_cache(SUBJECTS_KEPT)(self._find_applicable)
         self._lists = FilteredLists()
-        self._decide: Callable[[Subject, str, str, str], Decision] = lru_cache(DECISIONS_KEPT)(self._find_decision)
+        self._decide: Callable[[Rights, str, str, str], Decision] = lru_cache(DECISIONS_KEPT)(self._find_decision)
 
     async def __call__(self, call: Call, onward: CallHandler, /) -> Reply:
         """Refuse with `Denied`, or pass on and filter what comes back if it is a list."""
-        who = subject_of(call.caller)
+        who = call.caller.rights
         decision = self._verdict(who, call)
         trail = call.trail
         trail.rule = decision.rule
@@ -57,25 +55,25 @@ class Authorize:
 
     def explain(self, caller: Caller, server: str, method: str, name: str) -> Decision:
         """What would be decided, and by which rule."""
-        return self._decide(subject_of(caller), server, method, name)
+        return self._decide(caller.rights, server, method, name)
 
     def may_reach(self, caller: Caller, server: str) -> bool:
         """Whether the caller may talk to `server` at all."""
-        return self._decide(subject_of(caller), server, "", "").allowed
+        return self._decide(caller.rights, server, "", "").allowed
 
-    def _shown(self, who: Subject, server: str, result: bytes) -> bytes:
+    def _shown(self, who: Rights, server: str, result: bytes) -> bytes:
         return self._lists.filter(
             (who, server), result, lambda method, name: self._decide(who, server, method, name).allowed
         )
 
-    def _verdict(self, who: Subject, call: Call) -> Decision:
+    def _verdict(self, who: Rights, call: Call) -> Decision:
         if call.method == "subscriptions/listen":
             return self._subscription(who, call)
         if call.method == "completion/complete":
             return self._completion(who, call)
         return self._decide(who, call.server, call.method, call.target)
 
-    def _subscription(self, who: Subject, call: Call) -> Decision:
+    def _subscription(self, who: Rights, call: Call) -> Decision:
         wanted = call.params.get("notifications", {})
         uris = wanted.get("resourceSubscriptions", []) if type(wanted) is dict else None
         if type(uris) is not list or not all(type(uri) is str for uri in uris):
@@ -87,16 +85,16 @@ class Authorize:
                 return decision
         return self._decide(who, call.server, call.method, "")
 
-    def _completion(self, who: Subject, call: Call) -> Decision:
+    def _completion(self, who: Rights, call: Call) -> Decision:
         method, target = reference_of(call.params)
         if not method:
             raise InvalidParams("\"ref\" must be a prompt's name or a resource's URI.")
         return self._decide(who, call.server, method, target)
 
-    def _find_applicable(self, who: Subject) -> tuple[Rule, ...]:
+    def _find_applicable(self, who: Rights) -> tuple[Rule, ...]:
         return tuple(rule for rule in self._rules if rule.concerns(who))
 
-    def _find_decision(self, who: Subject, server: str, method: str, name: str) -> Decision:
+    def _find_decision(self, who: Rights, server: str, method: str, name: str) -> Decision:
         rules = self._applicable(who)
         aspect = ASPECT_OF.get(method)
         if aspect is not None:

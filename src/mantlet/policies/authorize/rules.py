@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from mantlet.core.caller import Caller
+from mantlet.core.caller import Rights
 from mantlet.policies.authorize.config import AuthorizationConfig, RuleConfig, Selector
 from mantlet.wire.mcp.methods import is_known
 
@@ -32,17 +32,6 @@ class Decision:
     rule: str
     shadow: str = ""
     """What a shadow rule would have said first, for the record."""
-
-
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """The part of a caller that rules look at; equal subjects get equal decisions, so it keys the caches."""
-
-    roles: frozenset[str]
-    scopes: frozenset[str]
-    tenant: str
-    subject: str
-    kind: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +63,7 @@ class Rule:
     aspects: dict[Aspect, Match]
     methods: Match | None
 
-    def concerns(self, who: Subject) -> bool:
+    def concerns(self, who: Rights) -> bool:
         """Whether the rule speaks of this caller at all."""
         return (
             (self.roles is None or not self.roles.isdisjoint(who.roles))
@@ -113,11 +102,6 @@ class Rule:
     def denies_all(self, server: str) -> bool:
         """Whether the rule forbids everything on `server`."""
         return not self.allows and not self.aspects and self.methods is None and self.covers_server(server)
-
-
-def subject_of(caller: Caller) -> Subject:
-    """What rules see of a caller."""
-    return Subject(caller.roles, caller.scopes, caller.tenant, caller.subject, caller.kind)
 
 
 def decide(rules: Sequence[Rule], what: Object, *, default_allows: bool) -> Decision:

@@ -96,7 +96,7 @@ def filter_message(body: bytes, keep: Filter) -> bytes:
             return body
         message["result"] = msgspec.Raw(filtered)
         return msgspec.json.encode(message)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise BadUpstream("The server's list cannot be read and is withheld.") from error
 
 

@@ -1,0 +1,449 @@
+import asyncio
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from tests.policies.aggregate.world import MemoryNames, World, endpoint, result_of, tools
+from tests.policies.support import ALICE, BOB, Onward, Stream, call, sse
+
+from mantlet.core import refusal as r
+from mantlet.core.call import Call, Reply
+from mantlet.policies.aggregate import fanout
+from mantlet.policies.aggregate.catalogue import fits
+from mantlet.policies.aggregate.merge import ERRORS
+
+
+def ask(method: str, params: dict[str, Any] | None = None, **options: Any) -> Call:
+    return call(method, params, server="", **options)
+
+
+async def listed(policy: Any, world: World, **options: Any) -> list[str]:
+    return [tool["name"] for tool in result_of(await policy(ask("tools/list", **options), world))["tools"]]
+
+
+async def test_a_call_that_names_its_server_passes_untouched() -> None:
+    onward, item = Onward(), call("tools/call", {"name": "x"})
+    await endpoint(World(one=tools()))(item, onward)
+    assert onward.reached == [item]
+
+
+async def test_all_tools_stand_under_one_roof_and_lead_to_their_servers() -> None:
+    """TOOL-02"""
+    world = World(one=tools("echo", "time"), two=tools("echo", "search"))
+    policy = endpoint(world)
+    assert await listed(policy, world) == ["echo", "time", "two__echo", "search"]
+    for exposed, server, own in (("echo", "one", "echo"), ("two__echo", "two", "echo"), ("search", "two", "search")):
+        item = ask("tools/call", {"name": exposed, "arguments": {"n": 1.5}}, fields=[(b"mcp-name", exposed.encode())])
+        assert result_of(await policy(item, world))["called"] == own
+        sent = world.reached[-1]
+        assert (sent.server, sent.target, sent.params["name"]) == (server, own, own)
+        assert json.loads(sent.body)["params"]["arguments"] == {"n": 1.5}
+        assert sent.arrival.headers.get(b"mcp-name") == own.encode()
+        assert sent.trail is item.trail and item.trail.server == server
+
+
+async def test_a_tool_nobody_listed_yet_is_looked_for_once() -> None:
+    world = World(one=tools("echo"))
+    policy = endpoint(world)
+    assert result_of(await policy(ask("tools/call", {"name": "echo"}), world))["called"] == "echo"
+    with pytest.raises(r.InvalidParams):
+        await policy(ask("tools/call", {"name": "nothing"}), world)
+    assert [c.method for c in world.reached] == ["tools/list", "tools/call", "tools/list"]
+
+
+async def test_a_name_keeps_its_server_when_that_is_away_and_another_lists_it() -> None:
+    """TOOL-02"""
+    names = MemoryNames()
+    world = World(one=tools("echo"), two=tools("echo"))
+    assert await listed(endpoint(world, names=names), world) == ["echo", "two__echo"]
+    away = World(one=lambda c: r.UpstreamUnavailable(), two=tools("echo"))
+    policy = endpoint(away, names=names)
+    assert await listed(policy, away) == ["two__echo"]
+    with pytest.raises(r.UpstreamUnavailable):
+        await policy(ask("tools/call", {"name": "echo"}), away)
+
+
+async def test_what_is_withheld_is_noted_in_the_record_of_that_list_alone() -> None:
+    """TOOL-02, AUTHZ-08"""
+    world = World(one=tools("echo"), two=tools("Echo", "one__x"))
+    policy = endpoint(world)
+    item = ask("tools/list")
+    await policy(item, world)
+    assert "two/Echo: its name looks like echo" in item.trail.notes["withheld"]
+    later = ask("resources/list")
+    await policy(later, world)
+    assert "withheld" not in later.trail.notes
+
+
+async def test_one_that_hangs_is_named_and_not_waited_for() -> None:
+    """RES-03"""
+    hanging = asyncio.Event()
+    cancelled: list[str] = []
+
+    async def hang(_: Call) -> Any:
+        try:
+            await hanging.wait()
+        except asyncio.CancelledError:
+            cancelled.append("yes")
+            raise
+
+    world = World(a=tools("a"), b=tools("b"), c=hang, d=tools("d"), e=lambda c: r.UpstreamUnavailable(why="x"))
+    result = result_of(await endpoint(world, timeout_s=0.05)(ask("tools/list"), world))
+    assert [tool["name"] for tool in result["tools"]] == ["a", "b", "d"]
+    assert result["_meta"][ERRORS] == {"c": "deadline_exceeded", "e": "upstream_unavailable"}
+    assert cancelled == ["yes"]
+
+
+async def test_a_surprise_at_one_server_leaves_no_call_behind() -> None:
+    started, ended = asyncio.Event(), []
+
+    async def hang(_: Call) -> Any:
+        started.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append(1)
+
+    async def surprise(_: Call) -> Any:
+        await started.wait()
+        raise ZeroDivisionError
+
+    world = World(a=hang, b=surprise)
+    with pytest.raises(BaseExceptionGroup):
+        await endpoint(world)(ask("tools/list"), world)
+    assert ended == [1]
+
+
+async def test_a_client_that_leaves_cancels_what_is_asked_for_it() -> None:
+    """MCP-07"""
+    started, ended = asyncio.Event(), []
+
+    async def hang(_: Call) -> Any:
+        started.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append(1)
+
+    world = World(a=hang)
+    asking = asyncio.ensure_future(endpoint(world)(ask("tools/list"), world))
+    await started.wait()
+    asking.cancel()
+    await asyncio.wait({asking})
+    assert asking.cancelled() and ended == [1]
+
+
+async def test_pages_are_followed_and_an_endless_list_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fanout, "MAX_PAGES", 3)
+
+    def paged(item: Call) -> Any:
+        page = int(item.params.get("cursor", "0"))
+        return {"tools": [{"name": f"t{page}"}], "nextCursor": str(page + 1)}
+
+    world = World(one=paged)
+    assert await listed(endpoint(world), world) == ["t0", "t1", "t2"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (Reply(200, [], b"nonsense"), "bad_upstream"),
+        (Reply(200, [], b"[]"), "bad_upstream"),
+        (Reply(200, [], b'{"jsonrpc":"2.0","id":1,"error":{"code":5,"message":"x"}}'), "bad_upstream"),
+        (Reply(200, [], b'{"jsonrpc":"2.0","id":1,"error":{"code":-32601,"message":"x"}}'), None),
+        (Reply(200, [], b'{"jsonrpc":"2.0","id":1,"result":{"tools":5}}'), None),
+        (Reply(200, [], b'{"jsonrpc":"2.0","id":1,"result":{"tools":[1,null,{"name":7}]}}'), None),
+        (Reply(200, [], b'{"jsonrpc":"2.0","id":1,"result":{"tools":[],"tools":[]}}'), "bad_upstream"),
+    ],
+)
+async def test_a_broken_server_breaks_only_its_own_part(answer: Reply, error: str | None) -> None:
+    world = World(one=lambda c: answer, two=tools("ok"))
+    result = result_of(await endpoint(world)(ask("tools/list"), world))
+    assert [tool["name"] for tool in result["tools"]] == ["ok"]
+    assert result.get("_meta", {}).get(ERRORS) == ({"one": error} if error else None)
+
+
+async def test_a_list_that_comes_as_a_stream_is_read_and_the_stream_closed() -> None:
+    note = {"jsonrpc": "2.0", "method": "notifications/progress", "params": {}}
+    answer = {"jsonrpc": "2.0", "id": 1, "result": {"tools": [{"name": "echo"}]}}
+    stream = Stream(sse(note), sse(answer))
+    world = World(one=lambda c: Reply(200, [], stream))
+    assert await listed(endpoint(world), world) == ["echo"]
+    assert stream.is_closed
+
+
+async def test_who_may_reach_nothing_gets_nothing_and_nothing_is_asked() -> None:
+    """AUTHZ-01"""
+    world = World(one=tools("echo"))
+    policy = endpoint(world, may_reach=lambda caller, server: False)
+    for item in (ask("tools/list"), ask("initialize", era="legacy"), ask("ping", era="legacy"), ask("server/discover"),
+                 ask("", kind="stream", era="legacy"), ask("", kind="end", era="legacy", session="x"),
+                 ask("tools/call", {"name": "echo"})):  # fmt: skip
+        with pytest.raises(r.Denied):
+            await policy(item, world)
+    assert world.reached == []
+
+
+async def test_only_servers_within_reach_are_asked() -> None:
+    world = World(one=tools("echo"), two=tools("search"))
+    policy = endpoint(world, may_reach=lambda caller, server: server == "two")
+    assert await listed(policy, world) == ["search"]
+    assert {c.server for c in world.reached} == {"two"}
+
+
+async def test_what_is_asked_is_asked_as_the_caller() -> None:
+    """AUTHZ-08"""
+    world = World(one=tools("echo"))
+    policy = endpoint(world)
+    await asyncio.gather(*(policy(ask("tools/list", caller=who), world) for who in (ALICE, BOB) * 20))
+    assert [c.caller for c in world.reached] == [ALICE, BOB] * 20
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        ask("logging/setLevel", {"level": "info"}),
+        ask("resources/subscribe", {"uri": "a://b"}),
+        ask("subscriptions/listen"),
+        ask("tasks/get", {"taskId": "x"}),
+        ask("x/unknown"),
+    ],
+    ids=lambda item: item.method,
+)
+async def test_what_cannot_be_answered_for_all_is_not(item: Call) -> None:
+    with pytest.raises(r.MethodNotFound):
+        world = World(one=tools())
+        await endpoint(world)(item, world)
+
+
+async def test_resources_lead_to_the_server_that_listed_them() -> None:
+    def docs(item: Call) -> Any:
+        if item.method == "resources/list":
+            return {"resources": [{"uri": "docs://a"}, {"uri": "both://x"}]}
+        if item.method == "resources/templates/list":
+            return {"resourceTemplates": [{"uriTemplate": "docs://{id}"}, {"uriTemplate": "{+everything}"}]}
+        return {"from": item.server}
+
+    def files(item: Call) -> Any:
+        if item.method == "resources/list":
+            return {"resources": [{"uri": "both://x"}]}
+        if item.method == "resources/templates/list":
+            return {"resourceTemplates": [{"uriTemplate": "docs://special/{id}"}, {"uriTemplate": "file://{p}"}]}
+        return {"from": item.server}
+
+    world = World(docs=docs, files=files)
+    policy = endpoint(world)
+    for uri, server in (
+        ("docs://a", "docs"),
+        ("both://x", "docs"),
+        ("docs://special/1", "files"),
+        ("file://etc", "files"),
+    ):
+        assert result_of(await policy(ask("resources/read", {"uri": uri}), world))["from"] == server
+    with pytest.raises(r.InvalidParams):
+        await policy(ask("resources/read", {"uri": "other://x"}), world)
+
+
+@pytest.mark.parametrize(
+    ("template", "uri", "is_fitting"),
+    [
+        ("a://{x}", "a://1", True),
+        ("a://{x}/end", "a://1/end", True),
+        ("a://{x}/end", "a:///en", False),
+        ("a://x", "a://x", True),
+        ("a://x", "a://xy", False),
+        ("{+all}", "a://x", False),
+        ("a://{x", "a://1", False),
+        ("a://aa{x}aa", "a://aaa", False),
+    ],
+)
+def test_templates_tell_servers_apart(template: str, uri: str, is_fitting: bool) -> None:
+    assert fits(template, uri) is is_fitting
+
+
+async def test_completions_follow_what_they_complete() -> None:
+    def server(item: Call) -> Any:
+        return {"prompts": [{"name": "greet"}]} if item.method == "prompts/list" else {"sent": dict(item.params["ref"])}
+
+    world = World(one=server, two=server)
+    policy = endpoint(world)
+    await policy(ask("prompts/list"), world)
+    item = ask("completion/complete", {"ref": {"type": "ref/prompt", "name": "two__greet"}})
+    assert result_of(await policy(item, world))["sent"] == {"type": "ref/prompt", "name": "greet"}
+    assert world.reached[-1].server == "two" and world.reached[-1].target == "greet"
+
+
+# --- legacy sessions ------------------------------------------------------------------------------------------------
+
+
+async def begun(policy: Any, world: World, **options: Any) -> str:
+    reply = await policy(ask("initialize", {"protocolVersion": "2025-06-18"}, era="legacy", **options), world)
+    assert result_of(reply)["protocolVersion"] == "2025-06-18"
+    return str(reply.header(b"mcp-session-id").decode())
+
+
+async def test_a_session_is_its_callers_alone() -> None:
+    """MCP-04, AUTHZ-04"""
+    world = World(one=tools("echo"))
+    policy = endpoint(world)
+    session = await begun(policy, world)
+    assert await listed(policy, world, era="legacy", session=session) == ["echo"]
+    for method in ("tools/list", "tools/call", "ping"):
+        with pytest.raises(r.SessionNotFound):
+            await policy(ask(method, {"name": "echo"}, era="legacy", session=session, caller=BOB), world)
+    stranger = replace(ALICE, tenant="other")
+    with pytest.raises(r.SessionNotFound):
+        await policy(ask("ping", era="legacy", session=session, caller=stranger), world)
+
+
+@pytest.mark.parametrize("session", ["x", "00.00", "é", "a" * 10_000])
+async def test_a_made_up_session_is_not_found(session: str) -> None:
+    world = World(one=tools())
+    with pytest.raises(r.SessionNotFound):
+        await endpoint(world)(ask("tools/list", era="legacy", session=session), world)
+
+
+async def test_no_session_and_an_old_session() -> None:
+    """MCP-04"""
+    now_s = [1e9]
+    world = World(one=tools())
+    policy = endpoint(world, wall=lambda: now_s[0])
+    with pytest.raises(r.InvalidRequest):
+        await policy(ask("tools/list", era="legacy"), world)
+    session = await begun(policy, world)
+    now_s[0] += 24 * 3600
+    with pytest.raises(r.SessionNotFound):
+        await policy(ask("ping", era="legacy", session=session), world)
+
+
+async def test_an_ended_session_stays_ended_and_ends_those_behind_it() -> None:
+    """MCP-04"""
+    world = World(one=tools("echo"), two=tools("x"))
+    policy = endpoint(world)
+    session = await begun(policy, world)
+    await listed(policy, world, era="legacy", session=session)
+    assert (await policy(ask("", kind="end", era="legacy", session=session), world)).status == 204
+    assert {(c.server, c.session) for c in world.reached if c.kind == "end"} == {("one", "one-1"), ("two", "two-2")}
+    with pytest.raises(r.SessionNotFound):
+        await policy(ask("ping", era="legacy", session=session), world)
+
+
+async def test_many_at_once_open_one_session_with_a_server() -> None:
+    world = World(one=tools("echo"))
+    policy = endpoint(world)
+    session = await begun(policy, world)
+    world.gate = asyncio.Event()
+    asking = [asyncio.ensure_future(listed(policy, world, era="legacy", session=session)) for _ in range(20)]
+    while not world.asked("initialize"):
+        await asyncio.sleep(0)
+    world.gate.set()
+    assert await asyncio.gather(*asking) == [["echo"]] * 20
+    assert len(world.asked("initialize")) == 1
+
+
+async def test_the_leaving_of_who_opens_a_session_is_no_fate_of_those_who_wait() -> None:
+    world = World(one=tools("echo"))
+    policy = endpoint(world)
+    session = await begun(policy, world)
+    world.gate = asyncio.Event()
+    first = asyncio.ensure_future(listed(policy, world, era="legacy", session=session))
+    while not world.asked("initialize"):
+        await asyncio.sleep(0)
+    waiting = [asyncio.ensure_future(listed(policy, world, era="legacy", session=session)) for _ in range(3)]
+    await asyncio.sleep(0)
+    first.cancel()
+    await asyncio.wait({first})
+    world.gate.set()
+    assert await asyncio.gather(*waiting) == [["echo"]] * 3
+
+
+async def test_a_server_that_forgot_its_session_gets_a_new_one() -> None:
+    """RES-06: for a call and for a list alike."""
+    world = World(one=tools("echo"))
+    policy = endpoint(world)
+    session = await begun(policy, world)
+    assert await listed(policy, world, era="legacy", session=session) == ["echo"]
+    world.live.clear()
+    item = ask("tools/call", {"name": "echo"}, era="legacy", session=session)
+    assert result_of(await policy(item, world))["called"] == "echo"
+    world.live.clear()
+    assert await listed(policy, world, era="legacy", session=session) == ["echo"]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [Reply(200, [], b'{"jsonrpc":"2.0","id":"mantlet","error":{"code":1,"message":"no"}}'), Reply(500, [], b"{}")],
+)
+async def test_a_server_that_opens_no_session_is_named(answer: Reply) -> None:
+    world = World(one=tools("echo"), two=tools("x"))
+    policy = endpoint(world)
+    session = await begun(policy, world)
+
+    async def refusing(item: Call) -> Reply:
+        return answer if item.method == "initialize" and item.server == "one" else await world(item)
+
+    result = result_of(await policy(ask("tools/list", era="legacy", session=session), refusing))
+    assert [tool["name"] for tool in result["tools"]] == ["x"] and result["_meta"][ERRORS] == {"one": "bad_upstream"}
+
+
+async def test_a_handshake_that_comes_as_a_stream_is_read_to_its_answer() -> None:
+    answer = {"jsonrpc": "2.0", "id": "mantlet", "result": {"capabilities": {}}}
+    world = World(one=tools("echo"))
+    policy = endpoint(world)
+    session = await begun(policy, world)
+    read: list[int] = []
+
+    class Watched(Stream):
+        async def __anext__(self) -> bytes:
+            chunk = await super().__anext__()
+            read.append(len(chunk))
+            return chunk
+
+    async def streaming(item: Call) -> Reply:
+        if item.method == "initialize":
+            world.live.add("s")
+            return Reply(200, [(b"mcp-session-id", b"s")], Watched(b": wait\n\n", sse(answer)))
+        return await world(item)
+
+    result = result_of(await policy(ask("tools/list", era="legacy", session=session), streaming))
+    assert [tool["name"] for tool in result["tools"]] == ["echo"] and len(read) == 2
+
+
+@pytest.mark.parametrize("is_stream", [False, True])
+async def test_a_cancellation_finds_the_call_until_its_answer_is_whole(is_stream: bool) -> None:
+    held = asyncio.Event()
+    reached = asyncio.Event()
+
+    async def slow(item: Call) -> Any:
+        if item.method == "tools/list":
+            return {"tools": [{"name": "slow"}]}
+        reached.set()
+        if is_stream:
+            return Reply(200, [], Stream(b": wait\n\n"))
+        await held.wait()
+        return {}
+
+    world = World(one=slow)
+    policy = endpoint(world)
+    session = await begun(policy, world)
+    await listed(policy, world, era="legacy", session=session)
+    item = ask("tools/call", {"name": "slow"}, era="legacy", session=session, raw_id=b"77")
+    calling = asyncio.ensure_future(policy(item, world))
+    await reached.wait()
+    await asyncio.sleep(0)
+    for who, found in ((BOB, 0), (ALICE, 1)):
+        note = ask("notifications/cancelled", {"requestId": 77}, era="legacy", session=session, caller=who,
+                   kind="notification", raw_id=None)  # fmt: skip
+        if found:
+            assert (await policy(note, world)).status == 202
+        else:
+            with pytest.raises(r.SessionNotFound):
+                await policy(note, world)
+        assert len(world.asked("notifications/cancelled", "one")) == found
+    held.set()
+    reply = await calling
+    if is_stream:
+        await reply.body.aclose()  # type: ignore[union-attr]
+    await policy(note, world)
+    assert len(world.asked("notifications/cancelled", "one")) == 1

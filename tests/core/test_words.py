@@ -22,10 +22,12 @@ def test_a_principal_is_tenant_issuer_and_subject_and_no_separator_can_be_forged
 
 def test_headers_answer_for_the_first_and_name_what_stands_twice() -> None:
     headers = Headers([(b"a", b"1"), (b"b", b"2"), (b"a", b"3")])
-    assert headers.get(b"a") == b"1" and headers.all(b"a") == [b"1", b"3"]
+    assert headers.get(b"a") == b"1"
+    assert headers.all(b"a") == [b"1", b"3"]
     assert headers.repeated(frozenset({b"a"})) == b"a"
     assert headers.repeated(frozenset({b"b"})) is None
-    assert headers.has_any(frozenset({b"b", b"z"})) and not headers.has_any(frozenset({b"z"}))
+    assert headers.has_any(frozenset({b"b", b"z"}))
+    assert not headers.has_any(frozenset({b"z"}))
 
 
 def test_headers_show_names_and_no_values() -> None:
@@ -37,11 +39,12 @@ def test_a_secret_shows_as_a_mask_everywhere_but_where_it_is_revealed() -> None:
     """AUD-06"""
     secret = Secret("canary")
     assert {repr(secret), str(secret), f"{secret}", f"{secret!r}"} == {"***"}
-    try:
+    with pytest.raises(ValueError, match=r"\*\*\*") as raised:
         raise ValueError(secret)
-    except ValueError as error:
-        assert "canary" not in "".join(traceback.format_exception(error))
-    assert secret.reveal() == "canary" and secret == Secret("canary") and secret != Secret("other")
+    assert "canary" not in "".join(traceback.format_exception(raised.value))
+    assert secret.reveal() == "canary"
+    assert secret == Secret("canary")
+    assert secret != Secret("other")
     with pytest.raises(TypeError) as refused:
         Secret(b"canary")  # type: ignore[arg-type]
     assert "canary" not in str(refused.value)
@@ -97,4 +100,5 @@ async def test_tasks_are_held_until_they_end_and_failures_are_told_at_once() -> 
     await asyncio.wait({task})
     await tasks.close()
     assert [str(error) for error in told] == ["boom"]
-    assert stuck.cancelled() and len(tasks) == 0
+    assert stuck.cancelled()
+    assert len(tasks) == 0

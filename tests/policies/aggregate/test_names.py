@@ -20,7 +20,8 @@ KNOWN = {"echo": Owned("time", "echo"), "Search": Owned("docs", "Search")}
 def test_the_first_keeps_its_name_and_a_newcomer_gets_a_prefix(server: str, name: str, exposed: str) -> None:
     """TOOL-02"""
     given, withheld = assign(KNOWN, server, [name], SERVERS)
-    assert given == {exposed: Owned(server, name)} and not withheld
+    assert given == {exposed: Owned(server, name)}
+    assert not withheld
 
 
 @pytest.mark.parametrize(
@@ -45,13 +46,15 @@ def test_the_first_keeps_its_name_and_a_newcomer_gets_a_prefix(server: str, name
 def test_a_look_alike_or_a_forged_prefix_is_withheld(server: str, name: str, why: str) -> None:
     """TOOL-02"""
     given, withheld = assign(KNOWN, server, [name], SERVERS)
-    assert given == {} and why in withheld[0].why
+    assert given == {}
+    assert why in withheld[0].why
 
 
 def test_the_same_question_gets_the_same_answer_and_changes_nothing() -> None:
     before = dict(KNOWN)
     first = assign(KNOWN, "docs", ["echo", "new", "New"], SERVERS)
-    assert first == assign(KNOWN, "docs", ["echo", "new", "New"], SERVERS) and before == KNOWN
+    assert first == assign(KNOWN, "docs", ["echo", "new", "New"], SERVERS)
+    assert before == KNOWN
     later, _ = assign({**KNOWN, **first[0]}, "docs", ["new", "echo"], SERVERS)
     assert later == {"new": Owned("docs", "new"), "docs__echo": Owned("docs", "echo")}
 
@@ -70,4 +73,5 @@ def test_a_server_cannot_fill_the_table_of_names(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(names, "MAX_NAMES", 3)
     known = {"x": Owned("docs", "x"), "echo": Owned("time", "echo")}
     given, withheld = assign(known, "docs", ["aa", "bb", "cc", "x"], SERVERS)
-    assert set(given) == {"aa", "bb", "x"} and [item.name for item in withheld] == ["cc"]
+    assert set(given) == {"aa", "bb", "x"}
+    assert [item.name for item in withheld] == ["cc"]

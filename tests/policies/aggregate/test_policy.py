@@ -40,7 +40,8 @@ async def test_all_tools_stand_under_one_roof_and_lead_to_their_servers() -> Non
         assert (sent.server, sent.target, sent.params["name"]) == (server, own, own)
         assert json.loads(sent.body)["params"]["arguments"] == {"n": 1.5}
         assert sent.arrival.headers.get(b"mcp-name") == own.encode()
-        assert sent.trail is item.trail and item.trail.server == server
+        assert sent.trail is item.trail
+        assert item.trail.server == server
 
 
 async def test_a_tool_nobody_listed_yet_is_looked_for_once() -> None:
@@ -131,7 +132,8 @@ async def test_a_client_that_leaves_cancels_what_is_asked_for_it() -> None:
     await started.wait()
     asking.cancel()
     await asyncio.wait({asking})
-    assert asking.cancelled() and ended == [1]
+    assert asking.cancelled()
+    assert ended == [1]
 
 
 async def test_pages_are_followed_and_an_endless_list_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -212,8 +214,8 @@ async def test_what_is_asked_is_asked_as_the_caller() -> None:
     ids=lambda item: item.method,
 )
 async def test_what_cannot_be_answered_for_all_is_not(item: Call) -> None:
+    world = World(one=tools())
     with pytest.raises(r.MethodNotFound):
-        world = World(one=tools())
         await endpoint(world)(item, world)
 
 
@@ -271,7 +273,8 @@ async def test_completions_follow_what_they_complete() -> None:
     await policy(ask("prompts/list"), world)
     item = ask("completion/complete", {"ref": {"type": "ref/prompt", "name": "two__greet"}})
     assert result_of(await policy(item, world))["sent"] == {"type": "ref/prompt", "name": "greet"}
-    assert world.reached[-1].server == "two" and world.reached[-1].target == "greet"
+    assert world.reached[-1].server == "two"
+    assert world.reached[-1].target == "greet"
 
 
 # --- legacy sessions ------------------------------------------------------------------------------------------------
@@ -384,7 +387,8 @@ async def test_a_server_that_opens_no_session_is_named(answer: Reply) -> None:
         return answer if item.method == "initialize" and item.server == "one" else await world(item)
 
     result = result_of(await policy(ask("tools/list", era="legacy", session=session), refusing))
-    assert [tool["name"] for tool in result["tools"]] == ["x"] and result["_meta"][ERRORS] == {"one": "bad_upstream"}
+    assert [tool["name"] for tool in result["tools"]] == ["x"]
+    assert result["_meta"][ERRORS] == {"one": "bad_upstream"}
 
 
 async def test_a_handshake_that_comes_as_a_stream_is_read_to_its_answer() -> None:
@@ -407,7 +411,8 @@ async def test_a_handshake_that_comes_as_a_stream_is_read_to_its_answer() -> Non
         return await world(item)
 
     result = result_of(await policy(ask("tools/list", era="legacy", session=session), streaming))
-    assert [tool["name"] for tool in result["tools"]] == ["echo"] and len(read) == 2
+    assert [tool["name"] for tool in result["tools"]] == ["echo"]
+    assert len(read) == 2
 
 
 @pytest.mark.parametrize("is_stream", [False, True])

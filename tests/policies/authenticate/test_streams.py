@@ -42,14 +42,17 @@ async def test_whoever_waits_for_a_chunk_finds_the_end_when_the_credential_lapse
     source, others = Endless(), Endless()
     stream = (await opened(policy, source)).body
     other = (await opened(policy, others, BOB)).body
-    assert await anext(stream) == b"chunk" and await anext(other) == b"chunk"  # type: ignore[arg-type]
+    assert await anext(stream) == b"chunk"
+    assert await anext(other) == b"chunk"
     waiting = asyncio.ensure_future(anext(stream))  # type: ignore[arg-type]
     await source.waits.wait()
     assert policy.check() == 0
     revoked.add("alice")
     assert policy.check() == 1
     await asyncio.wait({waiting})
-    assert isinstance(waiting.exception(), StopAsyncIteration) and source.is_closed and not others.is_closed
+    assert isinstance(waiting.exception(), StopAsyncIteration)
+    assert source.is_closed
+    assert not others.is_closed
     assert policy.check() == 0
     await other.aclose()  # type: ignore[union-attr]
 
@@ -62,7 +65,8 @@ async def test_a_stream_nobody_reads_at_the_moment_gives_no_chunk_more() -> None
     with pytest.raises(StopAsyncIteration):
         await anext(stream)  # type: ignore[arg-type]
     await stream.aclose()  # type: ignore[union-attr]
-    assert source.is_closed and source.given == 0
+    assert source.is_closed
+    assert source.given == 0
 
 
 async def test_streams_end_when_nobody_can_say_whether_the_credential_holds() -> None:

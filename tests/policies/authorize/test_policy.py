@@ -23,7 +23,8 @@ async def test_a_denied_call_goes_nowhere_and_says_which_rule() -> None:
     onward, item = Onward(), call("tools/call", {"name": "exec"})
     with pytest.raises(Denied):
         await authorize(ECHO)(item, onward)
-    assert onward.reached == [] and item.trail.rule == "default"
+    assert onward.reached == []
+    assert item.trail.rule == "default"
 
 
 @pytest.mark.parametrize(
@@ -107,4 +108,5 @@ async def test_a_shadow_verdict_is_noted() -> None:
 
 def test_who_may_reach_which_server() -> None:
     policy = authorize({"allow": {"roles": ["user"], "servers": ["one"]}})
-    assert policy.may_reach(ALICE, "one") and not policy.may_reach(ALICE, "two")
+    assert policy.may_reach(ALICE, "one")
+    assert not policy.may_reach(ALICE, "two")

@@ -34,7 +34,9 @@ async def test_a_call_says_what_the_body_says() -> None:
         "modern",
         "request",
     )
-    assert call.body is raw and call.id == b"1" and call.deadline_s == 160.0
+    assert call.body is raw
+    assert call.id == b"1"
+    assert call.deadline_s == 160.0
     assert (call.trail.action, call.trail.object, call.trail.server) == ("tools/call", "echo", "one")
 
 

@@ -30,7 +30,8 @@ async def test_kinds_are_apart_and_names_are_only_data(path: Path) -> None:
     names = SqliteNames(path)
     nasty = {"x'; DROP TABLE exposed_names; --": ("one", 'a"b'), "": ("", "")}
     await names.claim("tools", nasty)
-    assert await names.owners("tools") == nasty and await names.owners("prompts") == {}
+    assert await names.owners("tools") == nasty
+    assert await names.owners("prompts") == {}
     assert await names.claim("prompts", {}) == {}
     names.close()
 
@@ -43,7 +44,8 @@ async def test_claims_at_once_agree(path: Path) -> None:
 
     await asyncio.gather(*(asyncio.to_thread(claim, n) for n in range(4)))
     seen = [await store.owners("tools") for store in stores]
-    assert all(one == seen[0] for one in seen) and len(seen[0]) == 50
+    assert all(one == seen[0] for one in seen)
+    assert len(seen[0]) == 50
     for store in stores:
         store.close()
 

@@ -10,7 +10,9 @@ from mantlet.wire.mcp.header_values import annotated, check_params, decode_value
 )
 def test_every_value_survives_a_header(value: str) -> None:
     raw = encode_value(value)
-    assert raw.isascii() and b"\r" not in raw and b"\n" not in raw
+    assert raw.isascii()
+    assert b"\r" not in raw
+    assert b"\n" not in raw
     assert decode_value(raw) == value
 
 

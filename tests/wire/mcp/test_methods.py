@@ -39,7 +39,12 @@ def test_the_type_of_a_reference_decides(reference: object, read: tuple[str, str
 
 
 def test_methods_belong_to_eras() -> None:
-    assert is_known("server/discover", "modern") and not is_known("server/discover", "legacy")
-    assert is_known("initialize", "legacy") and not is_known("initialize", "modern")
-    assert not is_known("tools/execute", "modern") and not is_known("Tools/call", "legacy")
-    assert has_target("tools/call") and has_target("completion/complete") and not has_target("tools/list")
+    assert is_known("server/discover", "modern")
+    assert not is_known("server/discover", "legacy")
+    assert is_known("initialize", "legacy")
+    assert not is_known("initialize", "modern")
+    assert not is_known("tools/execute", "modern")
+    assert not is_known("Tools/call", "legacy")
+    assert has_target("tools/call")
+    assert has_target("completion/complete")
+    assert not has_target("tools/list")

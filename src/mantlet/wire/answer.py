@@ -5,8 +5,10 @@ Codes"), so ours are positive and read like the HTTP status. `legacy` is the HTT
 two eras differ: to those 404 means "the session is gone", so a mere unknown method must not say it.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from mantlet.core import refusal as r
@@ -155,10 +157,18 @@ def limit_headers(
     *, name: str, limit: int, window_s: float, remaining: int, reset_s: float, reset_in_s: int
 ) -> list[tuple[bytes, bytes]]:
     """`X-RateLimit-*` and the structured fields of draft-ietf-httpapi-ratelimit-headers-11."""
+    allowed, policy, start = _limit_words(name, limit, window_s)
     return [
-        (b"x-ratelimit-limit", b"%d" % limit),
+        allowed,
         (b"x-ratelimit-remaining", b"%d" % remaining),
-        (b"x-ratelimit-reset", b"%d" % -(-reset_s // 1)),
-        (b"ratelimit-policy", f'"{name}";q={limit};w={window_s:g}'.encode()),
-        (b"ratelimit", f'"{name}";r={remaining};t={reset_in_s}'.encode()),
+        (b"x-ratelimit-reset", b"%d" % math.ceil(reset_s)),
+        policy,
+        (b"ratelimit", b"%b;r=%d;t=%d" % (start, remaining, reset_in_s)),
     ]
+
+
+@lru_cache(maxsize=256)  # limits come from the configuration
+def _limit_words(name: str, limit: int, window_s: float) -> tuple[tuple[bytes, bytes], tuple[bytes, bytes], bytes]:
+    start = f'"{name}"'.encode()
+    policy = b"%b;q=%d;w=%b" % (start, limit, f"{window_s:g}".encode())
+    return (b"x-ratelimit-limit", b"%d" % limit), (b"ratelimit-policy", policy), start

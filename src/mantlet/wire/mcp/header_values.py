@@ -37,7 +37,7 @@ def decode_value(raw: bytes) -> str | None:
         text = raw.decode("ascii")
     except UnicodeDecodeError:
         return None
-    if (match := _SENTINEL.fullmatch(text)) is None:
+    if text[:1] != "=" or (match := _SENTINEL.fullmatch(text)) is None:
         return text
     payload = match.group(1)
     try:

@@ -5,8 +5,7 @@ Validation"; basic/index, "Per-request protocol fields") and its reading in the 
 a client that contradicts itself hears of that before it hears of versions.
 """
 
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from mantlet.core.call import Era, Kind
 from mantlet.core.headers import Headers
@@ -33,8 +32,7 @@ _PARAMS: Final = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Inbound:
+class Inbound(NamedTuple):
     """What a message is. `requested` is the protocol revision it was made for, empty when it does not say."""
 
     kind: Kind
@@ -77,8 +75,8 @@ def _modern(envelope: Envelope, headers: Headers, version: str, meta: Any) -> In
         # Header rules for notifications are not defined by the revision; the version must still be one we serve.
         _check_version(version or "")
         return Inbound("notification", "modern", version)
-    missing = [key for key in (META_VERSION, META_CAPABILITIES) if type(meta) is not dict or key not in meta]
-    if missing:
+    if type(meta) is not dict or META_VERSION not in meta or META_CAPABILITIES not in meta:
+        missing = [key for key in (META_VERSION, META_CAPABILITIES) if type(meta) is not dict or key not in meta]
         raise InvalidParams(f"params._meta lacks {', '.join(missing)}.")
     declared = meta[META_VERSION]
     if not version or version != declared:
@@ -107,4 +105,6 @@ def _check_name(envelope: Envelope, headers: Headers) -> None:
 
 def _check_version(version: str) -> None:
     if version not in MODERN_VERSIONS:
-        raise UnsupportedVersion(version, (*MODERN_VERSIONS, *LEGACY_VERSIONS))
+        # Only what a message of this shape can be retried as, and what `server/discover` says: a legacy revision
+        # begins with `initialize`, and whether the server behind speaks one is not known here.
+        raise UnsupportedVersion(version, MODERN_VERSIONS)

@@ -113,11 +113,6 @@ def test_no_page_names_a_place_of_a_developers_machine() -> None:
         assert not re.search(r"/(home|work|tmp|root)/", page.read_text()), page
 
 
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("guide")
-
-
 class Terminal:
     """A folder, an environment and two free ports; the pages' own ports are replaced by them."""
 

@@ -72,6 +72,7 @@ class Inspector(Client):
     def run(self, url: str, token: str, tool: str, arguments: Mapping[str, Any], scratch: Path) -> Seen:
         """List, then call."""
         base = [*self.command, url, "--transport", "http", "--header", f"Authorization: Bearer {token}"]
+        base += ["--protocol-era", self.mode]
         given = [part for name, value in arguments.items() for part in ("--tool-arg", f"{name}={value}")]
         environment = {"MCP_CATALOG_PATH": str(scratch / "catalog.json"), "HOME": str(scratch)}
         listed = _run([*base, "--method", "tools/list"], **environment)
@@ -95,6 +96,7 @@ def _node(driver: str) -> tuple[str, ...]:
     return (str(node.NODE), str(DRIVERS / driver))
 
 
+_INSPECTOR = (*node.binary("mcp-inspector"), "--cli")
 CLIENTS = (
     Client("mcp2", BOTH, _python("mcp2.py")),
     Client("mcp2-modern", ONLY_MODERN, _python("mcp2.py"), mode=MODERN),
@@ -104,7 +106,9 @@ CLIENTS = (
     Client("typescript1", ONLY_LEGACY, _node("typescript1.mjs"), needs_node=True),
     Client("typescript2", BOTH, _node("typescript2.mjs"), needs_node=True),
     Client("typescript2-modern", ONLY_MODERN, _node("typescript2.mjs"), mode=MODERN, needs_node=True),
-    Inspector("inspector", BOTH, (*node.binary("mcp-inspector"), "--cli"), needs_node=True),
+    Inspector("inspector", BOTH, _INSPECTOR, needs_node=True),
+    Inspector("inspector-modern", ONLY_MODERN, _INSPECTOR, mode="modern", needs_node=True),
+    Inspector("inspector-legacy", ONLY_LEGACY, _INSPECTOR, mode="legacy", needs_node=True),  # what it does unasked
 )
 
 
@@ -122,6 +126,8 @@ class Server:
     env: Mapping[str, str] = field(default_factory=dict)
     transport: str = "stdio"
     needs_node: bool = False
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """More keys of its entry in the config file."""
 
 
 _TIME = re.compile(r'"timezone": ?"Europe/Lisbon"')
@@ -170,5 +176,16 @@ SERVERS = (
         env={"PORT": "{port}"},
         transport="http",
         needs_node=True,
+    ),
+    Server(
+        # No server is published that refuses `initialize`; this one does as far as a client can tell.
+        "modern-only",
+        ONLY_MODERN,
+        "test_simple_text",
+        {},
+        re.compile("simple text"),
+        (sys.executable, str(ROOT / "tests" / "conformance" / "program"), "--port", "{port}"),
+        transport="http",
+        options={"era": "modern"},
     ),
 )

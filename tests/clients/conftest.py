@@ -1,7 +1,6 @@
 """One gateway before each real server, started when the first test asks for it."""
 
 import contextlib
-import importlib.util
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -15,7 +14,7 @@ from bench.rig.gateway import Gateway, config, http, start_gateway, stdio
 from bench.rig.process import free_port, running
 
 sys.path.insert(0, str(Path(__file__).parent))  # for `cast`, which is no package of its own
-from cast import Server
+from cast import SERVERS, Server
 
 
 @dataclass(frozen=True)
@@ -26,6 +25,13 @@ class Door:
     token: str
     arguments: dict[str, Any]
     gateway: Gateway
+
+
+@dataclass(frozen=True)
+class Whole(Door):
+    """The door to several servers as one."""
+
+    servers: tuple[Server, ...]
 
 
 def _fill(text: str, **places: object) -> str:
@@ -47,8 +53,6 @@ def _prepare(folder: Path) -> None:
 @pytest.fixture(scope="session")
 def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Server], Door]]:
     """The gateway's door to a server; both stay up until the session ends."""
-    if importlib.util.find_spec("mantlet.node.serve") is None:
-        pytest.skip("there is no gateway to start yet")
     with contextlib.ExitStack() as stack:
         opened: dict[str, Door] = {}
 
@@ -60,21 +64,42 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Server]
         yield open_
 
 
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Whole]:
+    """The endpoint of all servers, with one server of each kind behind it; `arguments` are for the first."""
+    servers = [server for server in SERVERS if server.name != "everything"]  # the same tools as everything-http
+    with contextlib.ExitStack() as stack:
+        folder = tmp_path_factory.mktemp("whole")
+        _prepare(folder)
+        entries = [stack.enter_context(_entry(server, folder)) for server in servers]
+        settings = config(entries)
+        settings["mcp"]["limits"]["list_timeout_ms"] = 30_000  # programs of Python and node begin slowly
+        gateway = stack.enter_context(start_gateway(settings, folder / "node"))
+        yield Whole(gateway.mcp(), gateway.token, _arguments(servers[0], folder), gateway, tuple(servers))
+
+
 @contextlib.contextmanager
 def _open(server: Server, folder: Path) -> Iterator[Door]:
     _prepare(folder)
+    with _entry(server, folder) as entry, start_gateway(config([entry]), folder / "node") as gateway:
+        yield Door(gateway.mcp(server.name), gateway.token, _arguments(server, folder), gateway)
+
+
+@contextlib.contextmanager
+def _entry(server: Server, folder: Path) -> Iterator[dict[str, Any]]:
+    """Its entry in the config file; a server that listens itself is up until the block ends."""
     port = free_port()
     command = [_fill(part, folder=folder, port=port) for part in server.command]
     env = {name: _fill(value, port=port) for name, value in server.env.items()}
-    arguments = {
+    if server.transport == "stdio":
+        yield {**stdio(server.name, *command, env=env), **server.options}
+        return
+    with running(command, port, folder / f"{server.name}.log", {**node.environment(), **env}):
+        yield {**http(server.name, f"http://127.0.0.1:{port}/mcp"), **server.options}
+
+
+def _arguments(server: Server, folder: Path) -> dict[str, Any]:
+    return {
         name: _fill(value, folder=folder) if isinstance(value, str) else value
         for name, value in server.arguments.items()
     }
-    with contextlib.ExitStack() as stack:
-        if server.transport == "http":
-            stack.enter_context(running(command, port, folder / "server.log", {**node.environment(), **env}))
-            entry = http(server.name, f"http://127.0.0.1:{port}/mcp")
-        else:
-            entry = stdio(server.name, *command, env=env)
-        gateway = stack.enter_context(start_gateway(config([entry]), folder / "node"))
-        yield Door(gateway.mcp(server.name), gateway.token, arguments, gateway)

@@ -11,6 +11,8 @@ import pytest
 from cast import CLIENTS, SERVERS, Client, Server
 
 FAST = {"mcp2", "mcp2-modern", "mcp2-legacy", "fastmcp4"}
+CROSSING = "speaks only {} MCP"
+"""Of the gateway's own text for a client of the wrong era: seeing it proves that the text reached the client."""
 
 
 def _cells() -> list[Any]:
@@ -40,7 +42,31 @@ def test_a_client_reaches_a_server_of_its_era_and_is_told_when_there_is_none(
         assert server.answer.search(seen.text)
     else:
         # Crossing eras comes later; until then the refusal says what is wrong, in words a person reads.
-        assert "era" in seen.error.lower(), seen.error
+        (spoken,) = server.eras
+        assert CROSSING.format(spoken) in seen.error
+        assert not seen.tools
+
+
+def _whole() -> list[Any]:
+    """Every client, once, at the endpoint of all servers."""
+    marks = [pytest.mark.slow, pytest.mark.node]  # two of its servers are node's
+    return [pytest.param(client, id=client.name, marks=marks) for client in CLIENTS]
+
+
+@pytest.mark.parametrize("client", _whole())
+def test_at_the_endpoint_of_all_servers_a_client_has_the_tools_of_its_era_and_calls_one(
+    client: Client, whole: Any, tmp_path: Path
+) -> None:
+    """A client of both eras asks as a modern one there, and is shown what modern servers have."""
+    if why := client.missing():
+        pytest.skip(why)
+    era = "modern" if "modern" in client.eras else "legacy"
+    time = SERVERS[0]
+    seen = client.run(whole.url, whole.token, time.tool, whole.arguments, tmp_path)
+    assert not seen.error
+    assert time.answer.search(seen.text)
+    shown = {server.name for server in whole.servers if server.tool in seen.tools}
+    assert shown == {server.name for server in whole.servers if era in server.eras}
 
 
 @pytest.mark.parametrize("client", [pytest.param(c, id=c.name) for c in CLIENTS if c.name in FAST])

@@ -65,6 +65,13 @@ def test_an_unknown_method_says_404_to_the_modern_era_alone() -> None:
     assert answer.refused(r.MethodNotFound(), trail("legacy", None)).status == 400
 
 
+def test_a_legacy_client_is_told_of_the_wrong_era_in_a_body_it_reads() -> None:
+    """Our choice: SDKs of that era show a person only the status of a 400. A modern one knows the code (MCP-02)."""
+    wrong = r.EraUnavailable("2025-11-25", ["2026-07-28"], "Take a newer client.")
+    assert answer.refused(wrong, trail("legacy", b"1")).status == 200
+    assert answer.refused(wrong, trail("modern", b"1")).status == 400
+
+
 def test_the_challenge_names_an_error_only_when_something_was_sent() -> None:
     """AUTHN-04"""
     nothing = answer.refused(r.Unauthenticated(), trail(), challenge='Bearer realm="x"')

@@ -2,7 +2,8 @@
 
 MCP keeps -32020…-32099 for itself and asks own codes to lie outside -32768…-32000 (2026-07-28, basic/index, "Error
 Codes"), so ours are positive and read like the HTTP status. `legacy` is the HTTP status for a legacy client where the
-two eras differ: to those 404 means "the session is gone", so a mere unknown method must not say it.
+two eras differ: to those 404 means "the session is gone", so a mere unknown method must not say it; and of any other
+status the Python SDK 1.x shows a person the number alone, never the text that says which client to take.
 """
 
 import math
@@ -36,7 +37,7 @@ WIRE: Final[Mapping[type[r.Refusal], Wire]] = {
     r.InvalidParams: Wire(400, -32602),
     r.HeaderMismatch: Wire(400, -32020),
     r.UnsupportedVersion: Wire(400, -32022),
-    r.EraUnavailable: Wire(400, -32022),
+    r.EraUnavailable: Wire(400, -32022, legacy=200),
     r.UnsupportedMediaType: Wire(415, 4415),
     r.NotAcceptable: Wire(406, 4406),
     r.PayloadTooLarge: Wire(413, 4413, closes=True),

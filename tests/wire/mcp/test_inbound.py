@@ -90,7 +90,8 @@ def test_an_unknown_revision_hears_which_are_served() -> None:
     with pytest.raises(UnsupportedVersion) as refused:
         read({**CALL, "_meta": meta}, {**HEADERS, "mcp-protocol-version": "2099-01-01"})
     assert refused.value.data["requested"] == "2099-01-01"
-    assert VERSION in refused.value.data["supported"]
+    # Not the legacy ones: they begin with `initialize`, and the server behind may know none (and the suite refuses it).
+    assert refused.value.data["supported"] == [VERSION]
 
 
 @pytest.mark.parametrize("version", ["2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05", None])

@@ -83,12 +83,6 @@ def is_outage(status: int) -> bool:
     return status < 200 or 300 <= status < 400 or status in (401, 403, 407, 408, 429) or status >= 500
 
 
-def unavailable(name: str, era: Era) -> str:
-    """The clear text for a client of an era that the server does not speak."""
-    other = "modern" if era == "legacy" else "legacy"
-    return f"Server {name} speaks only {other} MCP; crossing eras is not offered yet."
-
-
 def _eras_of(versions: Iterable[str]) -> frozenset[Era]:
     found: set[Era] = set()
     for version in versions:

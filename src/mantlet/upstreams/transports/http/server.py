@@ -17,13 +17,14 @@ from mantlet.core.refusal import (
     Refusal,
     UpstreamUnavailable,
 )
-from mantlet.upstreams.client import BodyStream, HttpClient, Resolve, Response, head, parse, prefix
+from mantlet.upstreams.client import BodyStream, HttpClient, Resolve, Response, lines, parse, prefix
+from mantlet.upstreams.transports.crossing import unavailable
 from mantlet.upstreams.transports.http import session
 from mantlet.upstreams.transports.http.config import EraSetting, HttpServerConfig
 from mantlet.upstreams.transports.http.detection import Detection
-from mantlet.upstreams.transports.http.era import Found, unavailable
+from mantlet.upstreams.transports.http.era import Found
 from mantlet.upstreams.transports.http.event_filter import EventFilter
-from mantlet.upstreams.transports.http.outbound import legacy_fields, modern_fields
+from mantlet.upstreams.transports.http.outbound import legacy_fields, modern_lines
 from mantlet.upstreams.transports.http.probes import Probes
 from mantlet.upstreams.transports.http.verdict import judge
 from mantlet.wire.mcp.inbound import SESSION_ID
@@ -95,15 +96,15 @@ class HttpServer:
             self._refuse_era(call, found)
         upstream_session = None
         if call.era == "modern":
-            fields = modern_fields(call)
+            fields = modern_lines(call)
         else:
             if call.session:
                 upstream_session = session.opened(self._sealer, call.session, self.name, call.caller)
-            fields = legacy_fields(call, upstream_session)
+            fields = lines(legacy_fields(call, upstream_session))
         if (start := self._others.get(call.kind)) is None:
-            message = head(self._post, fields, len(call.body)) + call.body
+            message = b"%b%bcontent-length: %d\r\n\r\n%b" % (self._post, fields, len(call.body), call.body)
         else:
-            message = head(start, fields, None)
+            message = b"%b%b\r\n" % (start, fields)
         is_repeatable = call.kind == "stream"
         try:
             response = await self._client.send(message, deadline_s=call.deadline_s, is_repeatable=is_repeatable)

@@ -18,6 +18,7 @@ from mantlet.core.clock import SYSTEM, Clock
 from mantlet.core.ports import Sealer
 from mantlet.core.refusal import BadUpstream, EraUnavailable, NotAcceptable, UpstreamUnavailable
 from mantlet.core.tasks import Tasks
+from mantlet.upstreams.transports.crossing import unavailable
 from mantlet.upstreams.transports.stdio.channel import Connect
 from mantlet.upstreams.transports.stdio.child import Child
 from mantlet.upstreams.transports.stdio.config import StdioServerConfig
@@ -223,7 +224,7 @@ class StdioServer:
         if opening is not None and opening.era == era:
             return self._primary, link
         if era == "modern":
-            raise EraUnavailable(requested(), LEGACY_VERSIONS, "This server speaks the initialize era of MCP only.")
+            raise EraUnavailable(requested(), LEGACY_VERSIONS, unavailable(self.name, "modern"))
         second = self._second or self._start_second()
         if second is None:
             detail = "max_children leaves this server no process for legacy clients."
@@ -232,8 +233,7 @@ class StdioServer:
             link = await second.ready(deadline_s)
         except UpstreamUnavailable:
             if second.wrong_era:
-                detail = "This server speaks MCP 2026-07-28 only; the client must speak it too."
-                raise EraUnavailable(requested(), MODERN_VERSIONS, detail) from None
+                raise EraUnavailable(requested(), MODERN_VERSIONS, unavailable(self.name, "legacy")) from None
             raise
         return second, link
 

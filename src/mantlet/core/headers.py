@@ -35,6 +35,11 @@ class Headers:
         """Whether any of `names` stands here: one call to rule out all that is rare."""
         return not names.isdisjoint(self._first)
 
+    def has_prefix(self, prefix: bytes) -> bool:
+        """Whether any name begins with `prefix`."""
+        # One search in C: a name holds no line end.
+        return b"\n" + prefix in b"\n".join((b"", *self._first))
+
     def repeated(self, names: frozenset[bytes]) -> bytes | None:
         """The first of `names` that stands more than once, or None."""
         if not self.has_repeats:

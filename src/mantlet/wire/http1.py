@@ -101,8 +101,13 @@ def read(block: bytes, *, max_target_bytes: int, max_headers: int) -> tuple[str,
     del lines[0]
     if len(lines) > max_headers:
         raise HeadersTooLarge
+    return method, target, is_http10, Headers(fields(lines))
+
+
+def fields(lines: list[bytes]) -> list[tuple[bytes, bytes]]:
+    """Names, in lower case, and values of the field lines of any head. Raises `Malformed`."""
     known = _field_lines.get
-    return method, target, is_http10, Headers([known(line) or _read_field_line(line) for line in lines])
+    return [known(line) or _read_field_line(line) for line in lines]
 
 
 def _read_request_line(line: bytes) -> tuple[str, bytes, bool]:
@@ -167,7 +172,7 @@ def framing(headers: Headers, *, is_http10: bool) -> Framing:
     length = _length(headers, is_http10)
     is_persistent = not is_http10
     if not headers.has_any(UNCOMMON):
-        return Framing(_length(headers, is_http10), is_persistent, False, is_plain=True)
+        return Framing(length, is_persistent, False, True)
     if (connection := headers.get(b"connection")) is not None:
         is_persistent = _is_persistent(headers if headers.has_repeats else connection, is_http10)
     expects = False

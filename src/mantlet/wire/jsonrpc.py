@@ -150,7 +150,7 @@ def envelope(message: Json) -> Envelope:
 def raw_identifier(value: Json) -> bytes:
     """An id as raw JSON. Null and fractional ids are refused: MCP forbids the one, and the other is not portable."""
     if type(value) is int:
-        return str(value).encode()
+        return b"%d" % value
     if type(value) is str:
         return json.dumps(value).encode()
     raise InvalidRequest('"id" must be a string or an integer.')

@@ -4,7 +4,7 @@ from mantlet.upstreams.client.client import HttpClient, Resolve
 from mantlet.upstreams.client.config import Bounds, TlsConfig
 from mantlet.upstreams.client.endpoint import Endpoint, parse
 from mantlet.upstreams.client.framing import media_type
-from mantlet.upstreams.client.request import head, prefix
+from mantlet.upstreams.client.request import head, lines, prefix
 from mantlet.upstreams.client.response import BodyStream, Response
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "Response",
     "TlsConfig",
     "head",
+    "lines",
     "media_type",
     "parse",
     "prefix",

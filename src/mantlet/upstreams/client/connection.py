@@ -17,6 +17,7 @@ from mantlet.core.refusal import BadUpstream, DeadlineExceeded, Refusal
 from mantlet.upstreams.client.config import Bounds
 from mantlet.upstreams.client.framing import Framing, framing
 from mantlet.upstreams.client.response import BodyStream, Response
+from mantlet.upstreams.client.whole import read_whole
 
 DOUBTFUL_AFTER_S: Final = 0.05
 """Idle for longer than this, a connection is asked whether the server closed it before it is used again."""
@@ -163,6 +164,14 @@ class Connection(asyncio.Protocol):
             self.abort()  # nobody asked
             return
         if self._framing is None:
+            if self._head_bytes == 0 and (whole := read_whole(data, self._bounds)) is not None:
+                # The parser has not seen this answer and need not: it stands where one begins.
+                self._head_bytes = len(data)
+                self._response = Response(200, whole[0], whole[1])
+                self._parts = [whole[1]]
+                self._is_complete = True
+                self._finish()
+                return
             self._head_bytes += len(data)
         try:
             self._parser.feed_data(data)

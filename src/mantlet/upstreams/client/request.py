@@ -22,13 +22,19 @@ def head(start: bytes, fields: Sequence[Field], content_length: int | None) -> b
 
     Raises `Malformed` when a field holds a line end or NUL.
     """
-    # Joined in C: half of what formatting each line costs.
-    added = b"\r\n".join([*map(b": ".join, fields), b""])
-    if not _has_lines(added, len(fields)):
-        raise Malformed("A header holds a line end or NUL.")
+    added = lines(fields)
     if content_length is None:
         return b"%b%b\r\n" % (start, added)
     return b"%b%bcontent-length: %d\r\n\r\n" % (start, added, content_length)
+
+
+def lines(fields: Sequence[Field]) -> bytes:
+    """Fields as the lines of a head. Raises `Malformed` when one holds a line end or NUL."""
+    # Joined in C: half of what formatting each line costs.
+    joined = b"\r\n".join([*map(b": ".join, fields), b""])
+    if not _has_lines(joined, len(fields)):
+        raise Malformed("A header holds a line end or NUL.")
+    return joined
 
 
 def _has_lines(text: bytes, count: int) -> bool:

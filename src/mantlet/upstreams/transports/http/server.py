@@ -19,7 +19,6 @@ from mantlet.core.refusal import (
 )
 from mantlet.upstreams.client import BodyStream, HttpClient, Resolve, Response, lines, parse, prefix
 from mantlet.upstreams.transports.crossing import unavailable
-from mantlet.upstreams.transports.crossing import unavailable
 from mantlet.upstreams.transports.http import session
 from mantlet.upstreams.transports.http.config import EraSetting, HttpServerConfig
 from mantlet.upstreams.transports.http.detection import Detection

@@ -2,9 +2,9 @@
 
 import asyncio
 import tempfile
-from collections.abc import Callable
+from collections.abc import Awaitable
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from mantlet.core.config_error import ConfigError
 from mantlet.node.build import Node
@@ -21,7 +21,7 @@ PORT: Final = 8000
 ADMIN_PORT: Final = 9501
 FAILED: Final = 1
 
-Say = Callable[[str], None]
+T = TypeVar("T")
 
 
 def run(*, once: bool = False, port: int = PORT, admin_port: int = ADMIN_PORT) -> int:
@@ -55,27 +55,46 @@ def _config(plan: Plan) -> Config:
 
 
 def _until_told(plan: Plan, config: Config) -> int:
-    opened: list[Plan] = []
+    failures: list[str] = []
 
     async def show(_: Node) -> None:
-        await until_open(plan)
-        opened.append(plan)
-        say(f"\n{guide(plan)}")
-        await asyncio.Event().wait()  # ended with the node
+        await _telling(until_open(plan), failures)
+        if not failures:
+            say(f"\n{guide(plan)}")
+            await asyncio.Event().wait()  # ended with the node
 
-    return serve(config, ready=show) or (0 if opened else FAILED)
+    return serve(config, ready=show) or (FAILED if failures else 0)
 
 
 def _once(plan: Plan, config: Config) -> int:
     from mantlet.ops.demo.tour import tour  # the SDK takes a second to import
 
+    failures: list[str] = []
     refused: list[str] = []
 
     async def go(_: Node) -> None:
-        await until_open(plan)
-        refused.append(await tour(plan, say))
+        await _telling(until_open(plan), failures)
+        if not failures and (request_id := await _telling(tour(plan, say), failures)):
+            refused.append(request_id)
 
     code = serve(config, ready=go)
-    if code or not refused:  # what went wrong stands in the log
+    if code or not refused:
         return code or FAILED
     return prove(config, refused[0], say)
+
+
+async def _telling(work: Awaitable[T], failures: list[str]) -> T | None:
+    """What `work` gives; None when it fails, and then why is said. The root of what the demo does on its own."""
+    try:
+        return await work
+    except Exception as error:
+        failures += told(error)
+        say("\n".join(f"failed: {failure}" for failure in failures))
+        return None
+
+
+def told(error: Exception) -> list[str]:
+    """Each failure in a line: the SDK's client wraps what is raised inside it, in groups of groups."""
+    if isinstance(error, ExceptionGroup):
+        return [line for inner in error.exceptions for line in told(inner)]
+    return [f"{type(error).__name__}: {error}"]

@@ -68,7 +68,7 @@ class Files:
         """Whether `path` still names the open file."""
         try:
             named = path.stat()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return False
         opened = os.fstat(fd)
         return (named.st_dev, named.st_ino) == (opened.st_dev, opened.st_ino)

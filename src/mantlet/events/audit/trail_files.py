@@ -76,8 +76,14 @@ class TrailFiles:
         """Where the chain stood when this process last looked."""
         return self._head
 
-    def append(self, bodies: list[bytes], *, wait: bool = True) -> None:
-        """Add a group: all of it, as durably as configured, or none. `BlockingIOError` if not `wait` and locked."""
+    def append(self, bodies: list[bytes], *, wait: bool = True, look: bool = False) -> None:
+        """Add a group: all of it, as durably as configured, or none. `BlockingIOError` if not `wait` and locked.
+
+        `look` first makes sure that the files are still in their place: what is written to an open file whose name is
+        gone is gone with it.
+        """
+        if look:
+            self._look()
         if self._head_fd < 0:
             self._open_head()
         self._files.lock(self._head_fd, wait=wait)
@@ -90,10 +96,7 @@ class TrailFiles:
 
     def checkpoint(self, reason: str) -> None:
         """Sign where the chain stands, if there is anything new; and look whether the files are still in place."""
-        if self._head_fd >= 0 and not self._files.is_same(self._head_fd, self._directory / HEAD_FILE):
-            self._let_go_of_head()
-        if self._fd >= 0 and not self._files.is_same(self._fd, self._path(self._fd_file)):
-            self._let_go()
+        self._look()
         if self._head_fd < 0:
             self._open_head()
         self._files.lock(self._head_fd, wait=True)
@@ -101,6 +104,12 @@ class TrailFiles:
             self._sign(self._settled(), reason)
         finally:
             self._files.unlock(self._head_fd)
+
+    def _look(self) -> None:
+        if self._head_fd >= 0 and not self._files.is_same(self._head_fd, self._directory / HEAD_FILE):
+            self._let_go_of_head()
+        if self._fd >= 0 and not self._files.is_same(self._fd, self._path(self._fd_file)):
+            self._let_go()
 
     def close(self) -> None:
         """Let go of the files."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cast import CLIENTS, SERVERS, Client, Server
+from cast import CLIENTS, SERVERS, Client, Inspector, Server
 
 FAST = {"mcp2", "mcp2-modern", "mcp2-legacy", "fastmcp4"}
 CROSSING = "speaks only {} MCP"
@@ -79,3 +79,23 @@ def test_a_client_with_a_wrong_token_gets_nothing(
     seen = client.run(way.url, way.token[:-3] + "AAA", server.tool, way.arguments, tmp_path)
     assert seen.error
     assert not seen.tools
+
+
+def _shown_a_refusal() -> list[Any]:
+    """Not the Inspector, which looks a tool up before it calls, and not mcp1, which shows the status alone."""
+    cells = []
+    for client in CLIENTS:
+        if not isinstance(client, Inspector) and client.name != "mcp1":
+            marks = [] if client.name in FAST else [pytest.mark.slow, pytest.mark.node]
+            cells.append(pytest.param(client, id=client.name, marks=marks))
+    return cells
+
+
+@pytest.mark.parametrize("client", _shown_a_refusal())
+def test_a_denied_call_tells_the_person_why(client: Client, door: Callable[[Server], Any], tmp_path: Path) -> None:
+    """AUTHZ-07"""
+    if why := client.missing():
+        pytest.skip(why)
+    way = door(SERVERS[0])
+    seen = client.run(way.url, way.token, "exec", {}, tmp_path)
+    assert "No rule allows tools/call" in seen.error

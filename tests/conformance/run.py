@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bench.rig import node
 from bench.rig.gateway import config, http, start_gateway
@@ -147,6 +148,14 @@ def main() -> int:
             return 2
 
 
+def _settings(url: str) -> dict[str, Any]:
+    settings = config([http(SERVER, url)])
+    # Otherwise refused here: what `tasks/*` act on is no object of any rule, so a rule must name the methods.
+    rule = {"name": "tasks", "allow": {"scopes": ["mcp:read"], "servers": [SERVER], "methods": ["tasks/*"]}}
+    settings["authorization"]["rules"].append(rule)
+    return settings
+
+
 def _both(folder: Path, revisions: Sequence[str], direct_only: bool, verbose: bool) -> int:
     port = free_port()
     url = f"http://127.0.0.1:{port}/mcp"
@@ -157,7 +166,7 @@ def _both(folder: Path, revisions: Sequence[str], direct_only: bool, verbose: bo
                 run = suite(url, revision, folder / f"direct-{revision}")
                 same.append(report_direct(revision, run, verbose=verbose))
         else:
-            with start_gateway(config([http(SERVER, url)]), folder / "node") as gateway:
+            with start_gateway(_settings(url), folder / "node") as gateway:
                 for revision in revisions:
                     direct = suite(url, revision, folder / f"direct-{revision}")
                     through = suite(gateway.mcp(SERVER), revision, folder / f"through-{revision}", gateway.token)

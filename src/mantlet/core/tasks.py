@@ -6,7 +6,7 @@ from typing import Any
 
 
 class Tasks:
-    """Tasks with an owner. The loop holds tasks weakly; this holds them until they end.
+    """Tasks with an owner, on one loop. The loop holds tasks weakly; this holds them until they end.
 
     An exception that nobody awaits goes to `on_error` at once, instead of to a warning at collection.
     """
@@ -14,14 +14,18 @@ class Tasks:
     def __init__(self, on_error: Callable[[BaseException], None]) -> None:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._on_error = on_error
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def start(self, work: Coroutine[Any, Any, Any], name: str, *, tells_itself: bool = False) -> asyncio.Task[Any]:
         """Run `work` until it ends or `close` cancels it.
 
         `tells_itself`: the work catches and reports whatever it raises, so its end need not be looked at (1 us less).
         """
+        loop = self._loop
+        if loop is None:
+            loop = self._loop = asyncio.get_running_loop()  # kept, because asking is a system call (getpid)
         # Not `loop.create_task`, which gives it a numbered name before this one.
-        task = asyncio.Task(work, loop=asyncio.get_running_loop(), name=name)
+        task = asyncio.Task(work, loop=loop, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard if tells_itself else self._done)
         return task

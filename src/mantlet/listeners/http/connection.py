@@ -305,7 +305,7 @@ class Connection(asyncio.Protocol):
         self._run(self._new_exchange().serve_refusal(refusal))
 
     def _run(self, work: Coroutine[Any, Any, None]) -> None:
-        self._task = self.door.tasks.start(work, "http request")
+        self._task = self.door.tasks.start(work, "http request", tells_itself=True)
 
     def _body_wanted(self) -> None:
         """The path asks for a body that is not here yet."""

@@ -4,7 +4,6 @@ The caller's credentials, cookies, forwarding and hop-by-hop fields are not on i
 `Mcp-Method` and `Mcp-Name` with the body, so there they do not pass either.
 """
 
-from functools import lru_cache
 from typing import Final
 
 from mantlet.core.call import Call
@@ -19,7 +18,9 @@ STREAM: Final = b"text/event-stream"
 TRACE: Final = (b"traceparent", b"tracestate")
 _PARAM_PREFIX: Final = PARAM_PREFIX.encode()
 _TRACES: Final = frozenset(TRACE)
-_KEPT_BYTES: Final = 256
+_KEPT: Final = 1024
+_KEPT_BYTES: Final = 512
+_known_lines: dict[tuple[bytes | str | None, ...], bytes] = {}
 
 Field = tuple[bytes, bytes]
 
@@ -58,25 +59,18 @@ def modern_fields(call: Call) -> list[Field]:
 def modern_lines(call: Call) -> bytes:
     """`modern_fields` as the lines of a head. Raises `Malformed` when a field holds a line end or NUL."""
     headers = call.arrival.headers
-    accepted, name = headers.get(b"accept") or b"", headers.get(NAME)
-    version, method = headers.get(PROTOCOL_VERSION), headers.get(METHOD)
-    if (
-        name is None
-        or version is None
-        or method is None
-        or len(name) + len(accepted) > _KEPT_BYTES
-        or headers.has_repeats
-        or headers.has_any(_TRACES)
-        or headers.has_prefix(_PARAM_PREFIX)
-    ):
+    get = headers.get
+    # What a caller says of a tool is the same every time: looking it up costs a third of making it.
+    key = (call.kind, get(b"accept"), get(PROTOCOL_VERSION), get(METHOD), get(NAME))
+    if None in key or headers.has_repeats or headers.has_any(_TRACES) or headers.has_prefix(_PARAM_PREFIX):
         return lines(modern_fields(call))
-    # What a caller says of a tool is the same every time: looking it up takes 2 us, making it 9.
-    return _lines(accept(headers, call.kind), version, method, name)
-
-
-@lru_cache(maxsize=1024)
-def _lines(accepted: bytes, version: bytes, method: bytes, name: bytes) -> bytes:
-    return lines([(b"accept", accepted), (PROTOCOL_VERSION, version), (METHOD, method), (NAME, name)])
+    if (known := _known_lines.get(key)) is None:
+        known = lines(modern_fields(call))
+        if len(known) <= _KEPT_BYTES:
+            if len(_known_lines) >= _KEPT:
+                _known_lines.clear()  # somebody makes up names; those in use are soon back
+            _known_lines[key] = known
+    return known
 
 
 def legacy_fields(call: Call, session: bytes | None) -> list[Field]:

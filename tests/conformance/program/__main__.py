@@ -1,6 +1,6 @@
 """An MCP server with everything the conformance scenarios ask a server for, on the official SDK.
 
-`python tests/conformance/program --port 3001`. The names and the answers are the suite's
+`python tests/conformance/program --port 3001`, or `--stdio`. The names and the answers are the suite's
 (`conformance list`, and each scenario's own description); nothing here is Mantlet's.
 """
 
@@ -34,12 +34,18 @@ def build() -> MCPServer:
 
 
 def main() -> None:
-    """Serve on loopback until told to stop."""
+    """Serve on loopback until told to stop, or the program that started this one."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--port", type=int, required=True)
+    way = parser.add_mutually_exclusive_group(required=True)
+    way.add_argument("--port", type=int)
+    way.add_argument("--stdio", action="store_true")
     # The legacy half of the suite needs calls that 2026-07-28 deprecates.
     warnings.simplefilter("ignore", MCPDeprecationWarning)
-    port: int = parser.parse_args().port
+    options = parser.parse_args()
+    if options.stdio:
+        build().run("stdio")
+        return
+    port: int = options.port
     app = build().streamable_http_app(event_store=Replay(), retry_interval=100)
     # h11, because httptools leaves the blanks after a header's value in place, and a scenario looks.
     uvicorn.run(app, host="127.0.0.1", port=port, http="h11", log_level="warning")

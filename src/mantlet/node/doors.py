@@ -7,8 +7,6 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from mantlet.admin.app import PREFIX, PUBLIC, build_app
-from mantlet.admin.bridge import bridge
 from mantlet.core.call import Arrival, Reply
 from mantlet.core.clock import SYSTEM
 from mantlet.core.policy import ArrivalHandler, chain
@@ -16,7 +14,6 @@ from mantlet.core.refusal import NotFound
 from mantlet.listeners.http import HttpConfig, HttpListener, listen
 from mantlet.node.build import Node, failed
 from mantlet.node.members import Member
-from mantlet.node.operations import NodeOperations
 from mantlet.node.path import answering
 
 GRACE_S: Final = 20.0
@@ -47,6 +44,11 @@ async def open_calls(node: Node, *, reuse_port: bool = False, sock: socket.socke
 
 async def open_admin(node: Node, members: Callable[[], Sequence[Member]]) -> HttpListener:
     """The admin listener. What strangers may ask is answered without a record, the rest is recorded like any call."""
+    # Here, because a worker has no such door and calls are served before it opens: Starlette and Prometheus take time.
+    from mantlet.admin.app import PREFIX, PUBLIC, build_app
+    from mantlet.admin.bridge import bridge
+    from mantlet.node.operations import NodeOperations
+
     app = bridge(build_app(NodeOperations(node.config, node.limits_admin, members)))
 
     async def act(arrival: Arrival) -> Reply:

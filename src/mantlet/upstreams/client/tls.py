@@ -7,9 +7,6 @@ import ssl
 from collections.abc import Iterable
 from typing import Final
 
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-
 from mantlet.upstreams.client.config import TlsConfig
 
 PIN_PREFIX: Final = "sha256/"
@@ -48,5 +45,8 @@ def read_pins(pins: Iterable[str]) -> frozenset[bytes]:
 
 def spki_digest(certificate_der: bytes) -> bytes:
     """SHA-256 of the certificate's SubjectPublicKeyInfo (RFC 7469 section 2.4)."""
+    from cryptography import x509  # where there are pins: nobody else should wait for it at start
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
     key = x509.load_der_x509_certificate(certificate_der).public_key()
     return hashlib.sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).digest()

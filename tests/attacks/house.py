@@ -1,4 +1,4 @@
-"""A whole gateway on real sockets in the test's own loop, an upstream that remembers all it is sent, and raw clients."""
+"""A whole gateway on real sockets in the test's own loop, upstreams that remember what they are sent, raw clients."""
 
 import asyncio
 import contextlib
@@ -158,19 +158,28 @@ class Upstream:
                 body = await reader.readexactly(int(headers.get("content-length", "0")))
                 sent = Sent(line.split()[0], headers, body)
                 self.sent.append(sent)
-                await self._answer(sent, writer)
+                await self._answer(sent, reader, writer)
         except (asyncio.IncompleteReadError, ConnectionError):
             self.gone.set()
         finally:
             self._writers.discard(writer)
             writer.close()
 
-    async def _answer(self, sent: Sent, writer: asyncio.StreamWriter) -> None:
+    async def _until_released(self, reader: asyncio.StreamReader) -> None:
+        leaving, released = asyncio.ensure_future(reader.read(1)), asyncio.ensure_future(self.release.wait())
+        await asyncio.wait({leaving, released}, return_when=asyncio.FIRST_COMPLETED)
+        for waiting in (leaving, released):
+            waiting.cancel()
+        await asyncio.wait({leaving, released})
+        if not leaving.cancelled():
+            raise ConnectionError("it left")
+
+    async def _answer(self, sent: Sent, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         message, extra = sent.message, ""
         method = message.get("method", "")
         if self.hangs:
             self.reached.set()
-            await self.release.wait()
+            await self._until_released(reader)
         if sent.verb != "POST" or "id" not in message:
             writer.write(b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n")
             return
@@ -188,21 +197,21 @@ class Upstream:
             if name == "hold":
                 self.held += 1
                 self.reached.set()
-                await self.release.wait()
+                await self._until_released(reader)
             if name == "stream":
-                await self._stream(writer)
+                await self._stream(reader, writer)
                 return
             result |= {"content": [{"type": "text", "text": json.dumps(arguments)}], "from": self.name}
         raw = json.dumps({"jsonrpc": "2.0", "id": message["id"], "result": result}).encode()
         head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n{extra}Content-Length: {len(raw)}\r\n\r\n"
         writer.write(head.encode() + raw)
 
-    async def _stream(self, writer: asyncio.StreamWriter) -> None:
+    async def _stream(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
         event = b'data: {"jsonrpc":"2.0","method":"notifications/message","params":{"level":"info","data":1}}\n\n'
         writer.write(b"%x\r\n%b\r\n" % (len(event), event))
         self.reached.set()
-        await self.release.wait()
+        await self._until_released(reader)
 
 
 @dataclass
@@ -268,7 +277,7 @@ class House:
 
 @contextlib.asynccontextmanager
 async def open_house(folder: Path, *, servers: int = 1, era: str = "dual", **sections: Any) -> AsyncIterator[House]:
-    """A node with `servers` upstreams (`one`, `two`, …), users alice and bob, admin root, and norules without a role."""
+    """A node with `servers` upstreams (`one`, `two`, …), users alice and bob, root the admin, and norules with no role."""
     names = ["one", "two", "three", "four", "five"][:servers]
     upstreams = {name: Upstream(name) for name in names}
     keys = {name: make_api_key()[1].reveal() for name in ("alice", "bob", "root", "norules")}

@@ -277,7 +277,7 @@ class House:
 
 @contextlib.asynccontextmanager
 async def open_house(folder: Path, *, servers: int = 1, era: str = "dual", **sections: Any) -> AsyncIterator[House]:
-    """A node with `servers` upstreams (`one`, `two`, …), users alice and bob, root the admin, and norules with no role."""
+    """A node with `servers` upstreams (`one`, `two`, …), users alice and bob, admin root, and norules."""
     names = ["one", "two", "three", "four", "five"][:servers]
     upstreams = {name: Upstream(name) for name in names}
     keys = {name: make_api_key()[1].reveal() for name in ("alice", "bob", "root", "norules")}

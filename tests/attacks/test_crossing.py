@@ -1,4 +1,4 @@
-"""Many callers at once, over few connections each: nobody gets another's answer, rights or record (AUTHZ-08, AUD-01)."""
+"""Many callers at once on shared connections: nobody gets another's answer, rights or record (AUTHZ-08, AUD-01)."""
 
 import asyncio
 import json

@@ -64,15 +64,19 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Server]
         yield open_
 
 
-@pytest.fixture(scope="session")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Whole]:
-    """The endpoint of all servers, with one server of each kind behind it; `arguments` are for the first."""
+@pytest.fixture(scope="session", params=[1, 2], ids=["1-worker", "2-workers"])
+def whole(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Whole]:
+    """The endpoint of all servers, with one server of each kind behind it; `arguments` are for the first.
+
+    With two workers the connections of one client end at either, and so do the messages of its session.
+    """
     servers = [server for server in SERVERS if server.name != "everything"]  # the same tools as everything-http
     with contextlib.ExitStack() as stack:
         folder = tmp_path_factory.mktemp("whole")
         _prepare(folder)
         entries = [stack.enter_context(_entry(server, folder)) for server in servers]
         settings = config(entries)
+        settings["http"]["workers"] = request.param
         settings["mcp"]["limits"]["list_timeout_ms"] = 30_000  # programs of Python and node begin slowly
         gateway = stack.enter_context(start_gateway(settings, folder / "node"))
         yield Whole(gateway.mcp(), gateway.token, _arguments(servers[0], folder), gateway, tuple(servers))

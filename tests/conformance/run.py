@@ -159,6 +159,7 @@ def main() -> int:
     parser.add_argument("--direct-only", action="store_true", help="leave the gateway out: checks the server alone")
     parser.add_argument("--revision", choices=REVISIONS, action="append", help="only this one (default: both)")
     parser.add_argument("--keep", type=Path, help="write the suite's output and all logs here, and leave them")
+    parser.add_argument("--workers", type=int, default=1, help="worker processes of the gateway (default: 1)")
     parser.add_argument("-v", "--verbose", action="store_true", help="print every scenario, also when nothing differs")
     options = parser.parse_args()
     if why := node.missing():
@@ -168,39 +169,40 @@ def main() -> int:
         folder: Path = options.keep or Path(scratch)
         folder.mkdir(parents=True, exist_ok=True)
         try:
-            return _both(folder, options.revision or REVISIONS, options.direct_only, options.verbose)
+            return _both(folder, options.revision or REVISIONS, options)
         except NotStarted as error:
             print(f"conformance cannot run: {error}")
             return 2
 
 
-def _settings(url: str) -> dict[str, Any]:
+def _settings(url: str, workers: int) -> dict[str, Any]:
     child = stdio(BY_STDIO, sys.executable, str(HERE / "program"), "--stdio")
     settings = config([http(SERVER, url), child])
+    settings["http"]["workers"] = workers
     # Otherwise refused here: what `tasks/*` act on is no object of any rule, so a rule must name the methods.
     rule = {"name": "tasks", "allow": {"scopes": ["mcp:read"], "servers": ["*"], "methods": ["tasks/*"]}}
     settings["authorization"]["rules"].append(rule)
     return settings
 
 
-def _both(folder: Path, revisions: Sequence[str], direct_only: bool, verbose: bool) -> int:
+def _both(folder: Path, revisions: Sequence[str], options: argparse.Namespace) -> int:
     port = free_port()
     url = f"http://127.0.0.1:{port}/mcp"
     same = []
     with running([sys.executable, str(HERE / "program"), "--port", str(port)], port, folder / "server.log"):
-        if direct_only:
+        if options.direct_only:
             for revision in revisions:
                 run = suite(url, revision, folder / f"direct-{revision}")
-                same.append(report_direct(revision, run, verbose=verbose))
+                same.append(report_direct(revision, run, verbose=options.verbose))
         else:
-            with start_gateway(_settings(url), folder / "node") as gateway:
+            with start_gateway(_settings(url, options.workers), folder / "node") as gateway:
                 for revision in revisions:
                     direct = suite(url, revision, folder / f"direct-{revision}")
                     through = suite(gateway.mcp(SERVER), revision, folder / f"through-{revision}", gateway.token)
-                    same.append(compare(revision, direct, through, verbose=verbose))
+                    same.append(compare(revision, direct, through, verbose=options.verbose))
                     by_stdio = suite(gateway.mcp(BY_STDIO), revision, folder / f"stdio-{revision}", gateway.token)
                     same.append(compare_stdio(revision, direct, by_stdio))
-    if direct_only:
+    if options.direct_only:
         verdict = "the suite's required scenarios all pass" if all(same) else "required scenarios FAIL"
         print(f"\nconformance, direct only ({', '.join(revisions)}): {verdict}")
     else:

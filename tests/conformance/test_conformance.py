@@ -37,7 +37,9 @@ def test_a_check_that_ends_otherwise_or_is_missing_is_a_difference() -> None:
 
 @pytest.mark.slow
 @pytest.mark.node
-@pytest.mark.parametrize("arguments", [["--direct-only"], []], ids=["direct", "through-mantlet"])
+@pytest.mark.parametrize(
+    "arguments", [["--direct-only"], [], ["--workers=2"]], ids=["direct", "through-mantlet", "2-workers"]
+)
 def test_the_suite_passes(arguments: list[str]) -> None:
     if why := node.missing():
         pytest.skip(why)

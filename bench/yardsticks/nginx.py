@@ -2,10 +2,11 @@
 
 import contextlib
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench.rig.meter import Meter
+from bench.rig.meter import Meter, tree
 from bench.rig.process import free_port, running
 from bench.rounds import Target
 
@@ -55,4 +56,6 @@ def start(upstream: int, folder: Path) -> Iterator[Target]:
     file.write_text(_CONFIG.format(folder=folder, port=port, upstream=upstream, token=TOKEN))
     command = ["nginx", "-p", str(folder), "-c", str(file), "-e", str(folder / "error.log")]
     with running(command, port, folder / "nginx.log") as program:
+        while len(tree(program.pid)) < 2:  # the port is open before the worker, which does the work, is there
+            time.sleep(0.01)
         yield Target("nginx", port, "/mcp", (TOKEN,), Meter.of(program.pid))

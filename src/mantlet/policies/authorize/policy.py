@@ -27,20 +27,33 @@ SUBJECTS_KEPT: Final = 1_024
 DECISIONS_KEPT: Final = 16_384
 
 
+class Applicable:
+    """The rules that concern a caller: one object for all whom the same rules concern.
+
+    By its identity it keys decisions and filtered lists, so that a caller never seen before finds them made.
+    """
+
+    __slots__ = ("rules",)
+
+    def __init__(self, rules: tuple[Rule, ...]) -> None:
+        self.rules = rules
+
+
 class Authorize:
     """Decides each call and filters each list with one predicate (AUTHZ-03)."""
 
     def __init__(self, config: AuthorizationConfig, *, may_default_allow: bool = False) -> None:
         self._default_allows = config.default == "allow" and may_default_allow
         self._rules = compile_rules(config)
-        # Both caches are bounded, hold verdicts only, and die with the rules they were made from.
-        self._applicable: Callable[[Rights], tuple[Rule, ...]] = lru_cache(SUBJECTS_KEPT)(self._find_applicable)
+        # All that is remembered is bounded, holds verdicts only, and dies with the rules it was made from.
+        self._applicable: Callable[[Rights], Applicable] = lru_cache(SUBJECTS_KEPT)(self._find_applicable)
+        self._known: dict[tuple[int, ...], Applicable] = {}
         self._lists = FilteredLists()
-        self._decide: Callable[[Rights, str, str, str], Decision] = lru_cache(DECISIONS_KEPT)(self._find_decision)
+        self._decide: Callable[[Applicable, str, str, str], Decision] = lru_cache(DECISIONS_KEPT)(self._find_decision)
 
     async def __call__(self, call: Call, onward: CallHandler, /) -> Reply:
         """Refuse with `Denied`, or pass on and filter what comes back if it is a list."""
-        who = call.caller.rights
+        who = self._applicable(call.caller.rights)
         decision = self._verdict(who, call)
         trail = call.trail
         trail.rule = decision.rule
@@ -55,25 +68,25 @@ class Authorize:
 
     def explain(self, caller: Caller, server: str, method: str, name: str) -> Decision:
         """What would be decided, and by which rule."""
-        return self._decide(caller.rights, server, method, name)
+        return self._decide(self._applicable(caller.rights), server, method, name)
 
     def may_reach(self, caller: Caller, server: str) -> bool:
         """Whether the caller may talk to `server` at all."""
-        return self._decide(caller.rights, server, "", "").allowed
+        return self._decide(self._applicable(caller.rights), server, "", "").allowed
 
-    def _shown(self, who: Rights, server: str, result: bytes) -> bytes:
+    def _shown(self, who: Applicable, server: str, result: bytes) -> bytes:
         return self._lists.filter(
             (who, server), result, lambda method, name: self._decide(who, server, method, name).allowed
         )
 
-    def _verdict(self, who: Rights, call: Call) -> Decision:
+    def _verdict(self, who: Applicable, call: Call) -> Decision:
         if call.method == "subscriptions/listen":
             return self._subscription(who, call)
         if call.method == "completion/complete":
             return self._completion(who, call)
         return self._decide(who, call.server, call.method, call.target)
 
-    def _subscription(self, who: Rights, call: Call) -> Decision:
+    def _subscription(self, who: Applicable, call: Call) -> Decision:
         wanted = call.params.get("notifications", {})
         uris = wanted.get("resourceSubscriptions", []) if type(wanted) is dict else None
         if type(uris) is not list or not all(type(uri) is str for uri in uris):
@@ -85,17 +98,22 @@ class Authorize:
                 return decision
         return self._decide(who, call.server, call.method, "")
 
-    def _completion(self, who: Rights, call: Call) -> Decision:
+    def _completion(self, who: Applicable, call: Call) -> Decision:
         method, target = reference_of(call.params)
         if not method:
             raise InvalidParams("\"ref\" must be a prompt's name or a resource's URI.")
         return self._decide(who, call.server, method, target)
 
-    def _find_applicable(self, who: Rights) -> tuple[Rule, ...]:
-        return tuple(rule for rule in self._rules if rule.concerns(who))
+    def _find_applicable(self, who: Rights) -> Applicable:
+        numbers = tuple(number for number, rule in enumerate(self._rules) if rule.concerns(who))
+        if (known := self._known.get(numbers)) is None:
+            if len(self._known) >= SUBJECTS_KEPT:
+                self._known.clear()
+            known = self._known[numbers] = Applicable(tuple(self._rules[number] for number in numbers))
+        return known
 
-    def _find_decision(self, who: Rights, server: str, method: str, name: str) -> Decision:
-        rules = self._applicable(who)
+    def _find_decision(self, who: Applicable, server: str, method: str, name: str) -> Decision:
+        rules = who.rules
         aspect = ASPECT_OF.get(method)
         if aspect is not None:
             return decide(rules, Object(server, method, aspect, name), default_allows=self._default_allows)

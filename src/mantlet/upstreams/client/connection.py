@@ -16,6 +16,7 @@ from mantlet.core.headers import Headers
 from mantlet.core.refusal import BadUpstream, DeadlineExceeded, Refusal
 from mantlet.upstreams.client.config import Bounds
 from mantlet.upstreams.client.framing import Framing, framing
+from mantlet.upstreams.client.outbox import Outbox
 from mantlet.upstreams.client.response import BodyStream, Response
 from mantlet.upstreams.client.whole import read_whole
 
@@ -29,6 +30,11 @@ class Vanished(Exception):
 
 class Owner(Protocol):
     """Who keeps connections."""
+
+    @property
+    def outbox(self) -> Outbox:
+        """By which requests are written."""
+        ...
 
     def released(self, connection: "Connection") -> None:
         """`connection` may be used again."""
@@ -109,7 +115,7 @@ class Connection(asyncio.Protocol):
         self._reset()
         self.answer = answer = self._loop.create_future()
         self._wake_by(deadline_s)
-        self._transport.write(message)
+        self._owner.outbox.add(self._transport, message)
         return answer
 
     def is_stale(self) -> bool:

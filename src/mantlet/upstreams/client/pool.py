@@ -9,6 +9,7 @@ from mantlet.core.clock import Clock
 from mantlet.core.refusal import DeadlineExceeded, Overloaded, UpstreamUnavailable
 from mantlet.upstreams.client.config import Bounds
 from mantlet.upstreams.client.connection import Connection
+from mantlet.upstreams.client.outbox import Outbox
 
 Connect = Callable[["Pool"], Awaitable[Connection]]
 
@@ -24,6 +25,7 @@ class Pool:
         self._connect = connect
         self._bounds = bounds
         self._clock = clock
+        self.outbox = Outbox()
         self._idle: list[Connection] = []
         self._all: set[Connection] = set()
         self._opening = 0

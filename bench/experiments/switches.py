@@ -18,7 +18,6 @@ RECORD_BYTES = 512
 BARE: Mapping[str, Mapping[str, Any]] = {
     "limits": {"enabled": False},
     "authorization": {"default": "allow", "rules": []},
-    "validation": {"schemas": "off"},
     "telemetry": {"metrics": False},
 }
 """Identity, strict JSON and the audit record stay: they cannot be switched off."""
@@ -32,7 +31,6 @@ def _policies() -> dict[str, Mapping[str, Mapping[str, Any]]]:
         "limits (client, global, burst)": {"limits": full["limits"]},
         "rules": {"authorization": full["authorization"]},
         "1,000 rules": {"authorization": {"default": "deny", "rules": [*many, *rules]}},
-        "schema check": {"validation": {"schemas": "enforce"}},
         "metrics": {"telemetry": {"metrics": True}},
     }
 

@@ -88,6 +88,30 @@ async def test_what_is_sent_ahead_is_bounded(serve) -> None:
         assert (await client.answer())[0] == 200
 
 
+async def test_what_is_sent_ahead_stays_bounded_while_it_is_being_answered(serve) -> None:
+    """HTTP-06: each answered request made room for one more read, however much was waiting already."""
+    largest = 0
+
+    async def handler(arrival: Arrival) -> Reply:
+        nonlocal largest
+        (connection,) = house.listener._door.guests
+        largest = max(largest, len(connection._buffer))
+        await asyncio.sleep(0)
+        return Reply(200, [], b"ok")
+
+    house = await serve(handler)
+    client = await house.connect()
+    wanted = 60_000
+    client.send(house.get() * wanted)
+    for _ in range(3000):
+        assert (await client.answer())[0] == 200
+    assert largest < 65536 + 262144 + 1
+    (connection,) = house.listener._door.guests
+    client.reset()
+    await house.until(lambda: connection._is_lost)
+    assert not connection._buffer
+
+
 @pytest.mark.parametrize("step", [1, 3, 1000])
 async def test_a_chunked_body_is_whole_however_it_is_cut(serve, step: int) -> None:
     house = await serve()

@@ -109,6 +109,9 @@ class Connection(asyncio.Protocol):
             self.door.guests.discard(self)
             self.door.unseat(self.peer)
         self._cancel()
+        # At once, and not when the collector finds the circle of connection, exchange and task.
+        self._buffer.clear()
+        self._exchange = self._body = None
 
     def eof_received(self) -> bool:
         """A client that has closed its side has gone: waiting for a reset could take as long as the call."""
@@ -336,8 +339,12 @@ class Connection(asyncio.Protocol):
     def _continue(self) -> None:
         """Begin on what was sent ahead."""
         self.receive_deadline_s = self.door.clock.monotonic() + self.door.config.header_timeout
-        self._resume_reading()
         self._begin(self._buffer)
+        # Only when what is here is used up: reading on after each of many small requests would let a client that
+        # sends faster than it is answered fill the memory.
+        is_hungry = self._task is None or len(self._buffer) <= PIPELINED_BYTES
+        if is_hungry and (self._body is None or not self._body.is_waiting):
+            self._resume_reading()
 
     # --- deadlines and the end ----------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""Answers that came whole in one read, as nearly all do: read here in 4 us instead of 10 by llhttp and its callbacks.
+"""Answers that came whole in one read, as nearly all do: 2 us less of 11 than by llhttp and its callbacks.
 
 Only a plain 200 with a length that is exactly what came; whatever is anything else is not judged here but left to the
 general way, which has words for what is wrong. The grammar of the lines is the listener's own, stricter than llhttp's.

@@ -9,7 +9,7 @@ CallerKind = Literal["user", "agent", "service"]
 class Rights(NamedTuple):
     """The part of a caller that rules look at: equal rights get equal decisions, so it keys what is remembered of them.
 
-    A tuple, because it is hashed on every call: a frozen dataclass costs four times that.
+    A tuple, because it is hashed on every call: a frozen dataclass costs three times that.
     """
 
     roles: frozenset[str]

@@ -16,7 +16,7 @@ class Headers:
         self.fields: list[tuple[bytes, bytes]] = fields if isinstance(fields, list) else list(fields)
         # Reversed, so that the first of repeated fields is the one `get` answers with.
         first = self._first = dict(reversed(self.fields))
-        # The dictionary's own method: some thirty questions a call, 0.1 us less for each than through one of ours.
+        # The dictionary's own method: some thirty questions a call, and a frame less for each.
         self.get: Callable[[bytes], bytes | None] = first.get
         """The first value of a name (lower case), or None."""
         self.has_repeats = len(first) != len(self.fields)

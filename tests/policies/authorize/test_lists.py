@@ -84,6 +84,52 @@ def test_a_list_that_cannot_be_read_is_withheld(body: bytes) -> None:
         filter_message(body, keep)
 
 
+OK, SECRET = '{"name":"a"}', '{"name":"hidden"}'
+SECRET_LIST = f'{{"tools":[{SECRET}]}}'
+TWO_READINGS = {
+    "two arrays": f'{{"result":{{"tools":[{OK},{SECRET}],"tools":[]}}}}',
+    "two arrays, escaped": f'{{"result":{{"tools":[{OK},{SECRET}],"t\\u006fols":[]}}}}',
+    "two results": f'{{"result":{SECRET_LIST},"result":{{"tools":[{OK}]}}}}',
+    "two results, escaped": f'{{"result":{SECRET_LIST},"\\u0072esult":{{"tools":[]}}}}',
+    "a result and none": f'{{"result":{SECRET_LIST},"result":null}}',
+    "the same result elsewhere": f'{{"error":{{"tools":[]}},"result":{SECRET_LIST},"result":{{"tools":[]}}}}',
+    "the same result twice": '{"result":{"tools":[]},"result":{"tools":[]}}',
+    "two names": '{"result":{"tools":[{"name":"hidden","name":"a"}]}}',
+    "two names, escaped": '{"result":{"tools":[{"n\\u0061me":"hidden","name":"a"}]}}',
+    "two members within an item": '{"result":{"tools":[{"name":"a","_meta":{"x":1,"x":2}}]}}',
+    "a result in capitals": f'{{"Result":{SECRET_LIST},"result":{{"tools":[]}}}}',
+    "a list in capitals": f'{{"result":{{"Tools":[{SECRET}],"tools":[]}}}}',
+    "a name in capitals": '{"result":{"tools":[{"name":"a","Name":"hidden"}]}}',
+    "a list in other letters": f'{{"result":{{"tool\u017f":[{SECRET}]}}}}',
+}
+
+
+@pytest.mark.parametrize("text", TWO_READINGS.values(), ids=TWO_READINGS)
+async def test_a_list_that_two_clients_could_read_differently_is_withheld(text: str) -> None:
+    """AUTHZ-03, VAL-02"""
+    body = text.replace('{"', '{"jsonrpc":"2.0","id":1,"', 1).encode()
+    lists = FilteredLists()
+    for _ in range(2):  # what is kept must not help
+        with pytest.raises(BadUpstream):
+            filter_reply(Reply(200, [], body), lambda result: lists.filter("alice", result, visible))
+        stream = filter_reply(Reply(200, [], Stream(b"data: " + body + b"\n\n")), keep).body
+        with pytest.raises(BadUpstream):
+            await anext(stream)  # type: ignore[arg-type]
+
+
+def test_a_result_whose_bytes_stand_elsewhere_too_is_read_as_it_is() -> None:
+    body = b'{"jsonrpc":"2.0","id":"{}","result":{}}'
+    assert filter_message(body, keep) is body
+
+
+def test_a_long_and_deep_list_is_no_reason_to_withhold_it() -> None:
+    schema: Any = {}
+    for _ in range(80):
+        schema = {"not": schema, "description": "a: b \u00e9 \n"}
+    body = message({"tools": [{"name": f"t{n}", "inputSchema": schema} for n in range(200)]})
+    assert filter_message(body, keep) is body
+
+
 @pytest.mark.parametrize("status", [200, 201, 203, 206, 299])
 def test_every_good_status_is_filtered(status: int) -> None:
     """AUTHZ-03"""

@@ -1,5 +1,6 @@
 """`check` finds what only shows when the parts are made."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -37,3 +38,33 @@ def test_a_part_that_cannot_be_made_is_told_at_its_key(tmp_path: Path, text: str
     assert "canary" not in str(report.problems[0])
     assert report.exit_code == NOT_UNDERSTOOD
     assert sorted(file.name for file in tmp_path.iterdir()) == ["bad.pem", "mantlet.yaml"]
+
+
+FILES = [
+    ("audit: {path: plain}", "audit.path", "plain is no folder"),
+    ("audit: {path: plain/deep/audit}", "audit.path", "plain is no folder"),
+    ("audit: {path: locked/audit, checkpoint_path: c}", "audit.path", "cannot be written to"),
+    ("audit: {checkpoint_path: plain}", "audit.checkpoint_path", "plain is no folder"),
+    ("database: {url: 'sqlite:///plain/a.db'}", "database.url", "plain is no folder"),
+    ("database: {url: 'sqlite:///folder'}", "database.url", "folder is no file"),
+    ("database: {url: 'sqlite:///locked/a.db'}", "database.url", "cannot be written to"),
+]
+
+
+@pytest.mark.parametrize(("text", "key", "words"), FILES)
+def test_a_place_that_cannot_be_written_is_told_and_nothing_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, key: str, words: str
+) -> None:
+    """AUD-02"""
+    (tmp_path / "plain").touch()
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "locked").mkdir()
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path).name != "locked")  # root may write anywhere
+    path = tmp_path / "mantlet.yaml"
+    path.write_text(f"environment: development\n{text}\n")
+    report = examine([str(path)], {})
+    told = [str(problem) for problem in report.problems if problem.key == key]
+    assert len(told) == 1
+    assert words in told[0]
+    assert report.exit_code == NOT_UNDERSTOOD
+    assert sorted(file.name for file in tmp_path.rglob("*")) == ["folder", "locked", "mantlet.yaml", "plain"]

@@ -1,14 +1,19 @@
 """What only shows when the parts are made: rules, routes, keys, certificates. Made here once and thrown away.
 
+Folders and files that a start would make are only looked at: who may write where, is the machine's to say.
+
 So `check` finds what `serve` would find, without a port, a connection, a child or a new file.
 """
 
+import os
 import ssl
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from mantlet.core.clock import SYSTEM
 from mantlet.core.config_error import ConfigError
+from mantlet.events.audit.keys import checkpoint_directory
 from mantlet.listeners.http import tls as listener_tls
 from mantlet.node.config.masking import mask_url
 from mantlet.node.config.model import Config
@@ -46,6 +51,9 @@ def rehearse(config: Config) -> list[Problem]:
 
 
 def _parts(config: Config) -> Iterator[Part]:
+    yield "audit.path", lambda: _folder(Path(config.audit.path))
+    yield "audit.checkpoint_path", lambda: _folder(checkpoint_directory(config.audit))
+    yield "database.url", lambda: _file(config.database.path)
     yield "authorization.rules", lambda: compile_rules(config.authorization)
     yield "limits.routes", lambda: compile_routes(config.limits.routes)
     yield "auth", lambda: _identity(config)
@@ -56,6 +64,24 @@ def _parts(config: Config) -> Iterator[Part]:
     for server in config.mcp.servers:
         if isinstance(server, HttpServerConfig):
             yield f"mcp.servers.{server.name}", lambda server=server: _http_server(server)  # type: ignore[misc]
+
+
+def _folder(path: Path) -> None:
+    """Raise `ValueError` when `path` is no folder to write to and could not be made one."""
+    there = next(place for place in (path, *path.absolute().parents) if place.exists())
+    if not there.is_dir():
+        raise ValueError(f"{there} is no folder")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise ValueError(f"the folder {there} cannot be written to by this user")
+
+
+def _file(path: Path) -> None:
+    """Raise `ValueError` when `path` is no file to write to and could not be made one."""
+    _folder(path.parent)  # SQLite puts files of its own beside the database
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path} is no file")
+    if path.exists() and not os.access(path, os.R_OK | os.W_OK):
+        raise ValueError(f"the file {path} cannot be written to by this user")
 
 
 def _identity(config: Config) -> None:

@@ -1,7 +1,9 @@
 import asyncio
 
+import structlog
+
 from mantlet.core.refusal import StoreUnavailable
-from mantlet.node.build import _every, request_ids
+from mantlet.node.build import _every, audit_told, request_ids
 
 
 async def test_housekeeping_survives_a_surprise() -> None:
@@ -27,3 +29,13 @@ def test_request_ids_never_repeat_within_a_run_or_between_runs() -> None:
     one, other = request_ids(), request_ids()
     ids = [one() for _ in range(1000)] + [other() for _ in range(1000)]
     assert len(set(ids)) == 2000
+
+
+def test_only_the_failure_of_the_audit_trail_is_an_error() -> None:
+    with structlog.testing.capture_logs() as logs:
+        audit_told("audit.failed", "OSError: full")
+        audit_told("audit.repaired", "is written to again")
+    assert [(entry["event"], entry["log_level"]) for entry in logs] == [
+        ("audit.failed", "error"),
+        ("audit.repaired", "warning"),
+    ]

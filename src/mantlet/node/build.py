@@ -109,7 +109,7 @@ async def build(config: Config, shared: Shared) -> AsyncIterator[Node]:
                 load_or_create(config.audit),
                 clock=SYSTEM,
                 environment=environment,
-                report=lambda event, said: log.error(event, said=said),
+                report=audit_told,
             )
         )
         metrics = Metrics(environment=environment)
@@ -172,6 +172,11 @@ def request_ids() -> Callable[[], str]:
     """Ids that no other process or run gives: a random beginning, then a count."""
     start, count = secrets.token_hex(6), itertools.count(1)
     return lambda: f"{start}-{next(count):x}"
+
+
+def audit_told(event: str, said: str) -> None:
+    """What the journal reports, into the log: its failure is an error, its return is not."""
+    (log.error if event == "audit.failed" else log.warning)(event, said=said)
 
 
 def failed(error: BaseException, trail: Trail | None = None) -> None:

@@ -68,9 +68,9 @@ async def test_groups_gather_while_the_disk_is_slow_and_the_loop_goes_on(tmp_pat
 async def test_a_full_disk_refuses_and_heals_without_restart(tmp_path: Path, trails: Any) -> None:
     """AUD-02"""
     directory, files = tmp_path / "audit", Gated()
-    reports: list[str] = []
+    reports: list[tuple[str, str]] = []
     async with trails.journal(directory, files=files) as journal:
-        journal._report = lambda event, why: reports.append(event)
+        journal._report = lambda event, why: reports.append((event, why))
         await journal.append(trails.record("before"))
         files.is_broken = True
         with pytest.raises(AuditUnavailable):
@@ -83,7 +83,8 @@ async def test_a_full_disk_refuses_and_heals_without_restart(tmp_path: Path, tra
             while not journal.is_able:
                 await asyncio.sleep(0)
         await journal.append(trails.record("after"))
-    assert reports == ["audit.failed", "audit.repaired"]
+    assert [event for event, _ in reports] == ["audit.failed", "audit.repaired"]
+    assert all(why for _, why in reports)
     assert trails.request_ids(directory) == ["before", "after"]
     assert b'"event":"audit.repaired"' in (directory / "audit-00000001.jsonl").read_bytes()
     assert trails.check(directory).exit_code == verify.INTACT

@@ -185,7 +185,8 @@ class Journal:
             self._schedule(self._config.retry_interval, self._repair)
             return
         self._is_failing = False
-        self._report("audit.repaired", "")
+        lost = self.figures.failed_records
+        self._report("audit.repaired", f"is written to again; {lost} records failed since the start")
         self._tick_later()
 
     def _tick_later(self) -> None:

@@ -6,7 +6,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from mantlet.core.record import Record, Trail
 from mantlet.events.exposition import render
-from mantlet.events.metrics import COUNTERS, HISTOGRAMS, Metrics, Snapshot, merge
+from mantlet.events.metrics import COUNTERS, HISTOGRAMS, MAX_TOOLS_PER_SERVER, OPERATION, Metrics, Snapshot, merge
 
 
 def record(duration_s: float = 0.003, **fields: Any) -> Record:
@@ -75,6 +75,69 @@ def test_a_refused_callers_own_words_become_no_labels() -> None:
         metrics.ended(record(action=f"GET /{number}", verdict="deny", reason="not_found", status=404))
     snapshot = metrics.snapshot()
     assert {labels[2] for labels, _ in snapshot.counters["mantlet_requests"]} == {"other", "http"}
+
+
+def tools_of(metrics: Metrics) -> set[tuple[str, str]]:
+    return {(labels[2], labels[1]) for labels, _ in metrics.snapshot().histograms[OPERATION]}
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 429, 500, 502, 503, 202, 0])
+def test_a_tool_is_named_once_a_call_of_it_succeeded(status: int) -> None:
+    """A server's 400 to an unknown tool is recorded as allowed: the name is the caller's own."""
+    metrics = Metrics()
+    for number in range(50):
+        metrics.ended(record(object=f"x{number}", status=status))
+    metrics.ended(record(object="y", reason="bad_upstream", verdict="error"))
+    assert tools_of(metrics) == {("time", "other")}
+
+
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [
+        ("echo", "echo"),
+        ("Files.read-2/all_of", "Files.read-2/all_of"),
+        ("a" * 128, "a" * 128),
+        ("a" * 129, "other"),
+        ("", "other"),
+        ("two words", "other"),
+        ("\u202eecho", "other"),
+        ("é", "other"),
+        ("echo\n", "other"),
+        ("mk_0a1B2c3D4e5F_" + "s" * 43, "other"),
+        ("time__mk_0a1B2c3D4e5F_" + "s" * 43, "other"),
+        ("eyJhbGciOiJFZERTQSJ9.eyJzdWIiOiJhIn0.c2lnbmF0dXJl", "other"),
+    ],
+)
+def test_a_tools_name_is_a_label_if_it_looks_like_one(name: str, label: str) -> None:
+    """AUD-06"""
+    metrics = Metrics()
+    metrics.ended(record(object=name))
+    metrics.ended(record(object=name))
+    assert tools_of(metrics) == {("time", label)}
+
+
+def test_one_server_that_says_200_to_every_name_leaves_room_for_the_others() -> None:
+    metrics = Metrics()
+    for number in range(5000):
+        metrics.ended(record(object=f"x{number}"))
+    assert len(tools_of(metrics)) == MAX_TOOLS_PER_SERVER + 1
+    metrics.ended(record(server="docs", object="search"))
+    assert ("docs", "search") in tools_of(metrics)
+
+
+def test_tools_leave_room_for_servers() -> None:
+    metrics = Metrics(max_series=100)
+    for number in range(5000):
+        metrics.ended(record(server=f"s{number % 20}", object=f"x{number}"))
+    assert {(f"s{number}", "other") for number in range(20)} <= tools_of(metrics)
+    assert value(metrics.snapshot(), f"{OPERATION}_count") == 5000
+
+
+def test_a_method_let_through_unknown_becomes_no_label() -> None:
+    metrics = Metrics()
+    for number in range(10):
+        metrics.ended(record(action=f"own/{number}"))
+    assert {labels[2] for labels, _ in metrics.snapshot().counters["mantlet_requests"]} == {"other"}
 
 
 def test_authentication_and_limits_are_counted_by_reason() -> None:

@@ -4,13 +4,16 @@ One process counts for itself; `snapshot` is what travels, `merge` adds up. Ever
 combinations of labels; what comes beyond is counted with every label `other`, so that the total stays true.
 """
 
+import re
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Final, Literal
 
 import msgspec
 
 from mantlet.core.record import Record, Trail
+from mantlet.events import scrub
 from mantlet.events.audit.writer import Journal
 from mantlet.wire.mcp.methods import LEGACY_METHODS, LEGACY_NOTIFICATIONS, MODERN_METHODS, MODERN_NOTIFICATIONS
 
@@ -51,7 +54,10 @@ HISTOGRAMS: Final[dict[str, tuple[str, Labels]]] = {
     STREAM: ("Duration of streamed answers", ("door", "server")),
 }
 
-_METHODS: Final = MODERN_METHODS | LEGACY_METHODS | MODERN_NOTIFICATIONS | LEGACY_NOTIFICATIONS | {""}
+_METHODS: Final = MODERN_METHODS | LEGACY_METHODS | MODERN_NOTIFICATIONS | LEGACY_NOTIFICATIONS | {"", "response"}
+_TOOL: Final = re.compile(r"[A-Za-z0-9_./-]{1,128}")
+MAX_TOOLS_PER_SERVER: Final = 128
+"""Names that become labels. A server may say 200 to any name, so one caller could else spend what all servers share."""
 _PLAIN: Final = "http"
 """The action of what is no RPC: `GET /path` would be a label for every path that anybody thinks of."""
 
@@ -82,6 +88,8 @@ class Metrics:
         self._counters: dict[str, dict[Labels, float]] = {name: {} for name in COUNTERS}
         self._histograms: dict[str, dict[Labels, list[float]]] = {name: {} for name in HISTOGRAMS}
         self._requests = self._counters[REQUESTS]
+        self._tools: set[tuple[str, str]] = set()
+        self._tools_of: Counter[str] = Counter()
         self._gauges: dict[str, tuple[str, Callable[[], float], Combine]] = {}
         self.in_flight = 0
         self.streams = 0
@@ -96,8 +104,8 @@ class Metrics:
         action = trail.action
         if " " in action:
             action = _PLAIN
-        elif record.verdict == "deny" and action not in _METHODS:
-            action = OTHER  # a word of the caller's own, who was not let in
+        elif action not in _METHODS:
+            action = OTHER  # a word of the caller's own, refused or let through unknown
         status = str(record.status)
         key = (trail.door, trail.server, action, record.verdict, record.reason, status)
         requests = self._requests
@@ -107,12 +115,29 @@ class Metrics:
         else:
             requests[key] = count + 1
         if action is not _PLAIN and action:
-            tool = trail.object if action == "tools/call" and record.verdict != "deny" else ""
+            tool = self._tool(record) if action == "tools/call" else ""
             error = record.reason or (status if record.status >= 500 else "")
             self.observe(OPERATION, record.duration_s, action, tool, trail.server, error)
         self.observe(HTTP_REQUEST, record.duration_s, trail.door, status)
         if record.reason:
             self._refused(record)
+
+    def _tool(self, record: Record) -> str:
+        # Until a server has answered it with success, a name is nothing but what a caller wrote.
+        if record.status != 200 or record.reason:
+            return OTHER
+        trail = record.trail
+        tool = (trail.server, trail.object)
+        if tool in self._tools:
+            return trail.object
+        # Half of the series stay for what is counted without a tool's name.
+        if len(self._tools) >= self._max_series // 2 or self._tools_of[trail.server] >= MAX_TOOLS_PER_SERVER:
+            return OTHER
+        if _TOOL.fullmatch(trail.object) is None or scrub.scrub(trail.object) != trail.object:
+            return OTHER
+        self._tools.add(tool)
+        self._tools_of[trail.server] += 1
+        return trail.object
 
     def _refused(self, record: Record) -> None:
         if record.reason == "rate_limited":

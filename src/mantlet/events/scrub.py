@@ -10,7 +10,9 @@ from typing import Final
 MASK: Final = "[masked]"
 
 _CREDENTIALS: Final = re.compile(
-    r"(?P<jwt>\beyJ[\w-]{5,}\.[\w-]{2,}(?:\.[\w-]*){0,3})"
+    # No word boundary before these two: `server__tool` is how a tool's name may begin.
+    r"(?P<jwt>eyJ[\w-]{5,}\.[\w-]{2,}(?:\.[\w-]*){0,3})"
+    r"|(?P<key>mk_[0-9A-Za-z]{12}_)[0-9A-Za-z]+"
     r"|(?P<scheme>\b(?:Bearer|Basic|DPoP)\s+)[\w.~+/=-]{6,}"
     r"|(?P<pem>-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----)(?s:.{0,8192}?)(?:-----END[A-Z -]{0,60}|\Z)"
     r"|(?P<name>\b[\w-]{0,40}(?:token|secret|passw(?:or)?d|api[_-]?key|apikey|authorization|signature|sig|code)"
@@ -30,6 +32,7 @@ def may_hold_credential(text: str) -> bool:
     # Written out: a loop over the words costs three times as much.
     return (
         "eyj" in low
+        or "mk_" in low
         or "earer " in low
         or "asic " in low
         or "dpop " in low
@@ -53,4 +56,4 @@ def scrub(text: str) -> str:
 def _mask(found: re.Match[str]) -> str:
     if found.lastgroup == "user":
         return f"{found['user']}{MASK}@"
-    return f"{found['scheme'] or found['name'] or ''}{MASK}"
+    return f"{found['key'] or found['scheme'] or found['name'] or ''}{MASK}"

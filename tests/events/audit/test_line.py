@@ -64,6 +64,7 @@ def test_fields_and_records_are_capped() -> None:
 
 JWT = "eyJhbGciOiJFZERTQSJ9.eyJzdWIiOiJjYW5hcnkifQ.c2lnbmF0dXJlLWNhbmFyeQ"
 CANARY = "canary-4f1c9b72"
+API_KEY = "mk_0a1B2c3D4e5F_" + "c2lnbmF0dXJlLWNhbmFyeQ".ljust(43, "x")
 
 
 @pytest.mark.parametrize("field", ["action", "object", "client_request_id", "rule", "credential"])
@@ -71,6 +72,10 @@ CANARY = "canary-4f1c9b72"
     "text",
     [
         JWT,
+        f"time__{JWT}",
+        API_KEY,
+        f"time__{API_KEY}",
+        f"No tool {API_KEY}.",
         f"Bearer {CANARY}",
         f"Authorization: Bearer {CANARY}",
         f"authorization: basic {CANARY}",
@@ -92,6 +97,19 @@ def test_credentials_never_reach_a_record(field: str, text: str) -> None:
     ):
         assert CANARY.encode() not in body
         assert b"c2lnbmF0dXJlLWNhbmFyeQ" not in body
+
+
+def test_of_a_key_its_id_stays() -> None:
+    """AUD-06: the id may be shown, and says which key to revoke."""
+    assert json.loads(encode(record(object=API_KEY), TS))["object"] == "mk_0a1B2c3D4e5F_[masked]"
+
+
+def test_a_key_that_is_cut_shows_no_part_of_its_secret() -> None:
+    """AUD-06"""
+    for before in range(2 * MAX_FIELD_CHARS - 80, 2 * MAX_FIELD_CHARS):
+        # Masked text before it shrinks, so that what stood at the cut comes to be shown.
+        filler = (f"{JWT} " * 28).ljust(before)
+        assert b"c2lnbmF0" not in encode(record(object=filler + API_KEY), TS)
 
 
 def test_a_note_under_a_secret_name_is_masked() -> None:

@@ -139,8 +139,10 @@ async def build(config: Config, shared: Shared) -> AsyncIterator[Node]:
         )
         streams = CurrentStreams(authenticate.is_current)
         tasks.start(_every(CHECK_S, streams.check), "streams.check")
-        forward = Forward(upstreams, config.mcp.limits.max_concurrent_requests)
+        mcp = config.mcp.limits
+        forward = Forward(upstreams, mcp.max_concurrent_requests, mcp.max_queued_requests, SYSTEM.monotonic)
         metrics.gauge("mantlet_calls_under_way", "Calls at upstreams", lambda: forward.under_way)
+        metrics.gauge("mantlet_calls_waiting", "Calls that wait for a place at an upstream", lambda: forward.waiting)
         steps = _steps(config, record, authenticate, streams, limits, upstreams, sealer, names, forward)
         yield Node(
             config=config,

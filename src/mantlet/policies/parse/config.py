@@ -22,7 +22,9 @@ class McpLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     """Bounds on MCP calls."""
 
     max_concurrent_requests: int = 200
-    """Calls under way at once in one process; more are refused with 503."""
+    """Calls under way at once in one process; more wait."""
+    max_queued_requests: int = 1_000
+    """Calls that wait for a place in one process, each until its deadline; more are refused with 503."""
     request_timeout_ms: int = 60_000
     """How long a call may take from its arrival, in milliseconds. Streams are not cut by it."""
     list_timeout_ms: int = 3_000

@@ -92,7 +92,9 @@ def test_a_spent_limit_is_told_in_whole_seconds_never_too_early() -> None:
     reply = answer.refused(make(r.RateLimited), trail(rpc_id=None))
     assert reply.header(b"retry-after") == b"1"
     assert reply.header(b"x-ratelimit-reset") == b"101"
-    assert json.loads(reply.body)["retry_after"] == 1  # type: ignore[arg-type]
+    body = json.loads(reply.body)  # type: ignore[arg-type]
+    assert body["retry_after"] == 1
+    assert (body["error"], body["reason"], body["request_id"]) == ("Rate limit exceeded", "rate_limited", trail().request_id)
 
 
 def test_an_unexpected_error_is_a_plain_500() -> None:

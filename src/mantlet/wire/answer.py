@@ -81,7 +81,7 @@ def refused(refusal: r.Refusal, trail: Trail, *, challenge: str = "") -> Reply:
         body = jsonrpc.error(trail.rpc_id, wire.mcp, refusal.detail, _data(refusal, trail))
         headers.append(_JSON)
     elif isinstance(refusal, r.RateLimited):
-        body = jsonrpc.encode({**refusal.data, "request_id": trail.request_id})
+        body = jsonrpc.encode({**refusal.data, "reason": refusal.reason, "request_id": trail.request_id})
         headers.append(_JSON)
     else:
         body = _problem(refusal, status, trail)

@@ -162,6 +162,7 @@ async def test_the_429_has_the_documented_body_and_parsable_fields(hands, store)
         "reset": body["reset"],
         "retry_after": wait_s,
         "global_limit_hit": False,
+        "reason": "rate_limited",
         "request_id": "r1",
     }
     assert body["reset"] <= WALL_S + wait_s

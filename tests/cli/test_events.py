@@ -65,3 +65,25 @@ def test_a_whole_trail_verifies_and_an_edited_one_does_not(trail: Path, capsys: 
     told = json.loads(out)
     assert told["exit_code"] == 1
     assert told["findings"]
+
+
+def test_a_copy_cut_short_is_found_by_the_checkpoints_beside_it(
+    trail: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """AUD-07: whoever names the trail and the keys by hand must not lose what the checkpoints know."""
+    [file] = trail.glob("audit-*.jsonl")
+    keys = trail.parent / "keys"
+    whole = file.read_bytes()
+    file.write_bytes(b"".join(whole.splitlines(keepends=True)[:5]))
+    by_hand = ["verify", "--path", str(trail), "--chain-key", str(keys / "audit-chain.key")]
+    public = ["--public-key", str(keys / "audit-signing.pub")]
+    code, out = run(capsys, *by_hand, *public)
+    assert (code, "tail_lost" in out) == (1, True)
+    code, out = run(capsys, *by_hand)
+    assert (code, "no public key was given" in out) == (0, True)
+    for name in trail.with_name("audit-checkpoints").iterdir():
+        name.unlink()
+    code, out = run(capsys, *by_hand, *public)
+    assert code == 2
+    assert "could not be checked: no checkpoints in" in out
+    assert run(capsys, "verify")[0] == 2

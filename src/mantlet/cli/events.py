@@ -99,13 +99,16 @@ def search(
 @app.command(
     epilog=examples(
         "mantlet events verify",
-        "mantlet events verify --path ./copy --chain-key ./audit-chain.key --public-key ./audit-signing.pub",
+        "mantlet events verify --path ./copy --chain-key ./audit-chain.key --public-key ./audit-signing.pub "
+        "--checkpoints ./copy-checkpoints",
     )
 )
 def verify(
     path: Folder = None,
     chain_key: Annotated[Path | None, typer.Option("--chain-key", help="Default: as the configuration says.")] = None,
-    checkpoints: Annotated[Path | None, typer.Option("--checkpoints", help="Folder of the checkpoints.")] = None,
+    checkpoints: Annotated[
+        Path | None, typer.Option("--checkpoints", help="Their folder. Default: beside the trail.")
+    ] = None,
     public_key: Annotated[
         Path | None, typer.Option("--public-key", help="Of the checkpoints' signatures (PEM).")
     ] = None,

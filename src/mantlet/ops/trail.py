@@ -21,9 +21,11 @@ def verify_trail(
     expect: Path | None = None,
     is_archive: bool = False,
 ) -> Report:
-    """Check a trail. What is not given is where `config` keeps it; raises `ConfigError` for a key that cannot be read.
+    """Check a trail. What is not given is where `config` keeps it, or beside a trail given by hand.
 
-    Keys are only read, never made: a verifier that made the missing key would call every trail forged.
+    Raises `ConfigError` for a key that cannot be read. Who gives a public key wants checkpoints judged: without any,
+    a trail that was cut short would count as whole, so it counts as not checked. Keys are only read, never
+    made: a verifier that made the missing key would call every trail forged.
     """
     own = config or AuditConfig()
     if config is not None:
@@ -33,14 +35,20 @@ def verify_trail(
             public_key = public_key_path(own)
     if chain_key is None:
         raise ConfigError("--chain-key", "is needed to check a trail outside its configuration")
-    return verify(
-        path or Path(own.path),
+    path = path or Path(own.path)
+    if checkpoints is None:
+        checkpoints = checkpoint_directory(AuditConfig(path=str(path.absolute())))
+    report = verify(
+        path,
         _read(chain_key),
         checkpoints=checkpoints,
         public_key=_public(public_key) if public_key else None,
         expect=_read(expect) if expect else None,
         is_archive=is_archive,
     )
+    if public_key and not (expect or report.checkpoints or report.findings or report.could_not):
+        report.could_not = f"no checkpoints in {checkpoints}; say where they are with --checkpoints"
+    return report
 
 
 def _read(path: Path) -> bytes:

@@ -289,7 +289,8 @@ class _Walk:
 
 def _read_checkpoints(path: Path | None, key: Ed25519PublicKey | None, report: Report) -> list[dict[str, Any]]:
     if path is None or key is None:
-        report.notes.append("no checkpoints were given: a lost tail or a rewritten trail cannot be found")
+        missing = "checkpoints were" if path is None else "public key was"
+        report.notes.append(f"no {missing} given: a lost tail or a rewritten trail cannot be found")
         return []
     file = path / "checkpoints.jsonl" if path.is_dir() else path
     if not file.exists():

@@ -13,6 +13,7 @@ from bench import report
 from bench.experiments import EXPERIMENTS
 from bench.lab import FULL, QUICK, Lab
 from bench.rig.process import ROOT, NotStarted
+from bench.rivals import RIVALS
 from bench.rounds import LoadGenerator, RoundFailed
 from bench.targets import judge
 
@@ -22,6 +23,13 @@ def _against(text: str) -> tuple[str, str]:
     if not url.startswith("http://"):
         raise argparse.ArgumentTypeError("NAME=http://HOST:PORT/PATH (a token: http://:TOKEN@HOST:PORT/PATH)")
     return name, url
+
+
+def _rival(text: str) -> tuple[str, Path]:
+    name, _, program = text.partition("=")
+    if name not in RIVALS or not program:
+        raise argparse.ArgumentTypeError(f"NAME=PROGRAM, with a NAME of {', '.join(RIVALS)}")
+    return name, Path(program).absolute()
 
 
 def _options() -> argparse.Namespace:
@@ -35,6 +43,14 @@ def _options() -> argparse.Namespace:
         default=[],
         metavar="NAME=URL",
         help="another gateway, before a server with a tool `echo`",
+    )
+    parser.add_argument(
+        "--rival",
+        type=_rival,
+        action="append",
+        default=[],
+        metavar="NAME=PROGRAM",
+        help=f"start this gateway too, installed where you like ({', '.join(RIVALS)}); for the experiment `rivals`",
     )
     parser.add_argument("--rounds", type=int, help="rounds for each target")
     parser.add_argument("--seconds", type=float, help="length of a round")
@@ -69,6 +85,7 @@ def main() -> int:
                 load=load,
                 stack=stack,
                 against=options.against,
+                rivals=options.rival,
                 asgi_python=options.asgi_python,
                 with_gateway=not options.without_gateway,
             )
@@ -87,6 +104,8 @@ def main() -> int:
         if not options.keep:
             shutil.rmtree(folder, ignore_errors=True)
     command = " ".join(["python -m bench", *sys.argv[1:]]).replace(options.asgi_python, "PATH")
+    for _, program in options.rival:
+        command = command.replace(str(program.parent), "PATH")
     print(report.verdicts(judge(lab.facts)))
     for note in lab.notes:
         print(f"note: {note}")

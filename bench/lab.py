@@ -56,6 +56,8 @@ class Lab:
     load: LoadGenerator
     stack: contextlib.ExitStack
     against: Sequence[tuple[str, str]] = ()
+    rivals: Sequence[tuple[str, Path]] = ()
+    """Names and programs of other gateways to start."""
     asgi_python: str = sys.executable
     with_gateway: bool = True
     facts: dict[str, float] = field(default_factory=dict)

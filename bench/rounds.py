@@ -11,7 +11,7 @@ import msgspec
 
 from bench.rig.meter import Meter
 from bench.rig.process import ROOT
-from bench.wire import Job, Result
+from bench.wire import TOOL, Job, Result
 
 
 class RoundFailed(Exception):
@@ -30,10 +30,14 @@ class Target:
     host: str = "127.0.0.1"
     is_slow: bool = False
     """Whether it answers so few calls a second that warming up must be short."""
+    tool: str = TOOL
+    """What it calls the tool `echo`; many put the server's name before it."""
+    credential: str = "authorization: Bearer"
 
     def job(self, **how: Any) -> Job:
         """A job for this target."""
-        return Job(host=self.host, port=self.port, path=self.path, tokens=list(self.tokens), **how)
+        where: dict[str, Any] = {"host": self.host, "port": self.port, "path": self.path, "tokens": list(self.tokens)}
+        return Job(**{**where, "tool": self.tool, "credential": self.credential, **how})
 
 
 @dataclass(frozen=True)

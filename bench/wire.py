@@ -25,6 +25,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     path: str
     tokens: list[str] = []
     """Taken in turn, call by call; several are several callers."""
+    credential: str = "authorization: Bearer"
+    """What stands before a token: the header and, where there is one, the scheme."""
     era: Era = "modern"
     method: Method = "tools/call"
     tool: str = TOOL
@@ -85,7 +87,7 @@ def head(job: Job, token: str, session: str = "", method: str = "") -> bytes:
         "user-agent: bench",
     ]
     if token:
-        lines.append(f"authorization: Bearer {token}")
+        lines.append(f"{job.credential} {token}")
     if job.era == "modern":
         lines += [f"mcp-protocol-version: {MODERN}", f"mcp-method: {method or job.method}"]
         if (method or job.method) == "tools/call":

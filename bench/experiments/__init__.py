@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from bench.experiments.bounds import correctness, footprint, overload
+from bench.experiments.others import rivals
 from bench.experiments.switches import audit, policies
 from bench.experiments.traffic import calls, lists, real_server, stdio_upstream
 from bench.lab import Lab, Table
@@ -14,6 +15,7 @@ EXPERIMENTS: Mapping[str, Callable[[Lab], list[Table]]] = {
     "audit": audit,
     "lists": lists,
     "stdio": stdio_upstream,
+    "rivals": rivals,
     "overload": overload,
     "footprint": footprint,
     "correctness": correctness,  # last: it also adds up what the others checked

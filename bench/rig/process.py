@@ -36,7 +36,9 @@ def is_listening(port: int) -> bool:
 class Program:
     """A running child; its output goes to `log`."""
 
-    def __init__(self, command: Sequence[str], log: Path, env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, command: Sequence[str], log: Path, env: Mapping[str, str] | None = None, cwd: Path | None = None
+    ) -> None:
         self.log = log
         self._name = " ".join(command)
         self.started_at_s = time.monotonic()
@@ -47,6 +49,7 @@ class Program:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env={**os.environ, **(env or {})},
+                cwd=cwd,
                 start_new_session=True,
             )
         self.pid = self._process.pid
@@ -77,9 +80,11 @@ class Program:
 
 
 @contextlib.contextmanager
-def running(command: Sequence[str], port: int, log: Path, env: Mapping[str, str] | None = None) -> Iterator[Program]:
+def running(
+    command: Sequence[str], port: int, log: Path, env: Mapping[str, str] | None = None, cwd: Path | None = None
+) -> Iterator[Program]:
     """A program that listens on `port`, until the block ends."""
-    program = Program(command, log, env)
+    program = Program(command, log, env, cwd)
     try:
         program.wait_listening(port)
         yield program

@@ -98,6 +98,13 @@ async def test_the_challenge_leads_to_the_document(house: House) -> None:
     assert "error=" not in nothing.headers["www-authenticate"]
     bad = await house.ask("POST", "/mcp/one", fields_of(call_body(), "garbage"), BODY)
     assert bad.headers["www-authenticate"].endswith('error="invalid_token"')
+    for path, resource in (("/mcp", "/mcp"), ("/mcp/one", "/mcp/one"), ("/mcp/nothing", "/mcp"), ("/nothing", "/mcp")):
+        stranger = await house.ask("GET", path)
+        named = stranger.headers["www-authenticate"].partition('resource_metadata="')[2].rstrip('"')
+        document = await house.ask("GET", f"/{named.split('/', 3)[3]}")
+        assert (document.status, document.json["resource"].endswith(resource)) == (200, True)
+    admin = await house.ask("GET", "/admin/v1/status", door="admin")
+    assert (admin.status, admin.headers["www-authenticate"]) == (401, 'Bearer realm="mantlet"')
 
 
 async def test_good_credentials_open_and_rules_decide(house: House) -> None:

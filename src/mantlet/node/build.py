@@ -170,6 +170,11 @@ def public_url(config: Config) -> str:
     return f"{scheme}://{host}:{config.http.port}"
 
 
+def resources(config: Config) -> list[str]:
+    """The paths that are resources of their own, each with its metadata (RFC 9728); that of all servers first."""
+    return [ENDPOINT, *(f"{ENDPOINT}/{server.name}" for server in (config.mcp.servers if config.mcp.enabled else ()))]
+
+
 def request_ids() -> Callable[[], str]:
     """Ids that no other process or run gives: a random beginning, then a count."""
     start, count = secrets.token_hex(6), itertools.count(1)
@@ -204,7 +209,7 @@ def _steps(
         record=record,
         published=Published(
             public_url(config),
-            [ENDPOINT, *(f"{ENDPOINT}/{name}" for name in upstreams)],
+            resources(config),
             [issuer] if config.auth.jwt.has_key and issuer.startswith("https://") else [],
         ),
         authenticate=authenticate,
@@ -250,6 +255,7 @@ def _authenticate(config: Config, opened: AsyncExitStack, tasks: Tasks) -> Authe
         keys=ring if jwt.has_key else None,
         store=store,
         public_url=public_url(config),
+        published=resources(config),
     )
 
 

@@ -105,6 +105,7 @@ class Node:
             "keys": self.ring,
             "store": self.store,
             "public_url": URL,
+            "published": ("/mcp", "/mcp/one"),
         }
         policy = open_authenticate(config, **(given | more))
         assert isinstance(policy, Authenticate)
@@ -185,14 +186,50 @@ async def test_no_credential_is_no_caller(node: Node) -> None:
     assert (answer.header(b"www-authenticate") or b"").endswith(b', error="invalid_token"')
 
 
-@pytest.mark.parametrize("path", ['/mcp"\r\nx: y', "/\u202e", "/\ud800", "/" + "a" * 5000, "/mcp/<script>"])
-def test_a_path_cannot_break_out_of_the_challenge(node: Node, path: str) -> None:
+METADATA = "https://node.example/.well-known/oauth-protected-resource"
+
+
+@pytest.mark.parametrize(
+    ("path", "document"),
+    [
+        ("/mcp", "/mcp"),
+        ("/mcp/one", "/mcp/one"),
+        ("/mcp/two", "/mcp"),
+        ("/mcp/", "/mcp"),
+        ("/MCP", "/mcp"),
+        ("/", "/mcp"),
+        ("", "/mcp"),
+        ('/mcp"\r\nx: y', "/mcp"),
+        ("/\ud800", "/mcp"),
+        ("/" + "a" * 5000, "/mcp"),
+    ],
+)
+def test_a_challenge_names_only_metadata_that_is_served(node: Node, path: str, document: str) -> None:
     """AUTHN-04"""
     text = node.policy.challenge(arrival([], path=path))
-    assert text.isascii()
-    assert text.isprintable()
-    assert text.count('"') == 4
-    assert len(text) < 500
+    assert text == f'Bearer realm="mantlet", resource_metadata="{METADATA}{document}"'
+
+
+def test_the_admin_door_has_no_metadata_to_name(node: Node) -> None:
+    """AUTHN-04"""
+    item = arrival([], path="/mcp")
+    item.trail.door = "admin"
+    assert node.policy.challenge(item) == 'Bearer realm="mantlet"'
+
+
+def test_a_challenge_keeps_the_path_that_the_node_has_outside(node: Node) -> None:
+    """AUTHN-04: RFC 9728 section 3.1."""
+    policy = node.opened(public_url="https://node.example/base/")
+    assert policy.challenge(arrival([], path="/mcp/one")).endswith(f'="{METADATA}/base/mcp/one"')
+
+
+@pytest.mark.parametrize("more", [{"public_url": "", "published": ("/mcp",)}, {"published": ()}])
+def test_where_nothing_is_published_nothing_is_named(node: Node, more: dict[str, Any]) -> None:
+    """AUTHN-04"""
+    config = AuthConfig(api_keys=(ApiKeyConfig(name="ci", key=Secret(BOOTSTRAP), roles=("admin",)),))
+    given: dict[str, Any] = {"environment": "production", "clock": node.hands.clock, "pepper": PEPPER}
+    policy = open_authenticate(config, **given, read_secret=read_secret, **({"public_url": URL} | more))
+    assert policy.challenge(arrival([])) == 'Bearer realm="mantlet"'
 
 
 def b64(value: object) -> str:

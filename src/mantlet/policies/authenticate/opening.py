@@ -36,11 +36,13 @@ def open_authenticate(
     keys: SignatureCheck | None = None,
     store: ApiKeyStore | None = None,
     public_url: str = "",
+    published: Sequence[str] = (),
     more: Sequence[Provider] = (),
 ) -> Authenticate | Disabled:
     """The policy that `config` describes; raises `ConfigError`.
 
     `keys` are those of `config.jwt` (`keys.ring.open_ring`), `pepper` the node's (`keys.api_keys.read_pepper`),
+    `published` are the paths whose metadata the node serves (RFC 9728), the most general first,
     `read_secret` reads an owner-only file, `more` are providers of other rooms, asked after ours.
     That all may call is never decided by an absence: it takes `enabled: false` and `environment="development"`.
     """
@@ -64,6 +66,7 @@ def open_authenticate(
         [*providers, *more],
         clock=clock,
         public_url=public_url,
+        published=published,
         by_address=Failures(failures.per_address, failures.window),
         by_credential=Failures(failures.per_credential, failures.window),
     )

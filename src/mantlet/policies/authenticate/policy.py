@@ -18,7 +18,7 @@ from mantlet.policies.authenticate.verified import Verified
 
 WELL_KNOWN: Final = "/.well-known/oauth-protected-resource"
 REALM: Final = "mantlet"
-MAX_CHALLENGE_PATH: Final = 256
+_PLAIN: Final = f'Bearer realm="{REALM}"'
 DISABLED: Final = Caller(
     "developer", "mantlet:disabled", "disabled", roles=frozenset({"admin"}), credential_id="authentication-disabled"
 )
@@ -30,6 +30,7 @@ class Authenticate:
 
     Providers are asked in order; the first that knows the credential's kind decides, for good or bad (AUTHN-02).
     The table of verified credentials belongs to this object, hence to one configuration (TOK-09).
+    `published` are the paths whose metadata the node serves, the most general first: challenges name no others.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class Authenticate:
         *,
         clock: Clock,
         public_url: str = "",
+        published: Sequence[str] = (),
         by_address: Failures,
         by_credential: Failures,
     ) -> None:
@@ -45,7 +47,9 @@ class Authenticate:
         self._clock = clock
         self._verified = Verified(clock)
         self._by_address, self._by_credential = by_address, by_credential
-        self._metadata_root, self._base_path = _split(public_url)
+        self._challenges = _challenges(public_url, published)
+        # A path without a document of its own gets the first, that of the whole resource.
+        self._challenge = next(iter(self._challenges.values()), _PLAIN)
 
     async def __call__(self, arrival: Arrival, onward: Callable[[Arrival], Awaitable[Reply]], /) -> Reply:
         """Authenticate `arrival` and pass it on."""
@@ -80,12 +84,10 @@ class Authenticate:
 
     def challenge(self, arrival: Arrival) -> str:
         """The text of `WWW-Authenticate` without an error code (AUTHN-04; RFC 6750 section 3, RFC 9728 section 5.1)."""
-        if not self._metadata_root:
-            return f'Bearer realm="{REALM}"'
-        path = quote(arrival.path, safe="/-._~", errors="replace")
-        if len(path) > MAX_CHALLENGE_PATH or path == "/":
-            path = ""
-        return f'Bearer realm="{REALM}", resource_metadata="{self._metadata_root}{WELL_KNOWN}{self._base_path}{path}"'
+        # The documents describe what is called, at the door for calls; the admin door has none.
+        if arrival.trail.door == "admin":
+            return _PLAIN
+        return self._challenges.get(arrival.path, self._challenge)
 
     async def _recognise(self, arrival: Arrival, credential: bytes, digest: bytes) -> Caller:
         source = source_of(arrival.peer)
@@ -164,9 +166,10 @@ def _note(trail: Trail, caller: Caller) -> None:
     trail.authentication = caller.method
 
 
-def _split(public_url: str) -> tuple[str, str]:
+def _challenges(public_url: str, published: Sequence[str]) -> dict[str, str]:
     if not public_url:
-        return "", ""
+        return {}
     parts = urlsplit(public_url)
     # RFC 9728 section 3.1: the well-known part stands between host and path.
-    return f"{parts.scheme}://{parts.netloc}", parts.path.rstrip("/")
+    root = f"{parts.scheme}://{parts.netloc}{WELL_KNOWN}{parts.path.rstrip('/')}"
+    return {path: f'{_PLAIN}, resource_metadata="{root}{quote(path, safe="/-._~")}"' for path in published}

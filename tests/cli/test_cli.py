@@ -241,3 +241,29 @@ def test_help_and_check_load_nothing_that_serves() -> None:
     )
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=True)
     assert ran.stdout.splitlines()[-1] == "[]"
+
+
+ODD_KEYS = [
+    ("evil\x1b[31m",), ("a/b",), (" a",), ("",), ("x" * 201,), ("a", "--owner", "a\nb"), ("a", "--tenant", "a/b"),
+    ("a", "--tenant", ""), ("a", "--role", ""), ("a", "--role", "a b"), ("a", "--scope", "a\tb"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("arguments", ODD_KEYS, ids=repr)
+def test_a_key_for_an_odd_name_is_not_made(run: Run, arguments: tuple[str, ...]) -> None:
+    """AUTHN-09: what cannot be told apart in a record is no principal."""
+    assert run("init").code == 0
+    code, out, err = run("keys", "create", *arguments)
+    assert (code, out) == (2, "")
+    assert "\x1b" not in err
+    assert json.loads(run("keys", "list", "--json").out) == {"keys": []}
+
+
+def test_a_second_key_of_a_principal_is_made_with_a_warning(run: Run) -> None:
+    assert run("init").code == 0
+    assert run("keys", "create", "ci").err == ""
+    assert run("keys", "create", "ci", "--tenant", "other").err == ""
+    second = run("keys", "create", "x", "--owner", "ci")
+    assert second.code == 0
+    assert "warning: ci of tenant default is already the principal of the key" in second.err
+    assert "the bootstrap key auth.api_keys[0]" in run("keys", "create", "admin").err

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mantlet.cli import options
-from mantlet.cli.output import emit, examples, facts, table
+from mantlet.cli.output import emit, examples, facts, printable, table, warn
 
 if TYPE_CHECKING:
     from mantlet.node.config import Config
@@ -38,7 +38,11 @@ def create(
 
     life_s = None if expires_days is None else expires_days * 86_400
     wanted = keyring.NewKey(name, owner, tenant, kind, tuple(role or ()), tuple(scope or ()), life_s)
-    record, key = keyring.create(_config(config), wanted)
+    loaded = _config(config)
+    same = keyring.namesakes(loaded, wanted)
+    record, key = keyring.create(loaded, wanted)
+    if same:
+        warn(f"{printable(record.owner)} of tenant {record.tenant} is already the principal of {', '.join(same)}")
     told = {**keyring.described(record), "key": key.reveal()}
 
     def show() -> None:

@@ -6,12 +6,13 @@ Making and ending a key is recorded in the audit trail first; what cannot be rec
 import asyncio
 import getpass
 import os
+import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from mantlet.core.api_key import ApiKeyRecord, hash_of
 from mantlet.core.caller import CallerKind
@@ -27,6 +28,10 @@ from mantlet.node.config import Config
 from mantlet.stores.sqlite.api_keys import ApiKeys
 
 KINDS: tuple[CallerKind, ...] = ("user", "agent", "service")
+MAX_CHARACTERS: Final = 200
+_TENANT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_SCOPE: Final = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
+"""RFC 6749, section 3.3; roles have no grammar of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +52,7 @@ def create(config: Config, wanted: NewKey) -> tuple[ApiKeyRecord, Secret]:
     kind = next((kind for kind in KINDS if kind == wanted.kind), None)
     if kind is None:
         raise ConfigError("--kind", f"{wanted.kind!r} is unknown", ", ".join(KINDS))
-    if not wanted.name.strip():
-        raise ConfigError("NAME", "is empty")
+    _refuse_odd(wanted)
     now_s = time.time()
     key_id, key = make_api_key()
     record = ApiKeyRecord(
@@ -67,6 +71,20 @@ def create(config: Config, wanted: NewKey) -> tuple[ApiKeyRecord, Secret]:
         _record(config, "key.created", record)
         keys.create(record)
     return record, key
+
+
+def namesakes(config: Config, wanted: NewKey) -> list[str]:
+    """What already stands for the principal of `wanted`: a second key of one owner may be meant, or a slip."""
+    owner = wanted.owner or wanted.name
+    found = [
+        f"the bootstrap key auth.api_keys[{index}]"
+        for index, key in enumerate(config.auth.api_keys)
+        if (key.tenant, key.name) == (wanted.tenant, owner)
+    ]
+    now_s = time.time()
+    with _opened(config) as keys:
+        same = [record for record in keys.list(wanted.tenant) if record.owner == owner and record.is_live(now_s)]
+    return found + [f"the key {record.id}" for record in same]
 
 
 def listed(config: Config) -> list[ApiKeyRecord]:
@@ -107,6 +125,23 @@ def described(record: ApiKeyRecord) -> dict[str, Any]:
         "expires": _instant(record.expires_at_s),
         "last_used": _instant(record.last_used_at_s),
     }
+
+
+def _refuse_odd(wanted: NewKey) -> None:
+    """Raise `ConfigError` for what could not be told apart in a record: principals are shown as tenant/issuer/owner."""
+    for where, text in [("NAME", wanted.name), ("--owner", wanted.owner or wanted.name)]:
+        if not text.strip():
+            raise ConfigError(where, "is empty")
+        if text != text.strip() or not text.isprintable() or "/" in text or len(text) > MAX_CHARACTERS:
+            allowed = f"printable characters without /, no space at the ends, at most {MAX_CHARACTERS}"
+            raise ConfigError(where, f"{text!r} is no name", allowed)
+    if _TENANT.fullmatch(wanted.tenant) is None or len(wanted.tenant) > MAX_CHARACTERS:
+        raise ConfigError("--tenant", f"{wanted.tenant!r} is no tenant", "letters, digits and ._-")
+    for where, texts in [("--role", wanted.roles), ("--scope", wanted.scopes)]:
+        for text in texts:
+            if _SCOPE.fullmatch(text) is None or len(text) > MAX_CHARACTERS:
+                allowed = "visible ASCII without space, quote and backslash"
+                raise ConfigError(where, f"{text!r} is no {where[2:]}", allowed)
 
 
 def _record(config: Config, event: str, key: ApiKeyRecord) -> None:

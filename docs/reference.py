@@ -26,12 +26,12 @@ REFUSALS: Final = """\
 ## Why a call is refused
 
 The reason is one word, and the same in the reply, the audit record and the metric. It stands in `error.data.reason` of
-a JSON-RPC error; where the call was not yet known, in `reason` of problem details (RFC 9457) or, for a spent limit, of
-plain JSON with `error`, `limit`, `remaining`, `reset` and `retry_after`. `X-Request-Id` finds the record:
-`mantlet events search --request-id ID`.
+a JSON-RPC error (under code -32022 MCP itself fixes the data, without a reason); where the call was not yet known, in
+`reason` of problem details (RFC 9457) or, for a spent limit, of plain JSON with `error`, `limit`, `remaining`, `reset`,
+`retry_after` and `global_limit_hit`. `X-Request-Id` finds the record: `mantlet events search --request-id ID`.
 
-At `/mcp` a tool that is known and not allowed is `denied`, so its name can be told from one that does not exist; lists
-show neither. What belongs to another caller, such as a session, looks like what does not exist.
+`not_found` hides what belongs to others, such as sessions. A tool that is known and not allowed is `denied`, said
+openly: at `/mcp` its name can be told from one that does not exist, though lists show neither.
 
 | reason | HTTP | JSON-RPC code | whose fault | trying again may help | meaning |
 |---|---|---|---|---|---|

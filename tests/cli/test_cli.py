@@ -267,3 +267,18 @@ def test_a_second_key_of_a_principal_is_made_with_a_warning(run: Run) -> None:
     assert second.code == 0
     assert "warning: ci of tenant default is already the principal of the key" in second.err
     assert "the bootstrap key auth.api_keys[0]" in run("keys", "create", "admin").err
+
+
+def test_upstreams_shows_what_a_terminal_has_room_for(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    local = {
+        "worker": 0,
+        "name": "a",
+        "transport": "stdio",
+        "state": "unhealthy",
+        "reason": "ended",
+        "eras": ["x", "y"],
+    }
+    remote = {"worker": 1, "name": "b", "transport": "http", "state": "unhealthy", "reasons": ["gone"], "versions": []}
+    monkeypatch.setattr("mantlet.ops.remote.Admin.upstreams", lambda self: [local | {"pid": 7}, remote])
+    assert run("upstreams").out == "0\ta\tstdio\tunhealthy\tx y\tended\n1\tb\thttp\tunhealthy\t\tgone\n"
+    assert json.loads(run("upstreams", "--json").out)["upstreams"] == [local | {"pid": 7}, remote]

@@ -5,12 +5,15 @@ import typer
 from mantlet.cli import options
 from mantlet.cli.output import emit, examples, facts, table
 
+STATE = ("worker", "name", "transport", "state", "eras", "reason")
+"""Of an upstream's twenty figures those that a terminal has room for."""
+
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this file."""
     app.command(epilog=examples("mantlet health", "mantlet health --url http://127.0.0.1:9501 --json"))(health)
     app.command(epilog=examples("mantlet connections", "mantlet connections --json"))(connections)
-    app.command(epilog=examples("mantlet upstreams"))(upstreams)
+    app.command(epilog=examples("mantlet upstreams", "mantlet upstreams --json"))(upstreams)
 
 
 def health(
@@ -57,11 +60,22 @@ def upstreams(
     config: options.Config = None,
     as_json: options.Json = False,
 ) -> None:
-    """List the servers behind the node with their state."""
+    """List the servers behind the node with their state; --json tells everything."""
     from mantlet.ops.remote import Admin
 
     found = Admin(options.address_of("admin", options.wish_of(url, token, token_file, config))).upstreams()
-    emit({"upstreams": found}, as_json, lambda: _rows(found, "no upstreams"))
+    emit({"upstreams": found}, as_json, lambda: _states(found))
+
+
+def _states(found: list[dict[str, object]]) -> None:
+    rows = [
+        [
+            row.get("reason") or row.get("reasons") or "" if column == "reason" else row.get(column, "")
+            for column in STATE
+        ]
+        for row in found
+    ]
+    table(STATE, rows, empty="no upstreams")
 
 
 def _rows(found: list[dict[str, object]], empty: str) -> None:

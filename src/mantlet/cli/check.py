@@ -74,6 +74,8 @@ def show_notices(report: "Report", *, quiet: bool = False) -> None:
     """What does not stop a start but should be known."""
     for key in report.inert:
         print(f"note: {key} is understood, but not acted on in this version")
+    for doubt in report.doubts:
+        print(f"warning: {printable(str(doubt))}")
     for reason in report.judgement.accepted:
         print(f"accepted ({reason.risk}): {reason.key}: {printable(reason.message)}")
     if quiet:

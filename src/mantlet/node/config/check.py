@@ -4,7 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from mantlet.core.clock import SYSTEM
 from mantlet.core.config_error import ConfigError
+from mantlet.node.config.doubts import doubts
 from mantlet.node.config.effective import Line, effective, origin_at, plain
 from mantlet.node.config.load import Loaded, load
 from mantlet.node.config.problem import ConfigErrors, Problem, dotted, nearest, shown
@@ -23,6 +25,7 @@ class Report:
     problems: tuple[Problem, ...] = ()
     loaded: Loaded | None = None
     judgement: Judgement = Judgement((), (), ())
+    doubts: tuple[Problem, ...] = ()
 
     @property
     def exit_code(self) -> int:
@@ -51,6 +54,7 @@ class Report:
             "files": list(self.files),
             "environment": self.loaded.config.environment if self.loaded else None,
             "problems": [_problem(problem) for problem in self.problems],
+            "warnings": [_problem(problem) for problem in self.doubts],
             "refused": [_reason(reason) for reason in self.judgement.refused],
             "accepted": [_reason(reason) for reason in self.judgement.accepted],
             "refused_in_production": [_reason(reason) for reason in self.judgement.elsewhere],
@@ -77,7 +81,9 @@ def examine(files: Sequence[str], environ: Mapping[str, str], *, settings: Mappi
         return Report(tuple(files), (), loaded, judgement)
     from mantlet.node.config.rehearsal import rehearse
 
-    return Report(tuple(files), tuple(rehearse(loaded.config)), loaded, judgement)
+    problems = tuple(rehearse(loaded.config))
+    doubtful = () if problems else tuple(doubts(loaded.config, SYSTEM.wall()))
+    return Report(tuple(files), problems, loaded, judgement, doubtful)
 
 
 def _unknown_risks(loaded: Loaded) -> tuple[Problem, ...]:

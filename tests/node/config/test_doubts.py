@@ -1,0 +1,29 @@
+"""What `check` warns of and does not refuse."""
+
+from pathlib import Path
+
+import pytest
+
+from mantlet.node.config.check import WOULD_START, examine
+
+KEY = "kJ8x2Vq0ZrT5mWc7LpN4bYh9sDf3GaE6uQiOo1XtRvB"
+CASES = [
+    ("", []),
+    ("limits: {client: {requests: 1000}}", []),
+    ("limits: {client: {requests: 1001}}", ["limits.client.requests"]),
+    ("limits: {client: {requests: 20, window: 1}, global: {requests: 100, window: 10}}", ["limits.client.requests"]),
+    ("limits: {client: {requests: 5000, window: 3600}, global: {requests: 100}}", []),
+    ("limits: {enabled: false, client: {requests: 5000}}", []),
+    (f"auth: {{api_keys: [{{name: a, key: {KEY}, expires: '2020-01-31T00:00:00Z'}}]}}", ["auth.api_keys[0].expires"]),
+    (f"auth: {{api_keys: [{{name: a, key: {KEY}, expires: '2920-01-31T00:00:00Z'}}]}}", []),
+]
+
+
+@pytest.mark.parametrize(("text", "keys"), CASES)
+def test_what_is_hardly_meant_is_said_and_starts_all_the_same(tmp_path: Path, text: str, keys: list[str]) -> None:
+    path = tmp_path / "mantlet.yaml"
+    path.write_text(f"environment: development\n{text}\n")
+    report = examine([str(path)], {})
+    assert [problem.key for problem in report.doubts] == keys
+    assert [warning["key"] for warning in report.as_json()["warnings"]] == keys
+    assert report.exit_code == WOULD_START

@@ -148,3 +148,24 @@ async def test_credentials_are_nowhere_but_on_their_way_in(tmp_path: Path, capfd
         assert secret.encode() not in seen
         if secret.startswith("ey"):
             assert secret.rpartition(".")[2].encode() not in seen
+
+
+async def test_a_credential_in_the_place_of_a_name_is_not_written_down(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """AUD-06: pasted where a tool's name belongs, it goes to the server and into no record or figure."""
+    async with open_house(tmp_path) as house:
+        secrets = [house.keys["bob"], house.token("carol")]
+        for secret in secrets:
+            for name in (secret, f"one__{secret}"):
+                await house.call(name)
+                await house.call(name, server="")
+                await house.call(name, credential=house.keys["norules"])
+        root = {"Authorization": f"Bearer {house.keys['root']}"}
+        metrics = await house.ask("GET", "/metrics", root, door="admin")
+    output = capfd.readouterr()
+    written = b"".join(path.read_bytes() for path in Path(house.config.audit.path).rglob("*") if path.is_file())
+    seen = written + metrics.body + (output.out + output.err).encode()
+    assert b"[masked]" in written
+    for secret in secrets:
+        assert secret[-30:].encode() not in seen

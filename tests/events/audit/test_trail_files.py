@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from mantlet.events.audit import verify
+from mantlet.events.audit.files import Files
 
 FIRST = "audit-00000001.jsonl"
 
@@ -139,3 +140,38 @@ async def test_files_and_directories_are_for_this_user_alone(tmp_path: Path, tra
     await trails.write(directory, 1)
     assert directory.stat().st_mode & 0o077 == 0
     assert all(path.stat().st_mode & 0o077 == 0 for path in directory.iterdir())
+
+
+class Killed(BaseException):
+    """Where a process ended for good: nothing of it runs after this."""
+
+
+class Dying(Files):
+    """The operating system of a writer that is killed when it would move the shared head on."""
+
+    is_armed = False
+
+    def write_at(self, fd: int, data: bytes, offset: int) -> None:
+        if self.is_armed and any(data):
+            raise Killed
+        super().write_at(fd, data, offset)
+
+
+async def test_a_writer_killed_while_it_begins_a_file_forks_no_chain(tmp_path: Path, trails: Any) -> None:
+    """AUD-04: its neighbour's file and the shared head said that nothing had happened; a record stood in a new file."""
+    directory = tmp_path / "audit"
+    files = Dying()
+    async with trails.journal(directory) as neighbour:
+        async with trails.journal(directory, files=files) as killed:
+            await killed.append(trails.record("r1"))
+            await neighbour.append(trails.record("r2"))
+            trail = killed._trail
+            trail.append([])
+            files.is_armed = True
+            with pytest.raises(Killed):
+                trail._begin_file(trail.head, "audit.opened", {})
+            files.is_armed = False
+            trail.close()
+            await neighbour.append(trails.record("r3"))
+    assert trails.check(directory).exit_code == verify.INTACT
+    assert trails.request_ids(directory) == ["r1", "r2", "r3"]

@@ -160,6 +160,10 @@ class TrailFiles:
         # A writer that died here has left an empty file: it is used, so that numbers have no gap.
         number += number in (head.file, self._distrusted) or self._size_of(number) > 0
         self._let_go()
+        # Spoilt until the new file counts: if we die in between, the others must look for it. Their own file and an
+        # untouched `.head` would tell them that nothing has happened, and the chain would fork.
+        self._packed = b""
+        self._files.write_at(self._head_fd, bytes(chain.HEAD_BYTES), 0)
         self._fd = self._files.open(self._path(number), _APPEND | os.O_CREAT)
         self._fd_file = number
         begun = Head(head.seq, head.mac, number, 0)

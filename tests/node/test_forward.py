@@ -112,3 +112,32 @@ async def test_a_call_past_its_deadline_is_not_started() -> None:
     first.cancel()
     await asyncio.wait({first})
     assert (forward.under_way, forward.waiting) == (0, 0)
+
+
+async def test_a_client_that_leaves_in_the_turn_in_which_a_place_frees_loses_nobodys_place() -> None:
+    one = Upstream()
+    forward = Forward({"one": one}, 1, 3, lambda: 0.0)
+    tasks = [asyncio.ensure_future(forward(call())) for _ in range(3)]
+    await turns()
+    one.gate.set()  # the first ends in the turn in which the second, next in line, is cancelled
+    tasks[1].cancel()
+    outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+    assert isinstance(outcomes[1], asyncio.CancelledError)
+    assert [type(outcome) for outcome in outcomes[::2]] == [Reply, Reply]
+    assert (forward.under_way, forward.waiting) == (0, 0)
+
+
+async def test_a_client_that_leaves_in_the_turn_of_its_deadline_gives_up_no_place_it_never_had() -> None:
+    one = Upstream()
+    forward = Forward({"one": one}, 1, 3, lambda: 0.0)
+    first = asyncio.ensure_future(forward(call()))
+    await turns()
+    late = asyncio.ensure_future(forward(call()))
+    await turns()
+    forward._expire(forward._waiting[0])
+    late.cancel()
+    await asyncio.wait({late})
+    assert (forward.under_way, forward.waiting) == (1, 0)
+    first.cancel()
+    await asyncio.wait({first})
+    assert forward.under_way == 0

@@ -57,9 +57,9 @@ class Forward:
         try:
             await place
         except asyncio.CancelledError:
-            if place.done() and not place.cancelled():
+            if not place.cancelled() and place.exception() is None:
                 self._leave()  # it was handed over in the very turn in which the client left
-            else:
+            elif place in self._waiting:
                 self._waiting.remove(place)
             raise
         finally:

@@ -37,6 +37,8 @@ class Arrival:
     trail: Trail
     is_tls: bool = False
     caller: Caller | None = None
+    is_message: bool = False
+    """It came as a bare message (WebSocket, TCP, stdio): no header of it repeats what its body says."""
 
 
 @dataclass(slots=True)

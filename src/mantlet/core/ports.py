@@ -1,7 +1,7 @@
 """The narrow places where the world comes in. At most five methods each; each says what holds under concurrency."""
 
 from asyncio import Future
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -125,4 +125,60 @@ class Names(Protocol):
 
     async def claim(self, kind: str, names: Mapping[str, tuple[str, str]]) -> Mapping[str, tuple[str, str]]:
         """Give each name to its claimant unless it is somebody's already; gives all names as they then stand."""
+        ...
+
+
+StateKey = tuple[str, ...]
+"""As `LimitKey`: compound, joined by the adapter alone."""
+
+
+class State(Protocol):
+    """Small values that the processes of a node have in common (one process: its own), each with an end of life.
+
+    Atomic by key. Values and their number are bounded by the store. All raise `StoreUnavailable`.
+    """
+
+    async def get(self, key: StateKey, /) -> bytes | None:
+        """The value, unless there is none or its time is over."""
+        ...
+
+    async def put(self, key: StateKey, value: bytes, ttl_s: float, /) -> None:
+        """Set it, whatever was there."""
+        ...
+
+    async def claim(self, key: StateKey, value: bytes, ttl_s: float, /) -> bytes:
+        """Set it unless there is one; gives the value that then stands."""
+        ...
+
+    async def drop(self, key: StateKey, /) -> None:
+        """Forget it."""
+        ...
+
+
+Heard = Callable[[bytes], None]
+"""Takes one message. Called on the event loop; must not raise."""
+
+
+class Post(Protocol):
+    """Messages between the processes that share a store: at most once, in the order sent, nothing kept for later."""
+
+    @property
+    def address(self) -> str:
+        """This process's own, new with every start; goes into ids and sealed texts that must find back here."""
+        ...
+
+    async def send(self, address: str, box: str, message: bytes, /) -> bool:
+        """Hand `message` to `box` of the process at `address`; False when no process lives there.
+
+        Raises `StoreUnavailable`. A live process without such a box drops it, so whoever needs an answer asks for one
+        and bounds the wait.
+        """
+        ...
+
+    def open(self, box: str, heard: Heard, /) -> None:
+        """Hear what comes for `box` of this process, until `close`."""
+        ...
+
+    def close(self, box: str, /) -> None:
+        """Hear it no longer."""
         ...

@@ -5,6 +5,7 @@ What is built here serves one process. What several processes of a node share co
 
 import asyncio
 import itertools
+import os
 import random
 import secrets
 from collections.abc import AsyncIterator, Callable
@@ -49,10 +50,12 @@ from mantlet.policies.record.policy import RecordPolicy
 from mantlet.stores.limits import open_limits
 from mantlet.stores.sqlite.api_keys import ApiKeys
 from mantlet.stores.sqlite.names import SqliteNames
+from mantlet.upstreams.transports.channel.channel import Connect
+from mantlet.upstreams.transports.channel.server import ChannelServer
+from mantlet.upstreams.transports.channel.socket_channel import SocketChannel
 from mantlet.upstreams.transports.http import HttpServer
+from mantlet.upstreams.transports.stdio.child import Child
 from mantlet.upstreams.transports.stdio.config import StdioServerConfig
-from mantlet.upstreams.transports.stdio.server import StdioServer
-from mantlet.upstreams.transports.stdio.socket_channel import SocketChannel
 from mantlet.wire import answer
 from mantlet.wire.jsonrpc import Bounds
 
@@ -87,7 +90,7 @@ class Node:
     metrics: Metrics
     limits: LimitStore
     limits_admin: LimitsAdmin
-    upstreams: dict[str, HttpServer | StdioServer]
+    upstreams: dict[str, HttpServer | ChannelServer]
     tasks: Tasks
     new_id: Callable[[], str]
     public_url: str
@@ -197,7 +200,7 @@ def _steps(
     authenticate: Authenticate | Disabled,
     streams: CurrentStreams,
     limits: LimitStore,
-    upstreams: dict[str, HttpServer | StdioServer],
+    upstreams: dict[str, HttpServer | ChannelServer],
     sealer: NodeSealer,
     names: SqliteNames,
     forward: Forward,
@@ -261,13 +264,16 @@ def _authenticate(config: Config, opened: AsyncExitStack, tasks: Tasks) -> Authe
 
 async def _upstreams(
     config: Config, shared: Shared, sealer: NodeSealer, opened: AsyncExitStack
-) -> dict[str, HttpServer | StdioServer]:
-    upstreams: dict[str, HttpServer | StdioServer] = {}
+) -> dict[str, HttpServer | ChannelServer]:
+    upstreams: dict[str, HttpServer | ChannelServer] = {}
     for server in config.mcp.servers if config.mcp.enabled else ():
-        upstream: HttpServer | StdioServer
+        upstream: HttpServer | ChannelServer
         if isinstance(server, StdioServerConfig):
-            connect = partial(SocketChannel.connect, relay_path(shared.sockets, server.name), server)
-            upstream = StdioServer(server, sealer, events=log_event, connect=connect if shared.sockets else None)
+            spawn: Connect = partial(Child.spawn, server, environment=os.environ)
+            relay: Connect = partial(SocketChannel.connect, relay_path(shared.sockets, server.name), server)
+            is_relayed = bool(shared.sockets)
+            connect = relay if is_relayed else spawn
+            upstream = ChannelServer(server, sealer, connect, events=log_event, is_relayed=is_relayed)
             await upstream.start()
         else:
             # Plain HTTP has been judged with the whole configuration; production never gets here with it.

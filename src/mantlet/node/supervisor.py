@@ -6,9 +6,11 @@ it owns ends with it: workers see the end of their link, children of their lifel
 """
 
 import asyncio
+import os
 import shutil
 import tempfile
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -26,9 +28,10 @@ from mantlet.node.settle import settle
 from mantlet.node.worker import Order
 from mantlet.node.workers import Workers
 from mantlet.stores.valkey.embedded import EmbeddedValkey
+from mantlet.upstreams.transports.channel.relay import Relay
+from mantlet.upstreams.transports.channel.server import ChannelServer
+from mantlet.upstreams.transports.stdio.child import Child
 from mantlet.upstreams.transports.stdio.config import StdioServerConfig
-from mantlet.upstreams.transports.stdio.relay import Relay
-from mantlet.upstreams.transports.stdio.server import StdioServer
 
 log: Final = structlog.get_logger("mantlet")
 
@@ -85,7 +88,9 @@ async def _own_children(config: Config, shared: Shared, opened: AsyncExitStack) 
     sealer = open_sealer(config.database.path.parent / "keys" / "node.key")
     for server in config.mcp.servers if config.mcp.enabled else ():
         if isinstance(server, StdioServerConfig):
-            owner = StdioServer(server, sealer, events=log_event)
+            owner = ChannelServer(
+                server, sealer, partial(Child.spawn, server, environment=os.environ), events=log_event
+            )
             await owner.start()
             opened.push_async_callback(owner.close)
             relay = Relay(owner, server)

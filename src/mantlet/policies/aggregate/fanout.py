@@ -7,10 +7,10 @@ from typing import Any, Final
 from mantlet.core.call import Call
 from mantlet.core.policy import CallHandler
 from mantlet.core.refusal import BadUpstream, DeadlineExceeded, Refusal, SessionNotFound
-from mantlet.policies.aggregate import sub
-from mantlet.policies.aggregate.answers import is_method_not_found, read
 from mantlet.policies.aggregate.catalogue import items_of
 from mantlet.policies.aggregate.sessions import Sessions
+from mantlet.wire.mcp import calls
+from mantlet.wire.mcp.replies import is_method_not_found, read
 
 MAX_PAGES: Final = 100
 MAX_ITEMS: Final = 10_000
@@ -73,8 +73,8 @@ class Fanout:
         items: list[Mapping[str, Any]] = []
         cursor: str | None = None
         for _ in range(MAX_PAGES):
-            params = sub.list_params(call, cursor)
-            asked = sub.request(call, server, method, params, session=session, deadline_s=deadline_s)
+            params = calls.list_params(call, cursor)
+            asked = calls.request(call, server, method, params, session=session, deadline_s=deadline_s)
             message = await read(await onward(asked))
             result = message.get("result")
             if type(result) is not dict:

@@ -16,12 +16,11 @@ from mantlet.core.caller import Caller
 from mantlet.core.policy import CallHandler
 from mantlet.core.ports import Sealer
 from mantlet.core.refusal import BadUpstream, InvalidRequest, Refusal, SessionNotFound
-from mantlet.policies.aggregate import sub
-from mantlet.policies.aggregate.answers import read
 from mantlet.policies.record.stream import CountedStream
 from mantlet.wire import jsonrpc
-from mantlet.wire.mcp import inbound
+from mantlet.wire.mcp import calls, inbound
 from mantlet.wire.mcp.methods import LATEST_LEGACY
+from mantlet.wire.mcp.replies import read
 
 LIFETIME_S: Final = 24 * 3600
 """From its beginning, however busy (MCP-04)."""
@@ -74,7 +73,7 @@ class Sessions:
         for key, _ in ended:
             del self._kept[key]
         return [
-            sub.end(call, server, future.result())
+            calls.end(call, server, future.result())
             for (_, server), future in ended
             if future.done() and not future.cancelled() and future.exception() is None and future.result()
         ]
@@ -90,7 +89,7 @@ class Sessions:
         target = self._under_way.get((call.session, raw_id))
         if target is None:
             return []
-        return [sub.notification(call, target.server, call.method, call.params, session=target.session)]
+        return [calls.notification(call, target.server, call.method, call.params, session=target.session)]
 
     async def under_way(self, call: Call, led: Call, onward: CallHandler) -> Reply:
         """Send `led` on, remembered until its answer is whole, so that it can be cancelled.
@@ -165,14 +164,14 @@ class Sessions:
 
     async def _open(self, server: str, call: Call, onward: CallHandler) -> str:
         params = {"protocolVersion": LATEST_LEGACY, "capabilities": {}, "clientInfo": _CLIENT}
-        reply = await onward(sub.request(call, server, "initialize", params, session="", deadline_s=call.deadline_s))
+        reply = await onward(calls.request(call, server, "initialize", params, session="", deadline_s=call.deadline_s))
         session = reply.header(inbound.SESSION_ID)
         # Read to its answer: a stream closed before it would cancel the handshake, and an error opens no session.
         message = await read(reply)
         if reply.status != 200 or type(message.get("result")) is not dict:
             raise BadUpstream(why=f"{server}: initialize failed with {reply.status}")
         text = "" if session is None else session.decode("latin-1")
-        await onward(sub.notification(call, server, "notifications/initialized", {}, session=text))
+        await onward(calls.notification(call, server, "notifications/initialized", {}, session=text))
         return text
 
 

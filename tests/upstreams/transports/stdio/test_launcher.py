@@ -9,17 +9,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from tests.upstreams.transports.stdio.support import alive, until
+from tests.upstreams.transports.channel.support import alive, until
 
 NODE = """
 import asyncio, json, sys
-from tests.upstreams.transports.stdio.support import PlainSealer, server_command, text_of, tool
+from tests.upstreams.transports.channel.support import PlainSealer, spawning, server_command, text_of, tool
 from mantlet.upstreams.transports.stdio.config import StdioServerConfig
-from mantlet.upstreams.transports.stdio.server import StdioServer
+from mantlet.upstreams.transports.channel.server import ChannelServer
 
 async def main():
     config = StdioServerConfig(name="t", command=server_command("lines.py", "--era", "modern"))
-    server = StdioServer(config, PlainSealer())
+    server = ChannelServer(config, PlainSealer(), spawning(config))
     await server.start()
     pids = [json.loads(text_of(await server.send(tool(name)))) for name in ("grandchild", "daemon")]
     pids += [(await server.health())["pid"], server._primary._child._transport.get_pid()]

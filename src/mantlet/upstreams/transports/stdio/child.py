@@ -14,10 +14,10 @@ from typing import Any, Final
 
 from mantlet.core.refusal import UpstreamUnavailable
 from mantlet.core.tasks import Tasks
-from mantlet.upstreams.transports.stdio.channel import LineReader
+from mantlet.upstreams.transports.channel.channel import LineReader
+from mantlet.upstreams.transports.channel.lines import LineSplitter
+from mantlet.upstreams.transports.channel.writer import LineWriter
 from mantlet.upstreams.transports.stdio.config import StdioServerConfig
-from mantlet.upstreams.transports.stdio.lines import LineSplitter
-from mantlet.upstreams.transports.stdio.writer import LineWriter
 
 LAUNCHER: Final = str(Path(__file__).with_name("launcher.py"))
 INHERITED: Final = frozenset({"PATH", "HOME", "LANG", "TZ", "TMPDIR"})

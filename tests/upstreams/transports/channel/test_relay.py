@@ -9,27 +9,29 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.upstreams.transports.stdio.support import (
+from tests.upstreams.transports.channel.support import (
     PlainSealer,
     call,
     events_of,
     initialize,
     messages,
     server_command,
+    spawning,
     text_of,
     tool,
     until,
 )
 
 from mantlet.core.refusal import BadUpstream, EraUnavailable
-from mantlet.upstreams.transports.stdio.config import RestartConfig, StdioServerConfig
-from mantlet.upstreams.transports.stdio.relay import Relay
-from mantlet.upstreams.transports.stdio.server import StdioServer
-from mantlet.upstreams.transports.stdio.socket_channel import SocketChannel
+from mantlet.upstreams.transports.channel.config import RestartConfig
+from mantlet.upstreams.transports.channel.relay import Relay
+from mantlet.upstreams.transports.channel.server import ChannelServer
+from mantlet.upstreams.transports.channel.socket_channel import SocketChannel
+from mantlet.upstreams.transports.stdio.config import StdioServerConfig
 
 
 @asynccontextmanager
-async def house(era: str, tmp_path: Path, workers: int = 2) -> AsyncIterator[tuple[StdioServer, list[StdioServer]]]:
+async def house(era: str, tmp_path: Path, workers: int = 2) -> AsyncIterator[tuple[ChannelServer, list[ChannelServer]]]:
     """An owner and its workers, all in this process: they share nothing but the socket."""
     config = StdioServerConfig(
         name="test",
@@ -39,14 +41,15 @@ async def house(era: str, tmp_path: Path, workers: int = 2) -> AsyncIterator[tup
     )
     sealer, path = PlainSealer(), str(tmp_path / "s")
     async with AsyncExitStack() as stack:
-        owner = StdioServer(config, sealer)
+        owner = ChannelServer(config, sealer, spawning(config))
         relay = Relay(owner, config)
         await owner.start()
         stack.push_async_callback(owner.close)
         await relay.start(path)
         stack.push_async_callback(relay.close)
         others = [
-            StdioServer(config, sealer, connect=partial(SocketChannel.connect, path, config)) for _ in range(workers)
+            ChannelServer(config, sealer, partial(SocketChannel.connect, path, config), is_relayed=True)
+            for _ in range(workers)
         ]
         for other in others:
             await other.start()
@@ -61,7 +64,7 @@ async def test_equal_ids_of_several_workers_never_meet(tmp_path: Path, era: str)
         everyone = [owner, *workers]
         session = await initialize(owner) if era == "legacy" else ""  # good on every worker: it is sealed
 
-        async def one(server: StdioServer, n: int) -> Any:
+        async def one(server: ChannelServer, n: int) -> Any:
             held = tool("hold", {"tag": n}, id=1, era=era, session=session, meta={"progressToken": 1})
             return await events_of(await server.send(held))
 

@@ -1,11 +1,11 @@
 """Session ids (MCP-04)."""
 
 import pytest
-from tests.upstreams.transports.stdio.support import PlainSealer, caller
+from tests.upstreams.transports.channel.support import PlainSealer, caller
 
 from mantlet.core.clock import Clock
 from mantlet.core.refusal import InvalidRequest, SessionNotFound
-from mantlet.upstreams.transports.stdio.sessions import LIFE_S, Session, Sessions
+from mantlet.upstreams.transports.channel.sessions import LIFE_S, Session, Sessions
 
 
 class Bench:

@@ -17,8 +17,8 @@ import msgspec
 
 from mantlet.core.call import Era
 from mantlet.core.refusal import BadUpstream, Overloaded, Refusal
-from mantlet.upstreams.transports.stdio import envelope
-from mantlet.upstreams.transports.stdio.envelope import Incoming
+from mantlet.upstreams.transports.channel import envelope
+from mantlet.upstreams.transports.channel.envelope import Incoming
 from mantlet.wire import jsonrpc
 from mantlet.wire.mcp.methods import META_SUBSCRIPTION
 

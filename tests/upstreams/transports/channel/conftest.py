@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 import uvloop
-from tests.upstreams.transports.stdio.support import PlainSealer
+from tests.upstreams.transports.channel.support import PlainSealer, spawning
 
-from mantlet.upstreams.transports.stdio.config import RestartConfig, StdioServerConfig
-from mantlet.upstreams.transports.stdio.server import StdioServer
+from mantlet.upstreams.transports.channel.config import RestartConfig
+from mantlet.upstreams.transports.channel.server import ChannelServer
+from mantlet.upstreams.transports.stdio.config import StdioServerConfig
 
 Open = Callable[..., Any]
 
@@ -46,12 +47,14 @@ def opened(events: list[tuple[str, dict[str, Any]]]) -> Open:
     """`async with opened(command, **config) as server`: a started server that is closed at the end."""
 
     @asynccontextmanager
-    async def open_server(command: list[str], **config: Any) -> AsyncIterator[StdioServer]:
+    async def open_server(command: list[str], **config: Any) -> AsyncIterator[ChannelServer]:
         config.setdefault("restart", RestartConfig(backoff=0.05, max=0.5))
         config.setdefault("stop_timeout", 1.0)
-        server = StdioServer(
-            StdioServerConfig(name="test", command=command, **config),
+        settings = StdioServerConfig(name="test", command=command, **config)
+        server = ChannelServer(
+            settings,
             PlainSealer(),
+            spawning(settings),
             chance=random.Random(1).random,
             events=lambda event, fields: events.append((event, dict(fields))),
         )

@@ -13,14 +13,14 @@ from mantlet.core.call import Call, Reply
 from mantlet.core.clock import Clock
 from mantlet.core.ports import Sealer
 from mantlet.core.refusal import InvalidParams, InvalidRequest, NotAcceptable, Overloaded, Refusal
-from mantlet.upstreams.transports.stdio.config import StdioServerConfig
-from mantlet.upstreams.transports.stdio.envelope import one_line
-from mantlet.upstreams.transports.stdio.event_stream import HEADERS, EventStream
-from mantlet.upstreams.transports.stdio.exchange import Answer, Exchange
-from mantlet.upstreams.transports.stdio.link import NODE, Link
-from mantlet.upstreams.transports.stdio.opening import Opening, negotiated
-from mantlet.upstreams.transports.stdio.sessions import MAX_SUBSCRIPTIONS, Session, Sessions
+from mantlet.upstreams.transports.channel.config import ChannelConfig
+from mantlet.upstreams.transports.channel.envelope import one_line
+from mantlet.upstreams.transports.channel.exchange import Answer, Exchange
+from mantlet.upstreams.transports.channel.link import NODE, Link
+from mantlet.upstreams.transports.channel.opening import Opening, negotiated
+from mantlet.upstreams.transports.channel.sessions import MAX_SUBSCRIPTIONS, Session, Sessions
 from mantlet.wire import jsonrpc
+from mantlet.wire.event_stream import HEADERS, EventStream
 from mantlet.wire.mcp.inbound import SESSION_ID
 
 CANCELLED: Final = 4499
@@ -38,7 +38,7 @@ class LegacySide:
     """The sessions of one server, and what is answered for them without or before the child."""
 
     def __init__(
-        self, config: StdioServerConfig, sealer: Sealer, clock: Clock, random_bytes: Callable[[int], bytes]
+        self, config: ChannelConfig, sealer: Sealer, clock: Clock, random_bytes: Callable[[int], bytes]
     ) -> None:
         self.sessions = Sessions(config.name, sealer, clock, random_bytes, config.max_sessions, self._forgotten)
         self._clock = clock

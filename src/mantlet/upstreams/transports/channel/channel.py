@@ -1,4 +1,4 @@
-"""A channel of lines: a child's pipes today, a socket to a process that owns the child as well."""
+"""A channel of lines: a child's pipes, a socket, a WebSocket."""
 
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Protocol

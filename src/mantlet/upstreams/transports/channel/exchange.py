@@ -4,8 +4,8 @@ import asyncio
 from dataclasses import dataclass
 
 from mantlet.core.refusal import Refusal
-from mantlet.upstreams.transports.stdio.event_stream import EventStream
 from mantlet.wire import answer, jsonrpc
+from mantlet.wire.event_stream import EventStream
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""A stdio server as an `Upstream`: both eras over HTTP in front, one or two shared children behind.
+"""A server behind a channel as an `Upstream`: both eras over HTTP in front, one or two shared channels behind.
 
 The child that the server is first started with decides its era; if it is modern, legacy clients get a second child,
 started when the first of them comes. What a legacy session needs (handshake, ping, session id, its stream) is answered
@@ -6,7 +6,6 @@ here, see `legacy.py`. Every call that goes further goes under an id of ours and
 """
 
 import asyncio
-import os
 import random
 import secrets
 from collections.abc import Callable, Mapping
@@ -18,18 +17,17 @@ from mantlet.core.clock import SYSTEM, Clock
 from mantlet.core.ports import Sealer
 from mantlet.core.refusal import BadUpstream, EraUnavailable, NotAcceptable, UpstreamUnavailable
 from mantlet.core.tasks import Tasks
+from mantlet.upstreams.transports.channel.channel import Connect
+from mantlet.upstreams.transports.channel.config import ChannelConfig
+from mantlet.upstreams.transports.channel.exchange import Exchange
+from mantlet.upstreams.transports.channel.legacy import LegacySide
+from mantlet.upstreams.transports.channel.link import Link
+from mantlet.upstreams.transports.channel.mux import Pending
+from mantlet.upstreams.transports.channel.opening import Opening, WrongEra, handshake, probe
+from mantlet.upstreams.transports.channel.supervisor import Events, Supervisor
 from mantlet.upstreams.transports.crossing import unavailable
-from mantlet.upstreams.transports.stdio.channel import Connect
-from mantlet.upstreams.transports.stdio.child import Child
-from mantlet.upstreams.transports.stdio.config import StdioServerConfig
-from mantlet.upstreams.transports.stdio.event_stream import HEADERS
-from mantlet.upstreams.transports.stdio.exchange import Exchange
-from mantlet.upstreams.transports.stdio.legacy import LegacySide
-from mantlet.upstreams.transports.stdio.link import Link
-from mantlet.upstreams.transports.stdio.mux import Pending
-from mantlet.upstreams.transports.stdio.opening import Opening, WrongEra, handshake, probe
-from mantlet.upstreams.transports.stdio.supervisor import Events, Supervisor
 from mantlet.wire import jsonrpc
+from mantlet.wire.event_stream import HEADERS
 from mantlet.wire.mcp.methods import LEGACY_VERSIONS, META_VERSION, MODERN_VERSIONS
 
 LOG_LEVEL: Final = "io.modelcontextprotocol/logLevel"
@@ -55,31 +53,30 @@ def accepts_stream(call: Call) -> bool:
     return accept is not None and (b"text/event-stream" in accept.lower() or b"*/*" in accept)
 
 
-class StdioServer:
+class ChannelServer:
     """One configured server. `start` before use, `close` at the end; `send` may be called from any task between."""
 
     def __init__(
         self,
-        config: StdioServerConfig,
+        config: ChannelConfig,
         sealer: Sealer,
+        connect: Connect,
         *,
         clock: Clock = SYSTEM,
         chance: Callable[[], float] = random.random,
         random_bytes: Callable[[int], bytes] = secrets.token_bytes,
-        environment: Mapping[str, str] | None = None,
         events: Events = lambda _event, _fields: None,
-        connect: Connect | None = None,
+        is_relayed: bool = False,
     ) -> None:
         self._config = config
         self._clock = clock
         self._chance = chance
-        variables = os.environ if environment is None else environment
-        self._connect: Connect = connect or (lambda reader, stderr: Child.spawn(config, reader, stderr, variables))
+        self._connect = connect
         self._events = events
         self._tasks = Tasks(self._task_failed)
         self.legacy = LegacySide(config, sealer, clock, random_bytes)
         self._skips_probe = False
-        self._owns_children = connect is None
+        self._is_relayed = is_relayed
         self._primary = self._supervisor(self._open_primary, self._primary_opened)
         self._second: Supervisor | None = None
         self._is_closed = False
@@ -91,7 +88,7 @@ class StdioServer:
 
     async def start(self) -> None:
         """Begin to start the child; calls wait for it."""
-        self._tasks.start(self._primary.run(), f"stdio:{self.name}")
+        self._tasks.start(self._primary.run(), f"{self._config.transport}:{self.name}")
 
     async def close(self) -> None:
         """End every call and stream, and the children with all that they started."""
@@ -118,7 +115,7 @@ class StdioServer:
 
     async def health(self) -> Mapping[str, Any]:
         """The first child's state and, if there is one, the other era's."""
-        report: dict[str, Any] = {"name": self.name, "transport": "stdio", **self._primary.report()}
+        report: dict[str, Any] = {"name": self.name, "transport": self._config.transport, **self._primary.report()}
         report["eras"] = sorted(self.eras())
         report["sessions"] = len(self.legacy.sessions)
         if self._second is not None:
@@ -245,7 +242,7 @@ class StdioServer:
         if self._config.max_children < 2:
             return None
         self._second = self._supervisor(handshake, self.legacy.reopened)
-        self._tasks.start(self._second.run(), f"stdio:{self.name}:legacy")
+        self._tasks.start(self._second.run(), f"{self._config.transport}:{self.name}:legacy")
         return self._second
 
     def _supervisor(self, open_link: Callable[[Link, float], Any], on_open: Callable[[Link], None]) -> Supervisor:
@@ -268,7 +265,7 @@ class StdioServer:
             self._skips_probe = False
             raise BadUpstream(why=wrong.why) from wrong
         except BadUpstream:
-            if link.closed.is_set() and self._owns_children:
+            if link.closed.is_set() and not self._is_relayed:
                 # Some servers end at what they do not know: next time the other way. (A channel to the child's owner
                 # ends whenever the child does, and tells nothing.)
                 self._skips_probe = not self._skips_probe
@@ -281,7 +278,7 @@ class StdioServer:
             self.legacy.reopened(link)
 
     def _task_failed(self, error: BaseException) -> None:
-        self._events("stdio.failed", {"server": self.name, "error": repr(error)})
+        self._events(f"{self._config.transport}.failed", {"server": self.name, "error": repr(error)})
 
 
 def _requested(call: Call) -> str:

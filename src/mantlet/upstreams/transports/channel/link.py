@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from mantlet.core.refusal import DeadlineExceeded, Overloaded, UpstreamUnavailable
-from mantlet.upstreams.transports.stdio.channel import LineChannel
-from mantlet.upstreams.transports.stdio.exchange import Answer, Exchange
-from mantlet.upstreams.transports.stdio.mux import Mux, Owner, Pending, Receiver
+from mantlet.upstreams.transports.channel.channel import LineChannel
+from mantlet.upstreams.transports.channel.exchange import Answer, Exchange
+from mantlet.upstreams.transports.channel.mux import Mux, Owner, Pending, Receiver
 from mantlet.wire import jsonrpc
 
 NODE: Final[Owner] = ("node",)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mantlet.upstreams.transports.stdio.lines import HEAD_BYTES, LineSplitter
+from mantlet.upstreams.transports.channel.lines import HEAD_BYTES, LineSplitter
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 1000])

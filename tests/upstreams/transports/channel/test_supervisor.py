@@ -2,7 +2,7 @@
 
 import pytest
 
-from mantlet.upstreams.transports.stdio.supervisor import backoff_s
+from mantlet.upstreams.transports.channel.supervisor import backoff_s
 
 
 @pytest.mark.parametrize(

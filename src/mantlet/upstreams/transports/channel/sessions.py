@@ -14,9 +14,9 @@ from mantlet.core.caller import Caller
 from mantlet.core.clock import Clock
 from mantlet.core.ports import Sealer
 from mantlet.core.refusal import InvalidRequest, SessionNotFound
-from mantlet.upstreams.transports.stdio.event_stream import EventStream
-from mantlet.upstreams.transports.stdio.mux import Pending
+from mantlet.upstreams.transports.channel.mux import Pending
 from mantlet.wire import jsonrpc
+from mantlet.wire.event_stream import EventStream
 
 RANDOM_BYTES: Final = 16
 LIFE_S: Final = 86_400.0

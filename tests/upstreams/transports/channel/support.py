@@ -3,9 +3,11 @@
 import asyncio
 import base64
 import json
+import os
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,10 @@ from mantlet.core.call import Arrival, Call, Reply
 from mantlet.core.caller import Caller
 from mantlet.core.headers import Headers
 from mantlet.core.record import Trail
-from mantlet.upstreams.transports.stdio.server import StdioServer
+from mantlet.upstreams.transports.channel.channel import Connect
+from mantlet.upstreams.transports.channel.server import ChannelServer
+from mantlet.upstreams.transports.stdio.child import Child
+from mantlet.upstreams.transports.stdio.config import StdioServerConfig
 
 SERVERS = Path(__file__).parents[3] / "servers"
 META = {
@@ -36,6 +41,11 @@ class PlainSealer:
 
     def open(self, sealed: str, context: bytes, /) -> bytes | None:
         return self._sealed.get((sealed, context))
+
+
+def spawning(config: StdioServerConfig) -> Connect:
+    """The channel that a stdio server is: its own child."""
+    return partial(Child.spawn, config, environment=os.environ)
 
 
 def caller(name: str = "alice") -> Caller:
@@ -137,7 +147,7 @@ def alive(pid: int) -> bool:
     return stat.rpartition(b")")[2].split()[0] not in (b"Z", b"X")
 
 
-async def initialize(server: StdioServer, who: str = "alice", version: str = "2025-11-25") -> str:
+async def initialize(server: ChannelServer, who: str = "alice", version: str = "2025-11-25") -> str:
     params = {"protocolVersion": version, "capabilities": {}, "clientInfo": {"name": "c", "version": "1"}}
     reply = await server.send(call("initialize", params, era="legacy", who=who))
     session = reply.header(b"mcp-session-id")

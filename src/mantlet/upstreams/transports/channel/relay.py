@@ -20,14 +20,14 @@ import msgspec
 from mantlet.core.call import Era
 from mantlet.core.refusal import BadUpstream, EraUnavailable, Overloaded, Refusal, UpstreamUnavailable
 from mantlet.core.tasks import Tasks
-from mantlet.upstreams.transports.stdio import envelope
-from mantlet.upstreams.transports.stdio.config import StdioServerConfig
-from mantlet.upstreams.transports.stdio.envelope import Incoming
-from mantlet.upstreams.transports.stdio.legacy import LEVELS
-from mantlet.upstreams.transports.stdio.link import Link
-from mantlet.upstreams.transports.stdio.mux import Pending
-from mantlet.upstreams.transports.stdio.server import StdioServer
-from mantlet.upstreams.transports.stdio.socket_channel import LineProtocol
+from mantlet.upstreams.transports.channel import envelope
+from mantlet.upstreams.transports.channel.config import ChannelConfig
+from mantlet.upstreams.transports.channel.envelope import Incoming
+from mantlet.upstreams.transports.channel.legacy import LEVELS
+from mantlet.upstreams.transports.channel.link import Link
+from mantlet.upstreams.transports.channel.mux import Pending
+from mantlet.upstreams.transports.channel.server import ChannelServer
+from mantlet.upstreams.transports.channel.socket_channel import LineProtocol
 from mantlet.wire import answer, jsonrpc
 
 MAX_WORKERS: Final = 256
@@ -36,7 +36,7 @@ MAX_WORKERS: Final = 256
 class Relay:
     """The owner's end. `start` serves at `path`, `close` ends every worker's channel."""
 
-    def __init__(self, server: StdioServer, config: StdioServerConfig) -> None:
+    def __init__(self, server: ChannelServer, config: ChannelConfig) -> None:
         self.server = server
         self.config = config
         self.tasks = Tasks(lambda _error: None)

@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 from mantlet.core.refusal import UpstreamUnavailable
-from mantlet.upstreams.transports.stdio.channel import LineReader
-from mantlet.upstreams.transports.stdio.config import StdioServerConfig
-from mantlet.upstreams.transports.stdio.lines import LineSplitter
-from mantlet.upstreams.transports.stdio.writer import LineWriter
+from mantlet.upstreams.transports.channel.channel import LineReader
+from mantlet.upstreams.transports.channel.config import ChannelConfig
+from mantlet.upstreams.transports.channel.lines import LineSplitter
+from mantlet.upstreams.transports.channel.writer import LineWriter
 
 
 class LineProtocol(asyncio.Protocol):
@@ -63,7 +63,7 @@ class SocketChannel(LineProtocol):
 
     @classmethod
     async def connect(
-        cls, path: str, config: StdioServerConfig, reader: LineReader, _on_stderr: Callable[[str], None]
+        cls, path: str, config: ChannelConfig, reader: LineReader, _on_stderr: Callable[[str], None]
     ) -> "SocketChannel":
         """Open it; raises `UpstreamUnavailable`."""
         channel = cls(reader, max_line_bytes=config.max_line_bytes, max_unsent_bytes=config.max_unsent_bytes)

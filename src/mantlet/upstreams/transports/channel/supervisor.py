@@ -6,10 +6,10 @@ from typing import Any, Literal
 
 from mantlet.core.clock import Clock
 from mantlet.core.refusal import Refusal, UpstreamUnavailable
-from mantlet.upstreams.transports.stdio.channel import Connect, OwnedChannel
-from mantlet.upstreams.transports.stdio.config import StdioServerConfig
-from mantlet.upstreams.transports.stdio.link import Link
-from mantlet.upstreams.transports.stdio.opening import Opening, WrongEra
+from mantlet.upstreams.transports.channel.channel import Connect, OwnedChannel
+from mantlet.upstreams.transports.channel.config import ChannelConfig
+from mantlet.upstreams.transports.channel.link import Link
+from mantlet.upstreams.transports.channel.opening import Opening, WrongEra
 
 State = Literal["starting", "healthy", "unhealthy", "stopped"]
 Events = Callable[[str, Mapping[str, object]], None]
@@ -32,7 +32,7 @@ class Supervisor:
 
     def __init__(
         self,
-        config: StdioServerConfig,
+        config: ChannelConfig,
         open_link: Open,
         *,
         clock: Clock,
@@ -107,14 +107,14 @@ class Supervisor:
                 await child.stop(self._config.stop_timeout)
         if served_s and child is not None:
             self.reason = f"{self.reason}: {child.account()}"
-        self._tell("stdio.ended", reason=self.reason, exit_code=child.exit_code if child else None)
+        self._tell("ended", reason=self.reason, exit_code=child.exit_code if child else None)
         return served_s
 
     async def _serve(self, link: Link, child: OwnedChannel) -> float:
         began_s = self._clock.monotonic()
         self.link, self.state, self.reason = link, "healthy", ""
         self._settled.set()
-        self._tell("stdio.opened", pid=child.pid, era=self.opening.era if self.opening else "")
+        self._tell("opened", pid=child.pid, era=self.opening.era if self.opening else "")
         self._on_open(link)
         await link.closed.wait()
         self.reason = link.why
@@ -124,7 +124,7 @@ class Supervisor:
         restart = self._config.restart
         wait_s = backoff_s(self.failures, base_s=restart.backoff, max_s=restart.max, chance=self._chance())
         self.next_start_s = self._clock.monotonic() + wait_s
-        self._tell("stdio.restarting", after_s=round(wait_s, 3), failures=self.failures, reason=self.reason)
+        self._tell("restarting", after_s=round(wait_s, 3), failures=self.failures, reason=self.reason)
         await asyncio.sleep(wait_s)
 
     async def ready(self, deadline_s: float) -> Link:
@@ -162,11 +162,11 @@ class Supervisor:
         second = self._clock.monotonic() // 1
         if second != self._stderr_second:
             if self._stderr_events > MAX_STDERR_EVENTS_PER_S:
-                self._tell("stdio.stderr_skipped", lines=self._stderr_events - MAX_STDERR_EVENTS_PER_S)
+                self._tell("stderr_skipped", lines=self._stderr_events - MAX_STDERR_EVENTS_PER_S)
             self._stderr_second, self._stderr_events = second, 0
         self._stderr_events += 1
         if self._stderr_events <= MAX_STDERR_EVENTS_PER_S:
-            self._tell("stdio.stderr", line=line)
+            self._tell("stderr", line=line)
 
     def _tell(self, event: str, **fields: object) -> None:
-        self._events(event, {"server": self._config.name, **fields})
+        self._events(f"{self._config.transport}.{event}", {"server": self._config.name, **fields})

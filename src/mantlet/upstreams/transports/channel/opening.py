@@ -13,7 +13,7 @@ from typing import Any, Final
 import mantlet
 from mantlet.core.call import Era
 from mantlet.core.refusal import BadUpstream, DeadlineExceeded, InvalidJson
-from mantlet.upstreams.transports.stdio.link import Link
+from mantlet.upstreams.transports.channel.link import Link
 from mantlet.wire import jsonrpc
 from mantlet.wire.mcp.methods import (
     LATEST_LEGACY,

@@ -8,8 +8,8 @@ import sys
 from typing import Any
 
 import pytest
-from tests.upstreams.transports.stdio.conftest import Open
-from tests.upstreams.transports.stdio.support import (
+from tests.upstreams.transports.channel.conftest import Open
+from tests.upstreams.transports.channel.support import (
     alive,
     call,
     events_of,

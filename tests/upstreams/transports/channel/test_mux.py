@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from mantlet.core.refusal import BadUpstream, Overloaded, Refusal
-from mantlet.upstreams.transports.stdio.mux import Mux, Pending
+from mantlet.upstreams.transports.channel.mux import Mux, Pending
 
 SUBSCRIPTION = "io.modelcontextprotocol/subscriptionId"
 

@@ -1,0 +1,45 @@
+"""An upstream that clients of both eras may call, whichever its server speaks."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from mantlet.core.call import Call, Reply
+from mantlet.core.ports import Upstream
+from mantlet.core.refusal import EraUnavailable
+
+
+class Crossing(Protocol):
+    """One direction of the bridge: takes a call that its server does not understand, gives a reply its client does."""
+
+    async def send(self, call: Call, /) -> Reply:
+        """As `core.ports.Upstream.send`."""
+        ...
+
+
+class Bridged:
+    """`inner` for clients of its own era, as if nothing stood before it; a crossing for the others.
+
+    The transport alone knows what its server speaks, and says so by refusing: the usual way costs nothing here.
+    """
+
+    def __init__(self, inner: Upstream, to_legacy: Crossing, to_modern: Crossing) -> None:
+        self.inner = inner
+        self._to_legacy = to_legacy
+        self._to_modern = to_modern
+
+    @property
+    def name(self) -> str:
+        """As configured."""
+        return self.inner.name
+
+    async def send(self, call: Call, /) -> Reply:
+        """See the port."""
+        try:
+            return await self.inner.send(call)
+        except EraUnavailable:
+            pass
+        return await (self._to_legacy if call.era == "modern" else self._to_modern).send(call)
+
+    async def health(self) -> Mapping[str, Any]:
+        """The server's."""
+        return await self.inner.health()

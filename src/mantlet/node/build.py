@@ -21,7 +21,7 @@ from mantlet import __version__
 from mantlet.core.call import Reply
 from mantlet.core.clock import SYSTEM
 from mantlet.core.policy import ArrivalHandler
-from mantlet.core.ports import LimitStore
+from mantlet.core.ports import LimitStore, Post, State
 from mantlet.core.record import Trail
 from mantlet.core.refusal import Refusal
 from mantlet.core.tasks import Tasks
@@ -48,6 +48,7 @@ from mantlet.policies.mirrored.policy import Mirrored
 from mantlet.policies.parse.policy import ENDPOINT, Parse
 from mantlet.policies.record.policy import RecordPolicy
 from mantlet.stores.limits import open_limits
+from mantlet.stores.shared import open_shared
 from mantlet.stores.sqlite.api_keys import ApiKeys
 from mantlet.stores.sqlite.names import SqliteNames
 from mantlet.upstreams.transports.channel.channel import Connect
@@ -89,6 +90,8 @@ class Node:
     journal: Journal
     metrics: Metrics
     limits: LimitStore
+    state: State
+    post: Post
     limits_admin: LimitsAdmin
     upstreams: dict[str, HttpServer | ChannelServer]
     tasks: Tasks
@@ -128,6 +131,9 @@ async def build(config: Config, shared: Shared) -> AsyncIterator[Node]:
                 on_change=lambda state, why: log.warning("limits.store", state=state, why=why),
             )
         )
+        state, post = await opened.enter_async_context(
+            open_shared(shared.store_url, clock=SYSTEM, chance=random.random, on_error=failed)
+        )
         names = SqliteNames(config.database.path)
         opened.callback(names.close)
         authenticate = _authenticate(config, opened, tasks)
@@ -156,6 +162,8 @@ async def build(config: Config, shared: Shared) -> AsyncIterator[Node]:
             journal=journal,
             metrics=metrics,
             limits=limits,
+            state=state,
+            post=post,
             limits_admin=LimitsAdmin(config.limits, limits, SYSTEM),
             upstreams=upstreams,
             tasks=tasks,

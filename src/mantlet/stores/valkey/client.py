@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from mantlet.core.refusal import StoreUnavailable
@@ -29,7 +29,8 @@ class ValkeyClient:
     """One pipelined connection, reconnected by a task of its own.
 
     While it is down, `send` raises `StoreUnavailable` at once: nobody waits for a reconnect.
-    `epoch` counts the connections made: behind a new one may stand an empty store.
+    `epoch` counts the connections made: behind a new one may stand an empty store. `greeting` are encoded commands sent
+    on each of them after the log-in; with a subscription among them, `on_message` hears what is published.
     """
 
     def __init__(
@@ -40,11 +41,15 @@ class ValkeyClient:
         on_error: Callable[[BaseException], None],
         timeout_s: float = TIMEOUT_S,
         max_in_flight: int = MAX_IN_FLIGHT,
+        greeting: Sequence[bytes] = (),
+        on_message: Callable[[bytes], None] | None = None,
     ) -> None:
         self._address = parse(url)
         self._chance = chance
         self._timeout_s = timeout_s
         self._max_in_flight = max_in_flight
+        self._greeting = greeting
+        self._on_message = on_message
         self._connection: Connection | None = None
         self._tasks = Tasks(on_error)
         self._tried = asyncio.Event()
@@ -131,7 +136,12 @@ class ValkeyClient:
             lost.set()
 
         def make() -> Connection:
-            return Connection(timeout_s=self._timeout_s, on_lost=on_lost, max_in_flight=self._max_in_flight)
+            return Connection(
+                timeout_s=self._timeout_s,
+                on_lost=on_lost,
+                max_in_flight=self._max_in_flight,
+                on_message=self._on_message,
+            )
 
         where: Address = self._address
         if where.path:
@@ -146,7 +156,7 @@ class ValkeyClient:
             commands.insert(0, encode("AUTH", *([where.user] if where.user else []), where.password))
         if where.database:
             commands.append(encode("SELECT", where.database))
-        for command in commands:
+        for command in (*commands, *self._greeting):
             reply = await connection.send(command)
             if isinstance(reply, ReplyError):
                 raise StoreUnavailable(why=f"log-in refused: {reply}")

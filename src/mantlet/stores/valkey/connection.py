@@ -43,12 +43,20 @@ class Connection(asyncio.Protocol):
     is then refused at once instead of once a time-out.
     """
 
-    def __init__(self, *, timeout_s: float, on_lost: Callable[[], None], max_in_flight: int = MAX_IN_FLIGHT) -> None:
+    def __init__(
+        self,
+        *,
+        timeout_s: float,
+        on_lost: Callable[[], None],
+        max_in_flight: int = MAX_IN_FLIGHT,
+        on_message: Callable[[bytes], None] | None = None,
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self._reader = reader()
         self._timeout_s = timeout_s
         self._on_lost = on_lost
         self._max_in_flight = max_in_flight
+        self._on_message = on_message
         self._transport: asyncio.Transport | None = None
         self._pending: deque[tuple[asyncio.Future[Any], float]] = deque()
         self._out: list[bytes] = []
@@ -85,6 +93,9 @@ class Connection(asyncio.Protocol):
             parser.feed(data)
             # hiredis answers False when more bytes are needed; RESP2 has no booleans to mistake it for.
             while (reply := parser.gets()) is not False:
+                if self._on_message is not None and type(reply) is list and reply[:1] == [b"message"]:
+                    self._on_message(reply[2])  # published, not asked for
+                    continue
                 future, _ = pending.popleft()
                 if not future.done():  # its waiter may have been cancelled
                     future.set_result(reply)

@@ -1,0 +1,38 @@
+"""Opening what the processes of a node have in common: `State` and `Post`."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from mantlet.core.clock import Clock
+from mantlet.core.ports import Post, State
+from mantlet.stores.post import LocalPost
+from mantlet.stores.state import MemoryState
+from mantlet.stores.valkey.client import ValkeyClient
+from mantlet.stores.valkey.post import ValkeyPost
+from mantlet.stores.valkey.state import ValkeyState
+
+
+@asynccontextmanager
+async def open_shared(
+    url: str,
+    *,
+    clock: Clock,
+    chance: Callable[[], float],
+    on_error: Callable[[BaseException], None],
+) -> AsyncIterator[tuple[State, Post]]:
+    """As `store.url` names it, open until the block ends.
+
+    `memory://` and `embedded://` are for a process that is alone (workers get the embedded store's own URL). A store
+    that is not there yet is no error here: each use raises `StoreUnavailable` until it is.
+    """
+    if url.startswith(("memory:", "embedded:")):
+        yield MemoryState(clock), LocalPost()
+        return
+    async with AsyncExitStack() as opened:
+        client = ValkeyClient(url, chance=chance, on_error=on_error)
+        opened.push_async_callback(client.close)
+        await client.start()
+        post = ValkeyPost(url, client, chance=chance, on_error=on_error)
+        opened.push_async_callback(post.stop)
+        await post.start()
+        yield ValkeyState(client), post

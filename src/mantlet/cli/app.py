@@ -2,7 +2,7 @@
 
 import typer
 
-from mantlet.cli import check, init, node, serve, tools
+from mantlet.cli import check, init, node, serve, shim, tools
 from mantlet.cli.events import app as events
 from mantlet.cli.keys import app as keys
 from mantlet.cli.limits import app as limits
@@ -18,7 +18,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for commands in (init, check, serve, node, tools):
+for commands in (init, check, serve, node, tools, shim):
     commands.register(app)
 app.add_typer(keys, name="keys")
 app.add_typer(tokens, name="tokens")

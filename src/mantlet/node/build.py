@@ -5,14 +5,12 @@ What is built here serves one process. What several processes of a node share co
 
 import asyncio
 import itertools
-import os
 import random
 import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any, Final
 
 import structlog
@@ -32,6 +30,7 @@ from mantlet.keys.api_keys import read_pepper
 from mantlet.keys.files import read_secret
 from mantlet.keys.ring import open_ring
 from mantlet.keys.seal import NodeSealer, open_sealer
+from mantlet.node.channels import connect_to, is_owned, owner_socket
 from mantlet.node.config.model import Config
 from mantlet.node.forward import Forward
 from mantlet.node.path import Steps, path
@@ -51,12 +50,10 @@ from mantlet.stores.limits import open_limits
 from mantlet.stores.shared import open_shared
 from mantlet.stores.sqlite.api_keys import ApiKeys
 from mantlet.stores.sqlite.names import SqliteNames
-from mantlet.upstreams.transports.channel.channel import Connect
+from mantlet.upstreams.transports.channel.config import ChannelConfig
 from mantlet.upstreams.transports.channel.server import ChannelServer
 from mantlet.upstreams.transports.channel.socket_channel import SocketChannel
 from mantlet.upstreams.transports.http import HttpServer
-from mantlet.upstreams.transports.stdio.child import Child
-from mantlet.upstreams.transports.stdio.config import StdioServerConfig
 from mantlet.wire import answer
 from mantlet.wire.jsonrpc import Bounds
 
@@ -68,7 +65,7 @@ log: Final = structlog.get_logger("mantlet")
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """What the processes of one node have in common: the limits' store, and the owner of the stdio children.
+    """What the processes of one node have in common: the limits' store, and the owner of shared channels.
 
     `sockets` is the directory where the owner serves them; empty when this process owns them itself.
     """
@@ -276,11 +273,10 @@ async def _upstreams(
     upstreams: dict[str, HttpServer | ChannelServer] = {}
     for server in config.mcp.servers if config.mcp.enabled else ():
         upstream: HttpServer | ChannelServer
-        if isinstance(server, StdioServerConfig):
-            spawn: Connect = partial(Child.spawn, server, environment=os.environ)
-            relay: Connect = partial(SocketChannel.connect, relay_path(shared.sockets, server.name), server)
-            is_relayed = bool(shared.sockets)
-            connect = relay if is_relayed else spawn
+        if isinstance(server, ChannelConfig):
+            is_relayed = bool(shared.sockets) and is_owned(server)
+            path = owner_socket(shared.sockets, server.name)
+            connect = partial(SocketChannel.connect, path, server) if is_relayed else connect_to(server)
             upstream = ChannelServer(server, sealer, connect, events=log_event, is_relayed=is_relayed)
             await upstream.start()
         else:
@@ -289,11 +285,6 @@ async def _upstreams(
         opened.push_async_callback(upstream.close)
         upstreams[server.name] = upstream
     return upstreams
-
-
-def relay_path(sockets: str, server: str) -> str:
-    """Where the owner of a stdio child serves it to its siblings."""
-    return str(Path(sockets) / f"{server}.sock")
 
 
 async def _refuse(record: RecordPolicy, trail: Trail, refusal: Refusal) -> Reply:

@@ -1,16 +1,15 @@
 """A node of several processes: this one owns what they share, starts them, and starts again what dies.
 
-It owns the stdio children (one for all workers), the embedded Valkey that makes limits exact across workers, and the
-admin door. It serves no calls itself; a call needs it only if it goes to a stdio child. When it is killed, everything
-it owns ends with it: workers see the end of their link, children of their lifeline.
+It owns the channels that workers share (stdio children, the channels of sessions), the embedded Valkey that makes
+limits exact across workers, and the admin door. It serves no calls itself; a call needs it only if it goes to one of
+those channels. When it is killed, everything it owns ends with it: workers see the end of their link, children of their
+lifeline.
 """
 
 import asyncio
-import os
 import shutil
 import tempfile
 from contextlib import AsyncExitStack
-from functools import partial
 from typing import Final
 
 import msgspec
@@ -20,7 +19,8 @@ from mantlet import __version__
 from mantlet.core.tasks import Tasks
 from mantlet.keys.seal import open_sealer
 from mantlet.listeners.http.listener import bound
-from mantlet.node.build import Shared, build, failed, log_event, relay_path
+from mantlet.node.build import Shared, build, failed, log_event
+from mantlet.node.channels import connect_to, is_owned, owner_socket
 from mantlet.node.config.model import Config
 from mantlet.node.doors import open_admin
 from mantlet.node.lifetime import note_start, note_stop
@@ -28,10 +28,9 @@ from mantlet.node.settle import settle
 from mantlet.node.worker import Order
 from mantlet.node.workers import Workers
 from mantlet.stores.valkey.embedded import EmbeddedValkey
+from mantlet.upstreams.transports.channel.config import ChannelConfig
 from mantlet.upstreams.transports.channel.relay import Relay
 from mantlet.upstreams.transports.channel.server import ChannelServer
-from mantlet.upstreams.transports.stdio.child import Child
-from mantlet.upstreams.transports.stdio.config import StdioServerConfig
 
 log: Final = structlog.get_logger("mantlet")
 
@@ -45,7 +44,7 @@ async def supervise(config: Config, accepted: list[str], stop: asyncio.Event) ->
         shared = Shared(await _store(config, opened), config.http.workers, _private_directory(opened))
         node = await opened.enter_async_context(build(_without_servers(config), shared))
         await note_start(node, accepted)
-        await _own_children(config, shared, opened)
+        await _own_channels(config, shared, opened)
         tasks = Tasks(failed)
         opened.push_async_callback(tasks.close)
         workers = Workers(lambda number: Order(config, shared, number), config.http.workers, tasks)
@@ -84,17 +83,15 @@ def _private_directory(opened: AsyncExitStack) -> str:
     return directory
 
 
-async def _own_children(config: Config, shared: Shared, opened: AsyncExitStack) -> None:
+async def _own_channels(config: Config, shared: Shared, opened: AsyncExitStack) -> None:
     sealer = open_sealer(config.database.path.parent / "keys" / "node.key")
     for server in config.mcp.servers if config.mcp.enabled else ():
-        if isinstance(server, StdioServerConfig):
-            owner = ChannelServer(
-                server, sealer, partial(Child.spawn, server, environment=os.environ), events=log_event
-            )
+        if isinstance(server, ChannelConfig) and is_owned(server):
+            owner = ChannelServer(server, sealer, connect_to(server), events=log_event)
             await owner.start()
             opened.push_async_callback(owner.close)
             relay = Relay(owner, server)
-            await relay.start(relay_path(shared.sockets, server.name))
+            await relay.start(owner_socket(shared.sockets, server.name))
             opened.push_async_callback(relay.close)
 
 

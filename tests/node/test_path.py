@@ -9,7 +9,7 @@ from tests.policies.support import META, VERSION, arrival, reply
 
 from mantlet.core.call import Arrival, Reply
 from mantlet.core.refusal import BadUpstream, Denied, Refusal, Unauthenticated
-from mantlet.node.path import Steps, path
+from mantlet.node.path import Steps, messages, path
 from mantlet.policies.parse.policy import Parse
 from mantlet.wire.jsonrpc import Bounds
 
@@ -39,16 +39,16 @@ class House:
     def __init__(self, refuse_at: str = "", refusal: BaseException | None = None, **without: None) -> None:
         self.passed: list[str] = []
         self._refuse_at, self._refusal = refuse_at, refusal or Denied()
-        steps: dict[str, Any] = {name: self._step(name) for name in ORDER} | without
+        steps: dict[str, Any] = {name: self._step(name) for name in [*ORDER, "current_caller"]} | without
         parse = Parse(["one"], bounds=Bounds(), request_timeout_s=60, monotonic=lambda: 0.0)
-        self.handler = path(
-            Steps(**steps, parse=parse, forward=self._forward, challenge=lambda _: 'Bearer realm="test"')
-        )
+        made = Steps(**steps, parse=parse, forward=self._forward, challenge=lambda _: 'Bearer realm="test"')
+        self.handler = path(made)
+        self.messages = messages(made)
 
     def _step(self, name: str) -> Any:
         async def step(item: Any, onward: Callable[[Any], Awaitable[Reply]], /) -> Reply:
             self.passed.append(name)
-            assert isinstance(item, Arrival) == (ORDER.index(name) < ORDER.index("aggregate"))
+            assert isinstance(item, Arrival) == (name not in ORDER[ORDER.index("aggregate") :])
             if name == self._refuse_at:
                 raise self._refusal
             return await onward(item)
@@ -70,6 +70,21 @@ async def test_a_call_passes_every_step_once_and_in_order() -> None:
     house = House()
     assert (await house.handler(item())).status == 200
     assert house.passed == [*ORDER, "forward"]
+
+
+async def test_a_message_takes_the_same_way_but_for_what_its_connection_has_passed() -> None:
+    """AUTHN-10: whose credential it was is asked again with every message."""
+    house = House()
+    assert (await house.messages(item())).status == 200
+    passed = [name for name in ORDER if name not in ("published", "authenticate", "current_streams")]
+    assert house.passed == ["record", "current_caller", *passed[1:], "forward"]
+
+
+async def test_a_refused_message_is_raised_to_its_connection() -> None:
+    house = House(refuse_at="authorize", refusal=Denied())
+    with pytest.raises(Denied):
+        await house.messages(item())
+    assert "forward" not in house.passed
 
 
 async def test_what_is_switched_off_is_not_passed_and_nothing_else_is() -> None:

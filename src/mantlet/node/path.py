@@ -24,6 +24,7 @@ class Steps:
     published: Policy[Arrival]
     authenticate: Policy[Arrival]
     current_streams: Policy[Arrival]
+    current_caller: Policy[Arrival]
     caller_limits: Policy[Arrival] | None
     parse: Parse
     aggregate: Policy[Call]
@@ -34,9 +35,36 @@ class Steps:
     challenge: Callable[[Arrival], str]
 
 
-def path(steps: Steps) -> ArrivalHandler:
+def path(steps: Steps, sse: Policy[Arrival] | None = None) -> ArrivalHandler:
     """The whole way of a call, from a known head to a reply that can be sent."""
-    calls = chain(
+    arrivals = chain(
+        _on(
+            steps.record,  # outermost: it must also see what the others refuse
+            steps.published,  # the few documents for strangers; everything below needs a caller
+            steps.authenticate,
+            steps.current_streams,  # a stream ends with the credential that opened it
+            sse,  # what comes by HTTP+SSE is messages, and takes their way from here
+            steps.caller_limits,  # before the body is read: a refused caller must not make us parse
+        ),
+        steps.parse.then(_calls(steps)),
+    )
+    return answering(arrivals, steps.challenge)
+
+
+def messages(steps: Steps) -> ArrivalHandler:
+    """The way of a message on a connection whose caller was authenticated when it opened; it raises what it refuses."""
+    return chain(
+        _on(
+            steps.record,
+            steps.current_caller,  # with every message: what opened the connection may have been revoked since
+            steps.caller_limits,
+        ),
+        steps.parse.then(_calls(steps)),
+    )
+
+
+def _calls(steps: Steps) -> CallHandler:
+    return chain(
         _on(
             steps.aggregate,  # at /mcp it finds the server a name leads to: all others decide by server
             steps.mirrored,  # the last thing that only a malformed call fails; nothing after it reads those headers
@@ -45,17 +73,6 @@ def path(steps: Steps) -> ArrivalHandler:
         ),
         steps.forward,
     )
-    arrivals = chain(
-        _on(
-            steps.record,  # outermost: it must also see what the others refuse
-            steps.published,  # the few documents for strangers; everything below needs a caller
-            steps.authenticate,
-            steps.current_streams,  # a stream ends with the credential that opened it
-            steps.caller_limits,  # before the body is read: a refused caller must not make us parse
-        ),
-        steps.parse.then(calls),
-    )
-    return answering(arrivals, steps.challenge)
 
 
 def answering(onward: ArrivalHandler, challenge: Callable[[Arrival], str]) -> ArrivalHandler:

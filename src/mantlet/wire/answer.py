@@ -92,6 +92,11 @@ def refused(refusal: r.Refusal, trail: Trail, *, challenge: str = "") -> Reply:
     return Reply(status, headers, body, origin="node")
 
 
+def rpc_error(refusal: r.Refusal, trail: Trail) -> bytes:
+    """The answer to a refused message on a connection that carries nothing but messages."""
+    return jsonrpc.error(trail.rpc_id, code_of(refusal), refusal.detail, _data(refusal, trail))
+
+
 def status_of(wire: Wire, trail: Trail) -> int:
     """The HTTP status of a refusal's answer in the era of the message that is refused."""
     if not wire.legacy or trail.era != "legacy":

@@ -68,7 +68,7 @@ class Authenticate:
         if caller is None:
             check(credential)
             caller = await self._recognise(arrival, credential, digest)
-        _note(arrival.trail, caller)
+        note(arrival.trail, caller)
         return caller
 
     def is_current(self, caller: Caller) -> bool:
@@ -144,12 +144,12 @@ class Disabled:
 
     async def identify(self, arrival: Arrival) -> Caller:
         """The developer."""
-        _note(arrival.trail, DISABLED)
+        note(arrival.trail, DISABLED)
         return DISABLED
 
     def is_current(self, caller: Caller) -> bool:
         """For the developer alone."""
-        return caller is DISABLED
+        return caller == DISABLED
 
     def forget(self) -> None:
         """Nothing to forget."""
@@ -159,7 +159,8 @@ class Disabled:
         return ""
 
 
-def _note(trail: Trail, caller: Caller) -> None:
+def note(trail: Trail, caller: Caller) -> None:
+    """Write into `trail` who it is."""
     trail.principal = caller.name
     trail.tenant = caller.tenant
     trail.credential = caller.credential_id

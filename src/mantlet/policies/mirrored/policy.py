@@ -27,7 +27,8 @@ class Mirrored:
         """Refuse with `HeaderMismatch`, pass on, or pass on and learn from the list that comes back."""
         if call.method == "tools/call":
             # The headers are the modern era's: an older client has never heard of them.
-            if call.era == "modern" and (paths := self._annotations.of(call.server, call.target)) is not None:
+            is_mirrored = call.era == "modern" and not call.arrival.is_message
+            if is_mirrored and (paths := self._annotations.of(call.server, call.target)) is not None:
                 arguments = call.params.get("arguments")
                 check_params(paths, arguments if type(arguments) is dict else {}, call.arrival.headers)
             return await onward(call)

@@ -103,7 +103,7 @@ class Parse:
         trail.rpc_id = None if envelope.is_response else envelope.id
         trail.action = envelope.method or "response"
         trail.object = target = methods.target_of(envelope.method, envelope.params)
-        what = inbound.read(envelope, headers)
+        what = inbound.read(envelope, headers, is_message=arrival.is_message)
         trail.era = what.era
         if envelope.method and not self._passes_unknown and not methods.is_known(envelope.method, what.era):
             raise MethodNotFound(f"The method {envelope.method[:100]} is not served here.")

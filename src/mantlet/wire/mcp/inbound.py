@@ -40,9 +40,11 @@ class Inbound(NamedTuple):
     requested: str
 
 
-def read(envelope: Envelope, headers: Headers) -> Inbound:
+def read(envelope: Envelope, headers: Headers, *, is_message: bool = False) -> Inbound:
     """Tell era and kind of a POST and check its headers against its body.
 
+    `is_message`: it came without a header layer (WebSocket, TCP, stdio), so its body alone says what it is; a version
+    in `headers` is then the one that its connection negotiated.
     Raises `HeaderMismatch`, `InvalidParams`, `UnsupportedVersion` or `InvalidRequest`.
     """
     if (repeated := headers.repeated(ROUTING)) is not None:
@@ -52,12 +54,12 @@ def read(envelope: Envelope, headers: Headers) -> Inbound:
     version = "" if header is None else header.decode("latin-1")
     meta = envelope.params.get("_meta")
     declared = meta.get(META_VERSION) if type(meta) is dict else None
-    if declared is None and (header is None or version in LEGACY_VERSIONS):
+    if declared is None and (is_message or header is None or version in LEGACY_VERSIONS):
         return _legacy(envelope, version)
     if envelope.method == "initialize" and declared is None:
         # The handshake negotiates the version in its params; a header sent ahead of it decides nothing.
         return _legacy(envelope, "")
-    return _modern(envelope, headers, version, meta)
+    return _modern(envelope, None if is_message else headers, declared if is_message else version, meta)
 
 
 def _legacy(envelope: Envelope, version: str) -> Inbound:
@@ -68,7 +70,7 @@ def _legacy(envelope: Envelope, version: str) -> Inbound:
     return Inbound("request", "legacy", version)
 
 
-def _modern(envelope: Envelope, headers: Headers, version: str, meta: Any) -> Inbound:
+def _modern(envelope: Envelope, headers: Headers | None, version: Any, meta: Any) -> Inbound:
     if envelope.is_response:
         raise InvalidRequest("In this revision of MCP a client sends no responses.")
     if envelope.id is None:
@@ -79,12 +81,13 @@ def _modern(envelope: Envelope, headers: Headers, version: str, meta: Any) -> In
         missing = [key for key in (META_VERSION, META_CAPABILITIES) if type(meta) is not dict or key not in meta]
         raise InvalidParams(f"params._meta lacks {', '.join(missing)}.")
     declared = meta[META_VERSION]
-    if not version or version != declared:
-        raise HeaderMismatch("The MCP-Protocol-Version header does not equal the version in params._meta.")
-    method = headers.get(METHOD)
-    if method is None or method.decode("latin-1") != envelope.method:
-        raise HeaderMismatch("The Mcp-Method header does not equal the method in the body.")
-    _check_name(envelope, headers)
+    if headers is not None:
+        if not version or version != declared:
+            raise HeaderMismatch("The MCP-Protocol-Version header does not equal the version in params._meta.")
+        method = headers.get(METHOD)
+        if method is None or method.decode("latin-1") != envelope.method:
+            raise HeaderMismatch("The Mcp-Method header does not equal the method in the body.")
+        _check_name(envelope, headers)
     _check_version(declared)
     if type(meta[META_CAPABILITIES]) is not dict:
         raise InvalidParams(f"params._meta {META_CAPABILITIES} must be an object.")

@@ -1,0 +1,1 @@
+"""Connections that carry bare messages: what WebSocket, TCP, stdio and HTTP+SSE clients have in common."""

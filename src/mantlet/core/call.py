@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from mantlet.core.caller import Caller
+from mantlet.core.certificate import PeerCertificate
 from mantlet.core.headers import Headers
 from mantlet.core.record import Trail
 
@@ -39,6 +40,8 @@ class Arrival:
     caller: Caller | None = None
     is_message: bool = False
     """It came as a bare message (WebSocket, TCP, stdio): no header of it repeats what its body says."""
+    peer_certificate: PeerCertificate | None = None
+    """What the client showed when its connection opened, verified there; never out of a header (TLS-02)."""
 
 
 @dataclass(slots=True)
@@ -66,6 +69,8 @@ class Call:
     """A legacy session id as the client sent it."""
     message: Mapping[str, Any] = field(default_factory=dict)
     """The whole decoded envelope."""
+    view: str = ""
+    """The virtual server that the caller sees; empty for one server, or for all as one."""
 
     @property
     def trail(self) -> Trail:
@@ -85,6 +90,9 @@ class Reply:
     headers: list[tuple[bytes, bytes]]
     body: bytes | AsyncIterator[bytes] = b""
     origin: Literal["upstream", "node"] = "upstream"
+    upgrade: Callable[[Any], Any] | None = None
+    """With status 101: takes the connection over once the head is sent. What it is given and gives is the listener's
+    affair (`listeners.http.handover`)."""
 
     @property
     def is_stream(self) -> bool:

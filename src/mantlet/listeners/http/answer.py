@@ -122,6 +122,19 @@ def head(
     )
 
 
+def switching(reply: Reply, constant: Constant, request_id: str, extra: Fields) -> bytes:
+    """The head after which the connection speaks what its client asked for. Raises `UnsendableHeader`."""
+    own = b"".join(b"%b: %b\r\n" % field for field in [*reply.headers, *extra])
+    if own.count(b"\n") != len(reply.headers) + len(extra) or b"\0" in own:
+        raise UnsendableHeader
+    return b"HTTP/1.1 %b\r\nconnection: Upgrade\r\n%b%bx-request-id: %b\r\n\r\n" % (
+        _STATUS[reply.status],
+        constant.block,
+        own,
+        request_id.encode(),
+    )
+
+
 def bare(status: int, constant: Constant) -> bytes:
     """A whole answer without a request or a body, and the end of its connection."""
     return b"HTTP/1.1 %b\r\n%b%bcontent-length: 0\r\n%b\r\n" % (_STATUS[status], constant.block, _NO_STORE, _CLOSE)

@@ -5,33 +5,11 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from mantlet.listeners.tls.config import TlsConfig
 from mantlet.wire.http1 import is_host
 
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=86400)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
-
-
-class TlsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """TLS of a listener: on when both files are named."""
-
-    cert_file: str | None = None
-    key_file: str | None = None
-    client_ca_file: str | None = None
-    """When set, every client must show a certificate of this CA."""
-    min_version: Literal["1.2", "1.3"] = "1.3"
-    ciphers: str | None = None
-    """For TLS 1.2, in OpenSSL's words; unset: ECDHE with AEAD only."""
-
-    def __post_init__(self) -> None:
-        if (self.cert_file is None) != (self.key_file is None):
-            raise ValueError("tls: cert_file and key_file go together")
-        if self.client_ca_file is not None and self.cert_file is None:
-            raise ValueError("tls: client_ca_file needs cert_file and key_file")
-
-    @property
-    def is_on(self) -> bool:
-        """Whether the listener speaks TLS."""
-        return self.cert_file is not None
 
 
 class HttpConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -65,7 +43,11 @@ class HttpConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     allowed_hosts: tuple[str, ...] = ()
     """Names, with a port or without, that `Host` may say besides loopback, the bound address and the public name."""
     trusted_proxies: tuple[str, ...] = ()
-    """Networks (CIDR) whose `X-Forwarded-For` is believed."""
+    """Networks (CIDR) of proxies that are believed about whom they forward."""
+    forwarded: Literal["x-forwarded-for", "forwarded"] = "x-forwarded-for"
+    """The one header in which they say it (`forwarded`: RFC 7239); the other is never read."""
+    proxy_protocol: Literal["off", "required"] = "off"
+    """`required`: every connection begins with a PROXY protocol v2 header, and only `trusted_proxies` may connect."""
     workers: Annotated[int, msgspec.Meta(ge=1, le=256)] = 1
     tls: TlsConfig = TlsConfig()
 
@@ -76,6 +58,8 @@ class HttpConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         for network in self.trusted_proxies:
             if ipaddress.ip_network(network).prefixlen == 0:
                 raise ValueError("http.trusted_proxies: a network of everybody trusts everybody")
+        if self.proxy_protocol == "required" and not self.trusted_proxies:
+            raise ValueError("http.proxy_protocol: name the proxies in trusted_proxies; nobody else may connect then")
         if "*" in self.cors_origins and (self.cors_credentials or len(self.cors_origins) > 1):
             raise ValueError("http.cors_origins: * stands alone, and never with cors_credentials")
 

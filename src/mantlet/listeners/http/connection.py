@@ -13,14 +13,17 @@ from typing import Any, Final, cast
 
 from mantlet.core.call import Arrival, Reply
 from mantlet.core.caller import Caller
+from mantlet.core.certificate import PeerCertificate
 from mantlet.core.record import Trail
 from mantlet.core.refusal import HeadersTooLarge, Malformed, ReceiptTimeout, Refusal
+from mantlet.listeners.accept import Accepted
 from mantlet.listeners.http import answer, request
 from mantlet.listeners.http.body import Body
 from mantlet.listeners.http.door import NEVER_S, ConnectionInfo, Door
 from mantlet.listeners.http.exchange import Exchange
+from mantlet.listeners.http.handover import Handover, Upgrade
 from mantlet.listeners.http.origin import is_preflight, preflight_fields
-from mantlet.listeners.http.peer import address_of, first_untrusted, is_within
+from mantlet.listeners.peer import address_of, first_untrusted, is_within
 from mantlet.wire import http1
 
 PIPELINED_BYTES: Final = 65536
@@ -39,6 +42,7 @@ class Connection(asyncio.Protocol):
         "_accepted_s",
         "_body",
         "_buffer",
+        "_certificate",
         "_exchange",
         "_is_closing",
         "_is_lost",
@@ -62,10 +66,12 @@ class Connection(asyncio.Protocol):
         "write_deadline_s",
     )
 
-    def __init__(self, door: Door, *, accepted_s: float | None = None, is_seated: bool = False) -> None:
+    def __init__(self, door: Door, accepted: Accepted | None = None) -> None:
+        """`accepted` is given when an `Acceptor` took the connection: it has a seat then, and its peer is known."""
         self.door = door
-        self._accepted_s = door.clock.monotonic() if accepted_s is None else accepted_s
-        self._is_seated = is_seated
+        self._accepted_s = door.clock.monotonic() if accepted is None else accepted.at_s
+        self._is_seated = accepted is not None
+        self._certificate: PeerCertificate | None = None if accepted is None else accepted.certificate
         self._transport: asyncio.Transport = cast(asyncio.Transport, None)
         self._buffer = bytearray()
         self._scanned = 0
@@ -80,7 +86,7 @@ class Connection(asyncio.Protocol):
         self.write_deadline_s = NEVER_S
         self.bytes_in = self.bytes_out = self.requests = 0
         self.caller: Caller | None = None
-        self.peer = "local"
+        self.peer = "" if accepted is None else accepted.peer
         self.id = 0
 
     # --- coming and going ---------------------------------------------------------------------------------------
@@ -89,7 +95,8 @@ class Connection(asyncio.Protocol):
         """Take a seat, or be refused at once (RATE-06)."""
         self._transport = cast(asyncio.Transport, transport)
         door = self.door
-        self.peer = address_of(transport.get_extra_info("peername"))
+        if not self.peer:
+            self.peer = address_of(transport.get_extra_info("peername"))
         if not self._is_seated and not door.seat(self.peer):
             self._is_closing = True
             self._transport.write(answer.bare(503, door.constant))
@@ -135,6 +142,23 @@ class Connection(asyncio.Protocol):
         self._is_closing = True
         if not self._is_lost:
             self._transport.abort()
+
+    def hand_over(self, upgrade: Upgrade) -> None:
+        """Give the connection away; it is this one's no longer. Called by the task of the request that asked for it."""
+        self._task = self._exchange = None
+        if self._is_closing:
+            return
+        door = self.door
+        self._is_closing = True
+        self._is_seated = False
+        handover = Handover(self._transport, door, self.peer, self.id, self._accepted_s, bytes(self._buffer))
+        self._buffer.clear()
+        door.guests.discard(self)
+        successor = upgrade(handover)
+        door.guests.add(successor)
+        self._transport.set_protocol(cast(asyncio.Protocol, successor))
+        self._resume_reading()
+        successor.begin()
 
     def info(self, now_s: float) -> ConnectionInfo:
         """Tell about it."""
@@ -239,7 +263,7 @@ class Connection(asyncio.Protocol):
             trail = exchange.trail
             headers = head.headers
             if self._is_trusted:
-                trail.peer = first_untrusted(self.peer, headers.all(b"x-forwarded-for"), door.trusted)
+                trail.peer = first_untrusted(self.peer, headers.all(door.forwarded), door.trusted, door.forwarded)
             if not framing.is_plain:
                 trail.client_request_id = http1.client_request_id(headers)
                 trail.trace_id = http1.trace_id(headers)
@@ -267,6 +291,7 @@ class Connection(asyncio.Protocol):
                     now_s + config.request_timeout,
                     trail,
                     door.is_tls,
+                    peer_certificate=self._certificate,
                 )
             )
         )

@@ -15,7 +15,7 @@ from mantlet.core.tasks import Tasks
 from mantlet.listeners.http.answer import Constant
 from mantlet.listeners.http.config import HttpConfig
 from mantlet.listeners.http.origin import Names
-from mantlet.listeners.http.peer import Network
+from mantlet.listeners.peer import X_FORWARDED_FOR, Network, is_within
 
 Refuse = Callable[[Trail, Refusal], Awaitable[Reply]]
 OnError = Callable[[BaseException, Trail | None], None]
@@ -78,9 +78,9 @@ class Door:
     trusted: tuple[Network, ...]
     constant: Constant
     is_tls: bool = False
+    forwarded: bytes = X_FORWARDED_FOR
+    """The header in which `trusted` proxies are believed."""
     guests: set[Guest] = field(default_factory=set)
-    handshakes: set[asyncio.Task[None]] = field(default_factory=set)
-    """Connections that have a seat and are not TLS yet."""
     seats: dict[str, int] = field(default_factory=dict)
     """Open connections by peer address; never more keys than connections."""
     is_leaving: bool = False
@@ -97,7 +97,8 @@ class Door:
         mine = self.seats.get(peer, 0)
         if (
             self.is_leaving
-            or mine >= self.config.per_address_connections
+            # A proxy brings the connections of many: only the cap on all of them is for it.
+            or (mine >= self.config.per_address_connections and not is_within(peer, self.trusted))
             or sum(self.seats.values()) >= self.config.max_connections
         ):
             self.refused += 1

@@ -47,7 +47,9 @@ class Exchange:
                 connection.door.on_error(error, self.trail)
                 reply = unhandled(self.trail)
             connection.caller = arrival.caller
-            if type(reply.body) is bytes:
+            if reply.upgrade is not None:
+                self._switch(reply)
+            elif type(reply.body) is bytes:
                 self._send(reply, reply.body)
             else:
                 await self._stream(reply)
@@ -90,6 +92,12 @@ class Exchange:
             head = self._head(reply, b"content-length: %d\r\n" % len(body), closes)
         connection.write(head + body if has_body else head)
         connection.finish(closes)
+
+    def _switch(self, reply: Reply) -> None:
+        connection = self.connection
+        assert reply.upgrade is not None
+        connection.write(answer.switching(reply, connection.door.constant, self.trail.request_id, self.extra))
+        connection.hand_over(reply.upgrade)
 
     async def _stream(self, reply: Reply) -> None:
         """Chunk by chunk as they come; the client's slowness holds the source back, nothing is gathered here."""

@@ -8,12 +8,14 @@ from typing import Final
 from mantlet.core.clock import Clock
 from mantlet.core.policy import ArrivalHandler
 from mantlet.core.tasks import Tasks
-from mantlet.listeners.http import origin, peer, tls
-from mantlet.listeners.http.acceptor import BACKLOG, TlsAcceptor
+from mantlet.listeners.accept import BACKLOG, Acceptor
+from mantlet.listeners.http import origin
 from mantlet.listeners.http.answer import Constant
 from mantlet.listeners.http.config import HttpConfig
 from mantlet.listeners.http.connection import Connection
 from mantlet.listeners.http.door import SWEEP_S, ConnectionInfo, Door, OnError, Refuse
+from mantlet.listeners.peer import networks
+from mantlet.listeners.tls import Certificates, Served
 
 CANCEL_S: Final = 2.0
 """How long cancelled work may take to clean up."""
@@ -22,7 +24,7 @@ CANCEL_S: Final = 2.0
 class HttpListener:
     """An open HTTP listener. Everything happens on the loop that opened it."""
 
-    def __init__(self, door: Door, server: asyncio.Server | TlsAcceptor, port: int) -> None:
+    def __init__(self, door: Door, server: asyncio.Server | Acceptor, port: int) -> None:
         self.port = port
         self._door = door
         self._server = server
@@ -59,8 +61,8 @@ class HttpListener:
         door = self._door
         door.is_leaving = True
         self._server.close()
-        for handshake in list(door.handshakes):
-            handshake.cancel()
+        if isinstance(self._server, Acceptor):
+            self._server.abort_openings()
         for guest in list(door.guests):
             guest.abort()
         await self._until_empty(CANCEL_S)
@@ -93,14 +95,17 @@ async def listen(
     reuse_port: bool = False,
     sock: socket.socket | None = None,
     public_hosts: Sequence[str] = (),
+    tls: Served | None = None,
 ) -> HttpListener:
     """Open the listener and serve `handler` until it is drained or closed.
 
     `refuse` records and renders what is refused before there is an `Arrival`; `handler` answers the rest itself.
     `sock` is a bound socket to use instead of host and port; `reuse_port` lets several workers bind one port.
-    Raises `OSError` when the port or the TLS files cannot be had.
+    `tls` is what the node renews for this listener; without it `config.tls` is read, once.
+    Raises `OSError` or `ValueError` when the port or the TLS files cannot be had.
     """
-    context = tls.context(config.tls)
+    if tls is None:
+        tls = Certificates(clock=clock).serve(door, config.tls)
     if sock is None:
         sock = bound(config.host, config.port, reuse_port=reuse_port)
     port = sock.getsockname()[1] if sock.family in (socket.AF_INET, socket.AF_INET6) else 0
@@ -116,20 +121,32 @@ async def listen(
         names=origin.names(
             bind_host=config.host,
             port=port,
-            is_tls=context is not None,
+            is_tls=tls is not None,
             allowed_hosts=config.allowed_hosts,
             public_hosts=public_hosts,
             cors_origins=config.cors_origins,
             cors_credentials=config.cors_credentials,
         ),
-        trusted=peer.networks(config.trusted_proxies),
-        constant=Constant(is_tls=context is not None),
-        is_tls=context is not None,
+        trusted=networks(config.trusted_proxies),
+        forwarded=config.forwarded.encode(),
+        constant=Constant(is_tls=tls is not None),
+        is_tls=tls is not None,
         now_s=clock.monotonic(),
     )
     state.constant.refresh(clock.wall())
-    if context is not None:
-        return HttpListener(state, TlsAcceptor(state, context, sock), port)
+    if tls is not None or config.proxy_protocol == "required":
+        acceptor = Acceptor(
+            sock,
+            lambda accepted: Connection(state, accepted),
+            seats=state,
+            tasks=tasks,
+            monotonic=clock.monotonic,
+            opening_s=config.header_timeout,
+            on_error=lambda error: on_error(error, None),
+            tls=tls,
+            proxies=state.trusted if config.proxy_protocol == "required" else None,
+        )
+        return HttpListener(state, acceptor, port)
     server = await asyncio.get_running_loop().create_server(lambda: Connection(state), sock=sock, backlog=BACKLOG)
     return HttpListener(state, server, port)
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from mantlet.core.clock import SYSTEM
 from mantlet.core.config_error import ConfigError
 from mantlet.events.audit.keys import checkpoint_directory
-from mantlet.listeners.http import tls as listener_tls
+from mantlet.listeners.tls.context import context as tls_context
 from mantlet.node.config.masking import mask_url
 from mantlet.node.config.model import Config
 from mantlet.node.config.problem import Problem
@@ -25,6 +25,7 @@ from mantlet.stores.valkey import address
 from mantlet.upstreams.client import endpoint
 from mantlet.upstreams.client import tls as client_tls
 from mantlet.upstreams.transports.http.config import HttpServerConfig
+from mantlet.upstreams.transports.openapi import OpenApiServer, OpenApiServerConfig
 
 if TYPE_CHECKING:
     from mantlet.keys.ring import KeyRing
@@ -58,12 +59,14 @@ def _parts(config: Config) -> Iterator[Part]:
     yield "limits.routes", lambda: compile_routes(config.limits.routes)
     yield "auth", lambda: _identity(config)
     if config.http.enabled and config.http.tls.is_on:
-        yield "http.tls", lambda: listener_tls.context(config.http.tls)
+        yield "http.tls", lambda: tls_context(config.http.tls)
     if not config.store.url.startswith(("memory://", "embedded://")):
         yield "store.url", lambda: address.parse(config.store.url)
     for server in config.mcp.servers:
         if isinstance(server, HttpServerConfig):
             yield f"mcp.servers.{server.name}", lambda server=server: _http_server(server)  # type: ignore[misc]
+        if isinstance(server, OpenApiServerConfig):
+            yield f"mcp.servers.{server.name}", lambda server=server: OpenApiServer(server, is_plain_allowed=True)  # type: ignore[misc]
 
 
 def _folder(path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mantlet.listeners.http.peer import address_of, first_untrusted, networks, normal
+from mantlet.listeners.peer import address_of, first_untrusted, networks, normal
 
 TRUSTED = networks(["10.0.0.0/8", "2001:db8::/32"])
 

@@ -1,0 +1,194 @@
+"""Accepting for TLS and behind proxies: a seat is taken before anything is spent on a connection (RATE-06).
+
+Any listener can use it: `Seats` counts its connections, `make` gives a protocol for each one that is ready to speak.
+"""
+
+import asyncio
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Protocol, cast
+
+from mantlet.core.certificate import PeerCertificate
+from mantlet.core.tasks import Tasks
+from mantlet.listeners.peer import Network, address_of, is_within
+from mantlet.listeners.proxy_protocol import NotProxied, receive
+from mantlet.listeners.tls.served import Served
+
+BACKLOG: Final = 1024
+ACCEPTS_A_TURN: Final = 64
+"""Connections taken in one turn of the loop, so that a flood does not keep it from those it has."""
+OUT_OF_FILES_S: Final = 0.5
+SHUTDOWN_S: Final = 1.0
+
+
+class Seats(Protocol):
+    """Who counts a listener's connections."""
+
+    def seat(self, peer: str, /) -> bool:
+        """Count a connection of `peer` in, or refuse it."""
+        ...
+
+    def unseat(self, peer: str, /) -> None:
+        """Count it out."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A connection that may speak. It has a seat, which whoever serves it gives back under the name of `peer`."""
+
+    peer: str
+    """Its address; behind a PROXY protocol that of the balancer's client."""
+    at_s: float
+    """When it was accepted, on the loop's clock given to `Acceptor`: deadlines of receipt begin here (HTTP-05)."""
+    certificate: PeerCertificate | None
+    alpn: str | None
+    """What TLS agreed on; None without TLS or agreement."""
+
+
+Make = Callable[[Accepted], asyncio.Protocol]
+
+
+class Acceptor:
+    """Stands where an `asyncio.Server` stands for plain connections.
+
+    `create_server(ssl=...)` tells a protocol of a connection only after its handshake: thousands of half-open ones
+    would then be under no cap. (`loop.start_tls` on an accepted transport is no way either: uvloop reads the client's
+    first bytes before it can be called.)
+    """
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        make: Make,
+        *,
+        seats: Seats,
+        tasks: Tasks,
+        monotonic: Callable[[], float],
+        opening_s: float,
+        on_error: Callable[[BaseException], None],
+        tls: Served | None = None,
+        proxies: tuple[Network, ...] | None = None,
+    ) -> None:
+        """`proxies`: the balancers that must begin each connection with a PROXY header; None when there are none.
+
+        `opening_s` bounds PROXY header and TLS handshake together.
+        """
+        self._make, self._seats, self._tasks = make, seats, tasks
+        self._monotonic, self._opening_s, self._on_error = monotonic, opening_s, on_error
+        self._tls, self._proxies = tls, proxies
+        self._sock = sock
+        self._is_open = True
+        self._loop = asyncio.get_running_loop()
+        self._opening: set[asyncio.Task[None]] = set()
+        sock.setblocking(False)
+        sock.listen(BACKLOG)
+        self._loop.add_reader(sock.fileno(), self._accept)
+
+    @property
+    def sockets(self) -> tuple[socket.socket, ...]:
+        """The listening socket, until closed."""
+        return (self._sock,) if self._is_open else ()
+
+    def close(self) -> None:
+        """Stop accepting."""
+        if self._is_open:
+            self._is_open = False
+            self._loop.remove_reader(self._sock.fileno())
+            self._sock.close()
+
+    def abort_openings(self) -> None:
+        """Give up on connections that are not ready to speak."""
+        for task in list(self._opening):
+            task.cancel()
+
+    def _accept(self) -> None:
+        for _ in range(ACCEPTS_A_TURN):
+            try:
+                accepted, address = self._sock.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:  # out of files: trying again at once would spin
+                self._on_error(error)
+                self._loop.remove_reader(self._sock.fileno())
+                self._loop.call_later(OUT_OF_FILES_S, self._resume)
+                return
+            peer = address_of(address)
+            is_foreign = self._proxies is not None and not is_within(peer, self._proxies)
+            if is_foreign or not self._seats.seat(peer):
+                accepted.close()  # no plaintext answer on a TLS port (TLS-01)
+                continue
+            accepted.setblocking(False)
+            task = self._tasks.start(self._open(accepted, peer), "opening")
+            self._opening.add(task)
+            task.add_done_callback(self._opening.discard)
+
+    def _resume(self) -> None:
+        if self._is_open:
+            self._loop.add_reader(self._sock.fileno(), self._accept)
+
+    async def _open(self, accepted: socket.socket, peer: str) -> None:
+        at_s = self._monotonic()
+        ends_s = self._loop.time() + self._opening_s
+        opening: Opening | None = None
+        is_seated = True
+        try:
+            if self._proxies is not None:
+                async with asyncio.timeout_at(ends_s):
+                    source = (await receive(accepted)).source
+                if source:
+                    # The client's seat instead of the balancer's: caps are for who comes, not for who brings them.
+                    self._seats.unseat(peer)
+                    peer = source
+                    is_seated = self._seats.seat(peer)
+            if is_seated:
+                opening = Opening(self._make, peer, at_s, self._tls)
+                await self._connect(opening, accepted, ends_s)
+        except NotProxied:
+            pass  # whoever it is, nothing it says counts
+        except OSError as error:  # ssl.SSLError, a timeout, a reset: the client's affair
+            if self._tls is not None:
+                self._tls.failed(error)
+        finally:
+            if opening is None or not opening.is_made:
+                accepted.close()
+                if is_seated:
+                    self._seats.unseat(peer)
+
+    async def _connect(self, opening: "Opening", accepted: socket.socket, ends_s: float) -> None:
+        if self._tls is None:
+            await self._loop.connect_accepted_socket(lambda: opening, accepted)
+            return
+        await self._loop.connect_accepted_socket(
+            lambda: opening,
+            accepted,
+            ssl=self._tls.context,  # the newest: a renewed certificate is for whoever comes next
+            ssl_handshake_timeout=max(0.001, ends_s - self._loop.time()),
+            ssl_shutdown_timeout=SHUTDOWN_S,
+        )
+
+
+class Opening(asyncio.Protocol):
+    """Holds the place of a protocol until TLS has said which, then gives it the connection."""
+
+    def __init__(self, make: Make, peer: str, at_s: float, tls: Served | None) -> None:
+        self._make, self._peer, self._at_s, self._tls = make, peer, at_s, tls
+        self.is_made = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Hand over."""
+        transport = cast(asyncio.Transport, transport)
+        certificate, alpn = None, None
+        if self._tls is not None:
+            alpn = transport.get_extra_info("ssl_object").selected_alpn_protocol()
+            try:
+                certificate = self._tls.shown_by(transport)
+            except ValueError as error:
+                self._tls.failed(error)
+                transport.abort()
+                return
+        protocol = self._make(Accepted(self._peer, self._at_s, certificate, alpn))
+        self.is_made = True
+        transport.set_protocol(protocol)
+        protocol.connection_made(transport)

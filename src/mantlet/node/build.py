@@ -33,10 +33,11 @@ from mantlet.keys.seal import NodeSealer, open_sealer
 from mantlet.node.channels import connect_to, is_owned, owner_socket
 from mantlet.node.config.model import Config
 from mantlet.node.forward import Forward
-from mantlet.node.path import Steps, path
+from mantlet.node.path import Steps, messages, path
 from mantlet.node.published import Published
 from mantlet.policies.aggregate.policy import Aggregate
 from mantlet.policies.aggregate.sessions import Sessions
+from mantlet.policies.authenticate.current import CurrentCaller
 from mantlet.policies.authenticate.opening import open_authenticate
 from mantlet.policies.authenticate.policy import Authenticate, Disabled
 from mantlet.policies.authenticate.streams import CHECK_S, CurrentStreams
@@ -54,8 +55,12 @@ from mantlet.upstreams.transports.channel.config import ChannelConfig
 from mantlet.upstreams.transports.channel.server import ChannelServer
 from mantlet.upstreams.transports.channel.socket_channel import SocketChannel
 from mantlet.upstreams.transports.http import HttpServer
+from mantlet.upstreams.transports.openapi import OpenApiServer, OpenApiServerConfig
 from mantlet.wire import answer
 from mantlet.wire.jsonrpc import Bounds
+
+Server = HttpServer | ChannelServer | OpenApiServer
+"""What carries calls to one configured server."""
 
 FLUSH_S: Final = 5.0
 """How often uses of API keys are written down."""
@@ -81,6 +86,8 @@ class Node:
 
     config: Config
     handler: ArrivalHandler
+    messages: ArrivalHandler
+    """For connections whose caller is known: it raises what it refuses."""
     refuse: Callable[[Trail, Refusal], Any]
     authenticate: Authenticate | Disabled
     record: RecordPolicy
@@ -90,7 +97,7 @@ class Node:
     state: State
     post: Post
     limits_admin: LimitsAdmin
-    upstreams: dict[str, HttpServer | ChannelServer]
+    upstreams: dict[str, Server]
     tasks: Tasks
     new_id: Callable[[], str]
     public_url: str
@@ -153,6 +160,7 @@ async def build(config: Config, shared: Shared) -> AsyncIterator[Node]:
         yield Node(
             config=config,
             handler=path(steps),
+            messages=messages(steps),
             refuse=partial(_refuse, record),
             authenticate=authenticate,
             record=record,
@@ -205,7 +213,7 @@ def _steps(
     authenticate: Authenticate | Disabled,
     streams: CurrentStreams,
     limits: LimitStore,
-    upstreams: dict[str, HttpServer | ChannelServer],
+    upstreams: dict[str, Server],
     sealer: NodeSealer,
     names: SqliteNames,
     forward: Forward,
@@ -222,6 +230,7 @@ def _steps(
         ),
         authenticate=authenticate,
         current_streams=streams,
+        current_caller=CurrentCaller(authenticate.is_current),
         caller_limits=CallerLimits(config.limits, limits, SYSTEM) if config.limits.enabled else None,
         parse=Parse(
             upstreams,
@@ -267,21 +276,22 @@ def _authenticate(config: Config, opened: AsyncExitStack, tasks: Tasks) -> Authe
     )
 
 
-async def _upstreams(
-    config: Config, shared: Shared, sealer: NodeSealer, opened: AsyncExitStack
-) -> dict[str, HttpServer | ChannelServer]:
-    upstreams: dict[str, HttpServer | ChannelServer] = {}
+async def _upstreams(config: Config, shared: Shared, sealer: NodeSealer, opened: AsyncExitStack) -> dict[str, Server]:
+    upstreams: dict[str, Server] = {}
+    # Plain HTTP has been judged with the whole configuration; production never gets here with it.
+    is_plain_allowed = config.environment != "production"
     for server in config.mcp.servers if config.mcp.enabled else ():
-        upstream: HttpServer | ChannelServer
+        upstream: Server
         if isinstance(server, ChannelConfig):
             is_relayed = bool(shared.sockets) and is_owned(server)
             path = owner_socket(shared.sockets, server.name)
             connect = partial(SocketChannel.connect, path, server) if is_relayed else connect_to(server)
             upstream = ChannelServer(server, sealer, connect, events=log_event, is_relayed=is_relayed)
             await upstream.start()
+        elif isinstance(server, OpenApiServerConfig):
+            upstream = OpenApiServer(server, is_plain_allowed=is_plain_allowed)
         else:
-            # Plain HTTP has been judged with the whole configuration; production never gets here with it.
-            upstream = HttpServer(server, sealer, is_plain_allowed=config.environment != "production")
+            upstream = HttpServer(server, sealer, is_plain_allowed=is_plain_allowed)
         opened.push_async_callback(upstream.close)
         upstreams[server.name] = upstream
     return upstreams

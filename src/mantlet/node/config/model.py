@@ -31,20 +31,27 @@ from mantlet.policies.limits.config import LimitsConfig
 from mantlet.policies.parse.config import McpLimits, ValidationConfig
 from mantlet.stores.config import StoreConfig
 from mantlet.upstreams.transports.http.config import HttpServerConfig
+from mantlet.upstreams.transports.openapi.config import OpenApiServerConfig
+from mantlet.upstreams.transports.peer.config import PeerServerConfig
 from mantlet.upstreams.transports.stdio.config import StdioServerConfig
 
 Environment: TypeAlias = Literal["development", "staging", "production"]
 ENVIRONMENTS: tuple[Environment, ...] = ("development", "staging", "production")
 
 if TYPE_CHECKING:
-    McpServer: TypeAlias = StdioServerConfig | HttpServerConfig
+    McpServer: TypeAlias = StdioServerConfig | HttpServerConfig | OpenApiServerConfig | PeerServerConfig
 else:
 
     class McpServer(ABC):  # noqa: B024 - a type to be registered with, never made
         """One of `mcp.servers`. msgspec tells union members apart by a tag of its own making, and these carry theirs
         as an ordinary key; so it sees one foreign type, and `conform` picks the member by `transport`."""
 
-        variants: ClassVar[tuple[type[msgspec.Struct], ...]] = (StdioServerConfig, HttpServerConfig)
+        variants: ClassVar[tuple[type[msgspec.Struct], ...]] = (
+            StdioServerConfig,
+            HttpServerConfig,
+            OpenApiServerConfig,
+            PeerServerConfig,
+        )
 
     for _variant in McpServer.variants:
         McpServer.register(_variant)

@@ -1,7 +1,7 @@
 """One streamable-HTTP server of `mcp.servers`, as the operator writes it. Durations are seconds, sizes bytes."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, Literal
 
 import msgspec
@@ -17,6 +17,19 @@ _OWN: Final = frozenset(
     {"host", "content-length", "content-type", "transfer-encoding", "connection", "upgrade", "te", "trailer", "expect"}
     | {"accept", "accept-encoding", "user-agent", "last-event-id", "keep-alive", "proxy-connection"}
 )
+
+
+def check_name(name: str) -> None:
+    """Raise `ValueError` for a server's name that could not stand in a path or a tool's prefix."""
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"name {name!r}: letters, digits, '.', '_' and '-' only, at most 64")
+
+
+def check_headers(headers: Iterable[str]) -> None:
+    """Raise `ValueError` for a header that is the node's to set."""
+    for name in headers:
+        if not _FIELD_NAME.fullmatch(name) or name.lower() in _OWN or name.lower().startswith("mcp-"):
+            raise ValueError(f"headers: {name!r} cannot be set")
 
 
 class HttpServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -49,17 +62,19 @@ class HttpServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     fallback: Any = None
 
     def __post_init__(self) -> None:
-        if not _NAME.fullmatch(self.name):
-            raise ValueError(f"name {self.name!r}: letters, digits, '.', '_' and '-' only, at most 64")
-        for name in self.headers:
-            if not _FIELD_NAME.fullmatch(name) or name.lower() in _OWN or name.lower().startswith("mcp-"):
-                raise ValueError(f"headers: {name!r} cannot be set")
+        check_name(self.name)
+        check_headers(self.headers)
         for bound in ("max_connections", "max_waiters", "max_answer_bytes", "max_event_bytes"):
             if getattr(self, bound) < 1:
                 raise ValueError(f"{bound} must be at least 1")
         for duration in ("connect_timeout", "idle_timeout", "probe_timeout", "stream_idle_timeout"):
             if getattr(self, duration) <= 0:
                 raise ValueError(f"{duration} must be above 0")
+
+    @property
+    def endpoint(self) -> str:
+        """The URL that calls go to."""
+        return self.url
 
     def bounds(self) -> Bounds:
         """As the client takes them."""

@@ -58,7 +58,7 @@ class HttpServer:
         is_plain_allowed: bool = False,
         resolve: Resolve | None = None,
     ) -> None:
-        endpoint = parse(config.url, is_plain_allowed=is_plain_allowed)
+        endpoint = parse(config.endpoint, is_plain_allowed=is_plain_allowed)
         self._config = config
         self._sealer = sealer
         self._clock = clock
@@ -124,7 +124,7 @@ class HttpServer:
         found, pool = self._detection.found, self._client.pool
         return {
             "name": self.name,
-            "transport": "http",
+            "transport": self._config.transport,
             "state": "unhealthy" if self._failure else "healthy" if found else "starting",
             "reasons": [self._failure] if self._failure else [],
             "eras": sorted(found.eras) if found else [],

@@ -1,0 +1,169 @@
+"""An OpenAPI service as an `Upstream`: MCP of both eras in front, plain HTTP behind.
+
+It has no state and asks its client nothing, so a legacy client gets no session, and both eras the same tools.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from mantlet import __version__
+from mantlet.core.call import Call, Reply
+from mantlet.core.clock import SYSTEM, Clock
+from mantlet.core.refusal import InvalidParams, MethodNotAllowed, MethodNotFound, Refusal
+from mantlet.upstreams.client import BodyStream, HttpClient, Resolve, head, parse, prefix
+from mantlet.upstreams.transports.openapi import answer
+from mantlet.upstreams.transports.openapi.config import OpenApiServerConfig
+from mantlet.upstreams.transports.openapi.operations import Operation, Operations, read
+from mantlet.upstreams.transports.openapi.request import BadArguments, build
+from mantlet.wire import jsonrpc
+from mantlet.wire.mcp.methods import LATEST_LEGACY, LEGACY_VERSIONS, MODERN_VERSIONS
+
+MAX_DOCUMENT_BYTES: Final = 16 * 1024 * 1024
+LIST_TTL_MS: Final = 300_000
+"""The document is read once, at start: its tools change with the node."""
+SERVER_INFO: Final = "io.modelcontextprotocol/serverInfo"
+
+_JSON: Final = (b"content-type", b"application/json")
+
+
+def load(path: str) -> Any:
+    """The document at `path`, JSON or YAML. Raises `ValueError` or `OSError` that name it."""
+    file = Path(path)
+    if file.stat().st_size > MAX_DOCUMENT_BYTES:
+        raise ValueError(f"{path}: larger than {MAX_DOCUMENT_BYTES} bytes")
+    text = file.read_text(encoding="utf-8")
+    try:
+        # JSON is YAML, and reading it as such is slow: a large document takes seconds.
+        return jsonrpc.decode(text.encode(), _ANY) if text.lstrip().startswith("{") else yaml.safe_load(text)
+    except (yaml.YAMLError, Refusal) as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+class OpenApiServer:
+    """`core.ports.Upstream` over a plain HTTP service. Raises `ValueError` or `OSError` for a document or URL that
+    cannot be used."""
+
+    def __init__(
+        self,
+        config: OpenApiServerConfig,
+        *,
+        clock: Clock = SYSTEM,
+        is_plain_allowed: bool = False,
+        resolve: Resolve | None = None,
+    ) -> None:
+        try:
+            self.operations: Operations = read(load(config.document), tuple(config.operations))
+        except OSError as error:
+            raise ValueError(f"mcp.servers: {config.name}: {config.document}: {error.strerror}") from error
+        except ValueError as error:
+            raise ValueError(f"mcp.servers: {config.name}: {error}") from error
+        endpoint = parse(config.url, is_plain_allowed=is_plain_allowed)
+        if b"?" in endpoint.target:
+            raise ValueError(f"mcp.servers: {config.name}: url must have no query")
+        self._config = config
+        self._authority = endpoint.authority
+        self._base = endpoint.target.rstrip(b"/").decode()
+        self._own = [(b"user-agent", b"mantlet/" + __version__.encode()), (b"accept-encoding", b"identity")]
+        self._own += [(b"accept", b"application/json, text/*;q=0.9, */*;q=0.1")]
+        self._own += [(name.lower().encode(), value.reveal().encode()) for name, value in config.headers.items()]
+        self._own_names = {name for name, _ in self._own} | {b"host", b"content-length", b"content-type"}
+        self._client = HttpClient(endpoint, clock, bounds=config.bounds(), tls=config.tls, resolve=resolve)
+        self._tools = [operation.tool for operation in self.operations.tools.values()]
+        self._failure = ""
+
+    @property
+    def name(self) -> str:
+        """As configured."""
+        return self._config.name
+
+    async def send(self, call: Call, /) -> Reply:
+        """Answer `call`, asking the service where it is a tool's; see the port."""
+        if call.kind == "stream":
+            raise MethodNotAllowed("POST", "This server has nothing to say unasked.")
+        if call.kind == "end":
+            raise MethodNotAllowed("POST", "This server keeps no sessions.")
+        if call.kind != "request" or call.id is None:
+            return Reply(202, [])
+        result = await self._result(call)
+        if call.era == "modern":
+            result = {**result, "resultType": "complete"}
+        return Reply(200, [_JSON], jsonrpc.result(call.id, result))
+
+    async def health(self) -> Mapping[str, Any]:
+        """What is known of the service: it is not asked anything of the node's own."""
+        pool = self._client.pool
+        return {
+            "name": self.name,
+            "transport": "openapi",
+            "state": "unhealthy" if self._failure else "healthy",
+            "reasons": [self._failure] if self._failure else [],
+            "eras": ["legacy", "modern"],
+            "tools": len(self._tools),
+            "left_out": list(self.operations.left_out),
+            "connections": {"open": pool.open, "idle": pool.idle, "waiting": pool.waiting, "opened": pool.opened},
+        }
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._client.close()
+
+    async def _result(self, call: Call) -> dict[str, Any]:
+        info = {"name": self.operations.title or self.name, "version": self.operations.version or __version__}
+        match call.method:
+            case "tools/call":
+                return await self._call(call)
+            case "tools/list":
+                fresh = {"ttlMs": LIST_TTL_MS, "cacheScope": "public"} if call.era == "modern" else {}
+                return {"tools": self._tools, **fresh}
+            case "initialize":
+                asked = call.params.get("protocolVersion")
+                version = asked if asked in LEGACY_VERSIONS else LATEST_LEGACY
+                return {"protocolVersion": version, "capabilities": {"tools": {}}, "serverInfo": info}
+            case "server/discover":
+                return {
+                    "supportedVersions": list(MODERN_VERSIONS),
+                    "capabilities": {"tools": {}},
+                    "ttlMs": LIST_TTL_MS,
+                    "cacheScope": "public",
+                    "_meta": {SERVER_INFO: info},
+                }
+            case "ping":
+                return {}
+        raise MethodNotFound(f"{call.method[:100]} is not served here: this server has tools only.")
+
+    async def _call(self, call: Call) -> dict[str, Any]:
+        operation = self.operations.tools.get(call.target)
+        if operation is None:
+            raise InvalidParams(f"Unknown tool: {call.target[:128]}")
+        arguments = call.params.get("arguments")
+        if arguments is not None and type(arguments) is not dict:
+            raise InvalidParams('"arguments" must be an object.')
+        try:
+            message = self._message(operation, arguments or {})
+        except BadArguments as error:
+            return answer.failed(str(error))  # for the model to mend
+        try:
+            response = await self._client.send(message, deadline_s=call.deadline_s)
+        except Refusal as refusal:
+            self._failure = refusal.why
+            raise
+        self._failure = ""
+        if isinstance(response.body, BodyStream):
+            await response.body.aclose()
+            return answer.failed("The service answered with a stream of events, which a tool cannot give.")
+        return answer.result(response.status, response.headers, response.body)
+
+    def _message(self, operation: Operation, arguments: Mapping[str, Any]) -> bytes:
+        target, fields, body, kind = build(operation, arguments)
+        added = [(name.encode(), value.encode()) for name, value in fields if name.encode() not in self._own_names]
+        if kind:
+            added.append((b"content-type", kind.encode()))
+        start = prefix(operation.verb.encode(), (self._base + target).encode(), self._authority, self._own)
+        needs_length = body is not None or operation.verb in ("POST", "PUT", "PATCH")
+        return head(start, added, len(body or b"") if needs_length else None) + (body or b"")
+
+
+_ANY: Final = jsonrpc.Bounds(max_depth=200, max_keys=1_000_000)

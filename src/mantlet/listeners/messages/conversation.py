@@ -32,11 +32,12 @@ from mantlet.wire.mcp.inbound import LAST_EVENT_ID, SESSION_ID
 END_S: Final = 5.0
 """How long a session of a connection that is gone may take to end."""
 SPARE_CANCELLATIONS: Final = 16
-"""More than one for each request, before a client counts as flooding: they are answered by nobody and limited by none."""
+"""More than one for each request, before a client counts as flooding: nothing else limits or answers them."""
 _FIELDS: Final = (
     (b"content-type", b"application/json"),
     (b"accept", b"application/json, text/event-stream"),
 )
+_HANDSHAKE: Final = frozenset({envelope.INITIALIZE, envelope.INITIALIZED})
 _NOTHING: Final = Whole(b"")
 _ABUSE: Final = (RateLimited, InvalidJson, InvalidRequest)
 
@@ -80,7 +81,7 @@ class Conversation:
         self._session: bytes | None = None
         self._in_flight: dict[Id, Exchange] = {}
         self._others: set[Exchange] = set()
-        """Notifications and responses: they never wait for a place, or a request that waits for one would wait for ever."""
+        """Notifications and responses. They never wait for a place: what holds the places may be waiting for them."""
         self._pending: deque[bytes] = deque()
         self._barrier: Exchange | None = None
         self._stream: SessionStream | None = None
@@ -138,7 +139,7 @@ class Conversation:
             assert head.id is not None
             self._spare += 1
             self._in_flight[head.id] = exchange
-        if head.method == envelope.INITIALIZE or head.method == envelope.INITIALIZED:
+        if head.method in _HANDSHAKE:
             self._barrier = exchange
         exchange.task = self.terms.tasks.start(exchange.serve(), "message", tells_itself=True)
 
@@ -209,9 +210,9 @@ class Conversation:
             del self._in_flight[head.id]
         if self._is_ended:
             return
-        if exchange.cancels is not None and (cancelled := self._in_flight.get(exchange.cancels)) is not None:
-            if cancelled.is_answered:  # the server has been told by now; what is under way here is given up
-                cancelled.stop()
+        cancelled = None if exchange.cancels is None else self._in_flight.get(exchange.cancels)
+        if cancelled is not None and cancelled.is_answered:
+            cancelled.stop()  # the server has been told by now; what is under way here is given up
         if head.method == envelope.INITIALIZED and self._session is not None and self._stream is None:
             self._stream = SessionStream(self)
             self._stream.start()

@@ -31,16 +31,16 @@ class Head(msgspec.Struct, frozen=True):
         return bool(self.method) and self.id is not None
 
 
-class _Cancelled(msgspec.Struct):
-    requestId: Id
+class _Cancelled(msgspec.Struct, rename="camel"):
+    request_id: Id
 
 
 class _Cancellation(msgspec.Struct):
     params: _Cancelled
 
 
-class _Negotiated(msgspec.Struct):
-    protocolVersion: str
+class _Negotiated(msgspec.Struct, rename="camel"):
+    protocol_version: str
 
 
 class _Initialized(msgspec.Struct):
@@ -76,7 +76,7 @@ def _rare(message: bytes) -> Head:
 def cancelled_id(message: bytes) -> Id | None:
     """Which request a `notifications/cancelled` is about; None when it does not say."""
     try:
-        return _CANCELLATION.decode(message).params.requestId
+        return _CANCELLATION.decode(message).params.request_id
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
 
@@ -84,7 +84,7 @@ def cancelled_id(message: bytes) -> Id | None:
 def negotiated_version(message: bytes) -> tuple[bytes, bytes] | None:
     """The header that a legacy client would send from now on, from the answer to its `initialize`."""
     try:
-        return PROTOCOL_VERSION, _INITIALIZED.decode(message).result.protocolVersion.encode("latin-1")
+        return PROTOCOL_VERSION, _INITIALIZED.decode(message).result.protocol_version.encode("latin-1")
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
 

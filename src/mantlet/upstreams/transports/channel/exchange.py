@@ -38,14 +38,16 @@ class Exchange:
         elif self.stream is not None:
             self.stream.end(body)
 
-    def on_note(self, body: bytes, /) -> None:
+    def on_note(self, body: bytes, /) -> bool:
         """An event; the first one makes the reply a stream. A reader too far behind misses events, not the answer."""
         if self.stream is not None:
-            self.stream.push(body)
-        elif self._can_stream and not self.first.done():
-            self.stream = EventStream()  # most calls never need one
-            self.stream.push(body)
-            self.first.set_result(None)
+            return self.stream.push(body)
+        if not self._can_stream or self.first.done():
+            return False
+        self.stream = EventStream()  # most calls never need one
+        is_taken = self.stream.push(body)
+        self.first.set_result(None)
+        return is_taken
 
     def on_lost(self, refusal: Refusal, /) -> None:
         """A refusal, or as much of it as a stream can still tell."""

@@ -17,8 +17,8 @@ NODE: Final[Owner] = ("node",)
 class Link:
     """One channel for as long as it lives. Calls on a closed link are refused, nothing is sent twice."""
 
-    def __init__(self, *, max_pending: int, broadcast: Callable[[str, str, bytes], None]) -> None:
-        self.mux = Mux(max_pending=max_pending, broadcast=broadcast)
+    def __init__(self, mux: Mux) -> None:
+        self.mux = mux
         self.closed = asyncio.Event()
         self.why = ""
         """Why it closed."""

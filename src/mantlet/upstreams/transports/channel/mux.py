@@ -8,6 +8,7 @@ A log message (`notifications/message`) names no request. It is given to the onl
 flight, and every call that was given up while the child may still work on it was the same caller's. Else it is dropped.
 """
 
+import asyncio
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -47,8 +48,8 @@ class Receiver(Protocol):
         """The response, under the client's id; `code` is that of an error. The last thing said."""
         ...
 
-    def on_note(self, body: bytes, /) -> None:
-        """A notification that belongs to this call."""
+    def on_note(self, body: bytes, /) -> bool:
+        """A message that belongs to this call; False when it cannot be passed on."""
         ...
 
     def on_lost(self, refusal: Refusal, /) -> None:
@@ -67,6 +68,8 @@ class Pending:
     token: bytes | None
     is_listen: bool
     wants_log: bool
+    timer: asyncio.TimerHandle | None = None
+    """Its deadline."""
 
 
 @dataclass(slots=True)
@@ -212,9 +215,9 @@ class Mux:
         elif self.era == "modern":
             self._subscribed(method, params)
         elif method in _LIST_CHANGED:
-            self._broadcast(method, "", _notification(method, params))
+            self._broadcast(method, "", notification(method, params))
         elif method == _UPDATED and type(uri := envelope.member(params, "uri")) is str:
-            self._broadcast(method, uri, _notification(method, params))
+            self._broadcast(method, uri, notification(method, params))
         else:
             self.counters.unattributed += 1
 
@@ -225,7 +228,7 @@ class Mux:
             self.counters.unattributed += 1
             return
         own = envelope.with_member(params, "progressToken", pending.token)
-        pending.receiver.on_note(_notification("notifications/progress", own))
+        pending.receiver.on_note(notification("notifications/progress", own))
 
     def _log(self, params: msgspec.Raw) -> None:
         if self.era == "modern":
@@ -240,7 +243,7 @@ class Mux:
         ):
             self.counters.unattributed += 1
             return
-        candidates[0].receiver.on_note(_notification("notifications/message", params))
+        candidates[0].receiver.on_note(notification("notifications/message", params))
 
     def _subscribed(self, method: str, params: msgspec.Raw) -> None:
         hop_id = envelope.subscription_of(params)
@@ -254,10 +257,11 @@ class Mux:
             pending.receiver.on_lost(BadUpstream("The server ended the subscription.", why="cancelled by the server"))
         else:
             own = envelope.with_meta(params, META_SUBSCRIPTION, pending.raw_id)
-            pending.receiver.on_note(_notification(method, own))
+            pending.receiver.on_note(notification(method, own))
 
 
-def _notification(method: str, params: msgspec.Raw | bytes) -> bytes:
+def notification(method: str, params: msgspec.Raw | bytes) -> bytes:
+    """A notification as JSON."""
     if not params:
         return b'{"jsonrpc":"2.0","method":"%b"}' % method.encode()
     # Only methods known here come this far, or such that JSON can hold unescaped.

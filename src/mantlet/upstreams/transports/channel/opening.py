@@ -90,6 +90,27 @@ async def handshake(link: Link, timeout_s: float) -> Opening:
     return Opening("legacy", (version,), result)
 
 
+class FirstOpening:
+    """Open a server's first channel, whose era decides what the server is: by the probe, or without it where the probe
+    seems to have ended the server."""
+
+    def __init__(self) -> None:
+        self._skips_probe = False
+
+    async def __call__(self, link: Link, timeout_s: float) -> Opening:
+        """Raises `BadUpstream`; nothing is settled by that."""
+        try:
+            return await (handshake if self._skips_probe else probe)(link, timeout_s)
+        except WrongEra as wrong:
+            # It was only a guess that the probe had ended it: the first channel's era is never settled by that.
+            self._skips_probe = False
+            raise BadUpstream(why=wrong.why) from wrong
+        except BadUpstream:
+            if link.closed.is_set():
+                self._skips_probe = not self._skips_probe  # some servers end at what they do not know
+            raise
+
+
 def negotiated(requested: object, version: str) -> str:
     """The version for a client that asked for `requested` of a server opened at `version`.
 

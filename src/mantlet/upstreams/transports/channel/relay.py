@@ -238,9 +238,10 @@ class Relayed:
         self._worker.pending.pop(self._hop_id, None)
         self._worker.write(body)
 
-    def on_note(self, body: bytes, /) -> None:
+    def on_note(self, body: bytes, /) -> bool:
         """A notification, under the worker's token or subscription."""
         self._worker.write(body)
+        return True
 
     def on_lost(self, refusal: Refusal, /) -> None:
         """No answer comes. When the child has ended, the end of the channel says so for all."""

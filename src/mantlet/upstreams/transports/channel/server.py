@@ -5,52 +5,26 @@ started when the first of them comes. What a legacy session needs (handshake, pi
 here, see `legacy.py`. Every call that goes further goes under an id of ours and comes back under its own (MCP-05).
 """
 
-import asyncio
 import random
 import secrets
 from collections.abc import Callable, Mapping
-from functools import partial
-from typing import Any, Final
+from typing import Any
 
 from mantlet.core.call import Call, Era, Reply
 from mantlet.core.clock import SYSTEM, Clock
 from mantlet.core.ports import Sealer
-from mantlet.core.refusal import BadUpstream, EraUnavailable, NotAcceptable, UpstreamUnavailable
+from mantlet.core.refusal import EraUnavailable, UpstreamUnavailable
 from mantlet.core.tasks import Tasks
+from mantlet.upstreams.transports.channel.carry import carry
 from mantlet.upstreams.transports.channel.channel import Connect
 from mantlet.upstreams.transports.channel.config import ChannelConfig
-from mantlet.upstreams.transports.channel.exchange import Exchange
 from mantlet.upstreams.transports.channel.legacy import LegacySide
 from mantlet.upstreams.transports.channel.link import Link
-from mantlet.upstreams.transports.channel.mux import Pending
-from mantlet.upstreams.transports.channel.opening import Opening, WrongEra, handshake, probe
-from mantlet.upstreams.transports.channel.supervisor import Events, Supervisor
+from mantlet.upstreams.transports.channel.opening import FirstOpening, Opening, handshake, probe
+from mantlet.upstreams.transports.channel.stderr import Events
+from mantlet.upstreams.transports.channel.supervisor import Supervisor
 from mantlet.upstreams.transports.crossing import unavailable
-from mantlet.wire import jsonrpc
-from mantlet.wire.event_stream import HEADERS
 from mantlet.wire.mcp.methods import LEGACY_VERSIONS, META_VERSION, MODERN_VERSIONS
-
-LOG_LEVEL: Final = "io.modelcontextprotocol/logLevel"
-MAX_LISTEN_S: Final = 86_400.0
-"""A subscription is a stream without an end of its own; after a day its client opens a new one."""
-
-_JSON: Final = (b"content-type", b"application/json")
-_STATUS: Final[Mapping[int, int]] = {
-    -32700: 400,
-    -32600: 400,
-    -32601: 404,
-    -32602: 400,
-    -32020: 400,
-    -32021: 400,
-    -32022: 400,
-}
-"""HTTP statuses of a modern server's errors (2026-07-28, transports/streamable-http and basic/index)."""
-
-
-def accepts_stream(call: Call) -> bool:
-    """Whether the client takes `text/event-stream`."""
-    accept = call.arrival.headers.get(b"accept")
-    return accept is not None and (b"text/event-stream" in accept.lower() or b"*/*" in accept)
 
 
 class ChannelServer:
@@ -75,7 +49,7 @@ class ChannelServer:
         self._events = events
         self._tasks = Tasks(self._task_failed)
         self.legacy = LegacySide(config, sealer, clock, random_bytes)
-        self._skips_probe = False
+        self._first_opening = FirstOpening()
         self._is_relayed = is_relayed
         self._primary = self._supervisor(self._open_primary, self._primary_opened)
         self._second: Supervisor | None = None
@@ -140,71 +114,13 @@ class ChannelServer:
             return reply
         session = self.legacy.sessions.find(call.session, call.caller)
         assert call.id is not None
-        return await self._request(call, link, session.pending)
+        return await carry(call, link, self._clock, session.pending)
 
     async def _modern(self, call: Call) -> Reply:
         if call.kind != "request" or call.id is None:
             return Reply(202, [])  # This revision defines no notification over HTTP; closing the stream cancels.
         _, link = await self._reach(call)
-        return await self._request(call, link, None)
-
-    async def _request(self, call: Call, link: Link, in_session: dict[bytes, Pending] | None) -> Reply:
-        raw_id, meta = call.id, call.params.get("_meta")
-        assert raw_id is not None
-        token = level = None
-        if type(meta) is dict:
-            token, level = meta.get("progressToken"), meta.get(LOG_LEVEL)
-        is_modern = in_session is None
-        is_listen = is_modern and call.method == "subscriptions/listen"
-        can_stream = accepts_stream(call)
-        if is_listen and not can_stream:
-            raise NotAcceptable("subscriptions/listen needs Accept: text/event-stream.")
-        exchange = Exchange(raw_id, can_stream=can_stream)
-        pending = link.open(
-            call.body,
-            raw_id,
-            call.caller.key,
-            exchange,
-            token=None if token is None else jsonrpc.encode(token),
-            is_listen=is_listen,
-            wants_log=can_stream and (not is_modern or level is not None),
-        )
-        if in_session is not None:
-            in_session[raw_id] = pending
-        loop = asyncio.get_running_loop()
-        timer = loop.call_later(max(0.0, call.deadline_s - self._clock.monotonic()), link.expire, pending)
-        is_streaming = False
-        try:
-            answer = await exchange.first
-            is_streaming = answer is None
-        except asyncio.CancelledError:
-            if exchange.first.done() and not exchange.first.cancelled():
-                exchange.first.exception()  # it came in the same turn; nobody will look at it
-            raise
-        finally:
-            if not is_streaming:
-                self._left(link, pending, timer, in_session)
-        if answer is None:
-            stream = exchange.stream
-            assert stream is not None
-            if is_listen:
-                timer.cancel()
-                timer = loop.call_later(MAX_LISTEN_S, link.expire, pending)
-            stream.on_close = partial(self._left, link, pending, timer, in_session)
-            return Reply(200, list(HEADERS), stream)
-        status = 200
-        if answer.code is not None and is_modern:
-            status = _STATUS.get(answer.code, 200)
-        return Reply(status, [_JSON], answer.body)
-
-    def _left(
-        self, link: Link, pending: Pending, timer: asyncio.TimerHandle, in_session: dict[bytes, Pending] | None
-    ) -> None:
-        # The one way out of a call: answered, refused, cancelled, or its stream closed (MCP-07).
-        timer.cancel()
-        link.give_up(pending, "the client went away")
-        if in_session is not None and in_session.get(pending.raw_id) is pending:
-            del in_session[pending.raw_id]
+        return await carry(call, link, self._clock, None)
 
     # --- children
 
@@ -258,18 +174,9 @@ class ChannelServer:
         )
 
     async def _open_primary(self, link: Link, timeout_s: float) -> Opening:
-        try:
-            return await (handshake if self._skips_probe else probe)(link, timeout_s)
-        except WrongEra as wrong:
-            # It was only a guess that the probe had ended it: the first child's era is never settled by that.
-            self._skips_probe = False
-            raise BadUpstream(why=wrong.why) from wrong
-        except BadUpstream:
-            if link.closed.is_set() and not self._is_relayed:
-                # Some servers end at what they do not know: next time the other way. (A channel to the child's owner
-                # ends whenever the child does, and tells nothing.)
-                self._skips_probe = not self._skips_probe
-            raise
+        if self._is_relayed:
+            return await probe(link, timeout_s)  # the channel to the child's owner ends whenever the child does
+        return await self._first_opening(link, timeout_s)
 
     def _primary_opened(self, link: Link) -> None:
         if self._second is not None and self._second.wrong_era:

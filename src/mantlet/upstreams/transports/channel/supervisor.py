@@ -1,7 +1,7 @@
 """Keep one child of a server running and opened; start it again after it ends, ever more slowly (RES-06)."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import Any, Literal
 
 from mantlet.core.clock import Clock
@@ -9,15 +9,12 @@ from mantlet.core.refusal import Refusal, UpstreamUnavailable
 from mantlet.upstreams.transports.channel.channel import Connect, OwnedChannel
 from mantlet.upstreams.transports.channel.config import ChannelConfig
 from mantlet.upstreams.transports.channel.link import Link
+from mantlet.upstreams.transports.channel.mux import Mux
 from mantlet.upstreams.transports.channel.opening import Opening, WrongEra
+from mantlet.upstreams.transports.channel.stderr import Events, StderrNotes
 
 State = Literal["starting", "healthy", "unhealthy", "stopped"]
-Events = Callable[[str, Mapping[str, object]], None]
-"""Where notes for the log go: the event's name and its fields."""
 Open = Callable[[Link, float], Awaitable[Opening]]
-
-MAX_STDERR_EVENTS_PER_S = 20
-"""Lines of stderr that are logged; all go to the ring, so that a chatty child cannot fill the log."""
 
 
 def backoff_s(failures: int, *, base_s: float, max_s: float, chance: float) -> float:
@@ -50,8 +47,7 @@ class Supervisor:
         self._broadcast = broadcast
         self._on_open = on_open
         self._events = events
-        self._stderr_second = 0.0
-        self._stderr_events = 0
+        self._stderr = StderrNotes(config.transport, config.name, events, clock.monotonic)
         self._settled = asyncio.Event()
         self._child: OwnedChannel | None = None
         self.state: State = "starting"
@@ -80,7 +76,7 @@ class Supervisor:
         self.state = "starting"
         self._settled.clear()
         self.starts += 1
-        link = Link(max_pending=self._config.max_pending, broadcast=self._broadcast)
+        link = Link(Mux(max_pending=self._config.max_pending, broadcast=self._broadcast))
         child: OwnedChannel | None = None
         served_s = 0.0
         try:
@@ -157,16 +153,6 @@ class Supervisor:
             "dropped": {name: getattr(link.mux.counters, name) for name in link.mux.counters.__slots__} if link else {},
             "stderr": list(child.last_lines)[-10:] if child is not None else [],
         }
-
-    def _stderr(self, line: str) -> None:
-        second = self._clock.monotonic() // 1
-        if second != self._stderr_second:
-            if self._stderr_events > MAX_STDERR_EVENTS_PER_S:
-                self._tell("stderr_skipped", lines=self._stderr_events - MAX_STDERR_EVENTS_PER_S)
-            self._stderr_second, self._stderr_events = second, 0
-        self._stderr_events += 1
-        if self._stderr_events <= MAX_STDERR_EVENTS_PER_S:
-            self._tell("stderr", line=line)
 
     def _tell(self, event: str, **fields: object) -> None:
         self._events(f"{self._config.transport}.{event}", {"server": self._config.name, **fields})

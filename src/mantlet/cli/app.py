@@ -3,6 +3,7 @@
 import typer
 
 from mantlet.cli import check, init, node, serve, shim, tools
+from mantlet.cli.certs import app as certs
 from mantlet.cli.events import app as events
 from mantlet.cli.keys import app as keys
 from mantlet.cli.limits import app as limits
@@ -22,5 +23,6 @@ for commands in (init, check, serve, node, tools, shim):
     commands.register(app)
 app.add_typer(keys, name="keys")
 app.add_typer(tokens, name="tokens")
+app.add_typer(certs, name="certs")
 app.add_typer(events, name="events")
 app.add_typer(limits, name="limits")

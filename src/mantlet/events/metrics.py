@@ -4,6 +4,7 @@ One process counts for itself; `snapshot` is what travels, `merge` adds up. Ever
 combinations of labels; what comes beyond is counted with every label `other`, so that the total stays true.
 """
 
+import operator
 import re
 from bisect import bisect_left
 from collections import Counter
@@ -22,7 +23,7 @@ BOUNDS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0,
 
 OTHER: Final = "other"
 Labels = tuple[str, ...]
-Combine = Literal["sum", "max"]
+Combine = Literal["sum", "max", "min"]
 
 REQUESTS: Final = "mantlet_requests"
 OPERATION: Final = "mcp_server_operation_duration_seconds"
@@ -54,6 +55,7 @@ HISTOGRAMS: Final[dict[str, tuple[str, Labels]]] = {
     STREAM: ("Duration of streamed answers", ("door", "server")),
 }
 
+_COMBINE: Final[dict[Combine, Callable[[float, float], float]]] = {"sum": operator.add, "max": max, "min": min}
 _METHODS: Final = MODERN_METHODS | LEGACY_METHODS | MODERN_NOTIFICATIONS | LEGACY_NOTIFICATIONS | {"", "response"}
 _TOOL: Final = re.compile(r"[A-Za-z0-9_./-]{1,128}")
 MAX_TOOLS_PER_SERVER: Final = 128
@@ -239,5 +241,5 @@ def merge(snapshots: Iterable[Snapshot]) -> Snapshot:
 def _combined(before: Gauge | None, gauge: Gauge) -> Gauge:
     if before is None:
         return gauge
-    value = max(before.value, gauge.value) if gauge.combine == "max" else before.value + gauge.value
+    value = _COMBINE[gauge.combine](before.value, gauge.value)
     return Gauge(gauge.name, gauge.help, value, gauge.combine)

@@ -30,13 +30,17 @@ from mantlet.keys.api_keys import read_pepper
 from mantlet.keys.files import read_secret
 from mantlet.keys.ring import open_ring
 from mantlet.keys.seal import NodeSealer, open_sealer
+from mantlet.listeners.tls import Certificates
+from mantlet.listeners.tls.served import LOOK_S
+from mantlet.node.certificates import open_certificates, tell
 from mantlet.node.channels import connect_to, is_owned, owner_socket
 from mantlet.node.config.model import Config
 from mantlet.node.forward import Forward
 from mantlet.node.path import Steps, messages, path
 from mantlet.node.published import Published
-from mantlet.policies.aggregate.policy import Aggregate
-from mantlet.policies.aggregate.sessions import Sessions
+from mantlet.policies.aggregate.opening import Bounds as AggregateBounds
+from mantlet.policies.aggregate.opening import Ports as AggregatePorts
+from mantlet.policies.aggregate.opening import open_aggregate
 from mantlet.policies.authenticate.current import CurrentCaller
 from mantlet.policies.authenticate.opening import open_authenticate
 from mantlet.policies.authenticate.policy import Authenticate, Disabled
@@ -47,6 +51,8 @@ from mantlet.policies.limits.status import LimitsAdmin
 from mantlet.policies.mirrored.policy import Mirrored
 from mantlet.policies.parse.policy import ENDPOINT, Parse
 from mantlet.policies.record.policy import RecordPolicy
+from mantlet.policies.tasks.ids import TaskIds
+from mantlet.policies.tasks.policy import Tasks as TasksPolicy
 from mantlet.stores.limits import open_limits
 from mantlet.stores.shared import open_shared
 from mantlet.stores.sqlite.api_keys import ApiKeys
@@ -90,6 +96,7 @@ class Node:
     """For connections whose caller is known: it raises what it refuses."""
     refuse: Callable[[Trail, Refusal], Any]
     authenticate: Authenticate | Disabled
+    certificates: Certificates
     record: RecordPolicy
     journal: Journal
     metrics: Metrics
@@ -141,6 +148,8 @@ async def build(config: Config, shared: Shared) -> AsyncIterator[Node]:
         names = SqliteNames(config.database.path)
         opened.callback(names.close)
         authenticate = _authenticate(config, opened, tasks)
+        certificates = open_certificates(config, metrics)
+        tasks.start(_every(LOOK_S, certificates.look), "tls.look")
         sealer = open_sealer(config.database.path.parent / "keys" / "node.key")
         upstreams = await _upstreams(config, shared, sealer, opened)
         record = RecordPolicy(
@@ -156,13 +165,24 @@ async def build(config: Config, shared: Shared) -> AsyncIterator[Node]:
         forward = Forward(upstreams, mcp.max_concurrent_requests, mcp.max_queued_requests, SYSTEM.monotonic)
         metrics.gauge("mantlet_calls_under_way", "Calls at upstreams", lambda: forward.under_way)
         metrics.gauge("mantlet_calls_waiting", "Calls that wait for a place at an upstream", lambda: forward.waiting)
-        steps = _steps(config, record, authenticate, streams, limits, upstreams, sealer, names, forward)
+        aggregated = AggregatePorts(
+            names=names,
+            sealer=sealer,
+            state=state,
+            post=post,
+            clock=SYSTEM,
+            chance=random.random,
+            tasks=tasks,
+            report=log_warning,
+        )
+        steps = _steps(config, record, authenticate, streams, limits, upstreams, aggregated, forward)
         yield Node(
             config=config,
             handler=path(steps),
             messages=messages(steps),
             refuse=partial(_refuse, record),
             authenticate=authenticate,
+            certificates=certificates,
             record=record,
             journal=journal,
             metrics=metrics,
@@ -188,7 +208,9 @@ def public_url(config: Config) -> str:
 
 def resources(config: Config) -> list[str]:
     """The paths that are resources of their own, each with its metadata (RFC 9728); that of all servers first."""
-    return [ENDPOINT, *(f"{ENDPOINT}/{server.name}" for server in (config.mcp.servers if config.mcp.enabled else ()))]
+    mcp = config.mcp
+    names = [each.name for each in (*mcp.servers, *mcp.virtual)] if mcp.enabled else []
+    return [ENDPOINT, *(f"{ENDPOINT}/{name}" for name in names)]
 
 
 def request_ids() -> Callable[[], str]:
@@ -214,13 +236,14 @@ def _steps(
     streams: CurrentStreams,
     limits: LimitStore,
     upstreams: dict[str, Server],
-    sealer: NodeSealer,
-    names: SqliteNames,
+    aggregated: AggregatePorts,
     forward: Forward,
 ) -> Steps:
     authorize = Authorize(config.authorization, may_default_allow=config.environment != "production")
     call_limits = CallLimits(config.limits, limits, SYSTEM)
     issuer = config.auth.jwt.issuer or ""
+    mcp = config.mcp.limits
+    task_ids = TaskIds(aggregated.sealer)
     return Steps(
         record=record,
         published=Published(
@@ -238,17 +261,24 @@ def _steps(
             request_timeout_s=config.mcp.limits.request_timeout_ms / 1000,
             monotonic=SYSTEM.monotonic,
             unknown_methods=config.mcp.unknown_methods == "allow" and config.environment != "production",
+            views=[virtual.name for virtual in config.mcp.virtual],
         ),
-        aggregate=Aggregate(
+        aggregate=open_aggregate(
             list(upstreams),
-            names=names,
-            sessions=Sessions(sealer, SYSTEM.wall),
+            aggregated,
+            AggregateBounds(
+                list_timeout_s=mcp.list_timeout_ms / 1000,
+                page_size=mcp.page_size,
+                max_streams=mcp.max_streams,
+                max_streams_per_caller=mcp.max_streams_per_caller,
+            ),
             may_reach=authorize.may_reach,
-            list_timeout_s=config.mcp.limits.list_timeout_ms / 1000,
-            monotonic=SYSTEM.monotonic,
+            task_server=task_ids.server_of,
+            virtual=config.mcp.virtual,
             name=config.agent.name,
             version=config.agent.version or __version__,
         ),
+        tasks=TasksPolicy(task_ids),
         mirrored=Mirrored(),
         call_limits=call_limits if config.limits.enabled and call_limits.is_needed else None,
         authorize=authorize,
@@ -263,7 +293,7 @@ def _authenticate(config: Config, opened: AsyncExitStack, tasks: Tasks) -> Authe
     opened.callback(store.close)
     tasks.start(_every(FLUSH_S, partial(asyncio.to_thread, store.flush)), "api_keys.flush")
     ring = open_ring(algorithms=jwt.algorithms, secret=jwt.secret, key_file=jwt.key_file, jwks_file=jwt.jwks_file)
-    return open_authenticate(
+    authenticate = open_authenticate(
         config.auth,
         environment=config.environment,
         clock=SYSTEM,
@@ -273,7 +303,10 @@ def _authenticate(config: Config, opened: AsyncExitStack, tasks: Tasks) -> Authe
         store=store,
         public_url=public_url(config),
         published=resources(config),
+        tell=tell,
     )
+    tasks.start(_every(LOOK_S, authenticate.look), "authenticate.look")
+    return authenticate
 
 
 async def _upstreams(config: Config, shared: Shared, sealer: NodeSealer, opened: AsyncExitStack) -> dict[str, Server]:
@@ -316,6 +349,11 @@ async def _every(interval_s: float, work: Callable[[], Any]) -> None:
             log.warning("housekeeping", why=refusal.why)
         except Exception as error:  # a task root: the watch over streams must not end with its first surprise
             failed(error)
+
+
+def log_warning(event: str, fields: Any) -> None:
+    """What somebody should look at, into the log."""
+    log.warning(event, **fields)
 
 
 def log_event(event: str, fields: Any) -> None:

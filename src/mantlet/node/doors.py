@@ -13,6 +13,7 @@ from mantlet.core.policy import ArrivalHandler, chain
 from mantlet.core.refusal import NotFound
 from mantlet.listeners.http import HttpConfig, HttpListener, listen
 from mantlet.node.build import Node, failed
+from mantlet.node.certificates import show
 from mantlet.node.members import Member
 from mantlet.node.path import answering
 
@@ -39,6 +40,7 @@ async def open_calls(node: Node, *, reuse_port: bool = False, sock: socket.socke
         reuse_port=reuse_port,
         sock=sock,
         public_hosts=[public] if public else [],
+        tls=show(node, "http", http.tls),
     )
 
 
@@ -68,7 +70,8 @@ async def open_admin(node: Node, members: Callable[[], Sequence[Member]]) -> Htt
         return await (guarded if arrival.path.startswith(PREFIX) else missing)(arrival)
 
     handler: ArrivalHandler = handle
-    admin = HttpConfig(host=node.config.admin.host, port=node.config.admin.port, max_connections=200)
+    section = node.config.admin
+    admin = HttpConfig(host=section.host, port=section.port, max_connections=200, tls=section.tls)
     return await listen(
         admin,
         handler,
@@ -78,6 +81,7 @@ async def open_admin(node: Node, members: Callable[[], Sequence[Member]]) -> Htt
         new_id=node.new_id,
         on_error=failed,
         door="admin",
+        tls=show(node, "admin", section.tls),
     )
 
 

@@ -18,7 +18,7 @@ from mantlet.node.doors import GRACE_S, open_admin, open_calls
 from mantlet.node.lifetime import note_start, note_stop
 from mantlet.node.members import LocalMember
 from mantlet.node.settle import settle
-from mantlet.node.signals import stop_signal
+from mantlet.node.signals import on_hangup, stop_signal
 
 FAILED: Final = 1
 
@@ -60,6 +60,7 @@ async def _alone(config: Config, accepted: list[str], ready: Ready | None) -> in
         listener = await open_calls(node) if config.http.enabled else None
         members = [LocalMember(node, listener)]
         admin = await open_admin(node, lambda: members) if config.admin.enabled else None
+        on_hangup(node.certificates.reload)
         settle()
         log.info("node.started", url=node.public_url, admin=admin and admin.port, version=__version__)
         if ready is not None:

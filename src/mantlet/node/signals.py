@@ -2,6 +2,12 @@
 
 import asyncio
 import signal
+from collections.abc import Callable
+
+
+def on_hangup(act: Callable[[], None]) -> None:
+    """Have `act` called whenever the process is told to take up what changed in files (SIGHUP)."""
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, act)
 
 
 def stop_signal() -> asyncio.Event:

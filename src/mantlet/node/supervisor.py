@@ -25,6 +25,7 @@ from mantlet.node.config.model import Config
 from mantlet.node.doors import open_admin
 from mantlet.node.lifetime import note_start, note_stop
 from mantlet.node.settle import settle
+from mantlet.node.signals import on_hangup
 from mantlet.node.worker import Order
 from mantlet.node.workers import Workers
 from mantlet.stores.valkey.embedded import EmbeddedValkey
@@ -55,6 +56,12 @@ async def supervise(config: Config, accepted: list[str], stop: asyncio.Event) ->
         if not await workers.start():
             return 1
         admin = await open_admin(node, workers.members) if config.admin.enabled else None
+
+        def hang_up() -> None:
+            node.certificates.reload()
+            workers.hang_up()
+
+        on_hangup(hang_up)
         settle()
         log.info("node.started", url=node.public_url, admin=admin and admin.port, version=__version__,
                  workers=config.http.workers)  # fmt: skip

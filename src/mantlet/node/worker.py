@@ -19,7 +19,7 @@ from mantlet.node.doors import GRACE_S, open_calls
 from mantlet.node.link import Link
 from mantlet.node.members import LocalMember
 from mantlet.node.settle import settle
-from mantlet.node.signals import stop_signal
+from mantlet.node.signals import on_hangup, stop_signal
 
 ORPHAN_GRACE_S: Final = 1.0
 """How long a worker whose supervisor was killed lets its calls end: without it there are no shared parts."""
@@ -75,6 +75,7 @@ async def _serve(order: Order, link: Link) -> int:
             is_orphan = not stop.is_set()
             stop.set()
 
+        on_hangup(node.certificates.reload)  # before the supervisor knows of us, and may pass one on
         link.send(b"ready")
         node.tasks.start(listen_to_supervisor(), "supervisor")
         settle()

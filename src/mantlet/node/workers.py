@@ -2,6 +2,7 @@
 
 import asyncio
 import pickle
+import signal
 import socket
 import sys
 import time
@@ -101,6 +102,12 @@ class Workers:
             with suppress(ProcessLookupError):
                 worker.process.terminate()
         await asyncio.gather(*(_ended(worker) for worker in workers))
+
+    def hang_up(self) -> None:
+        """Tell every worker to take up what changed in files."""
+        for worker in self.members():
+            with suppress(ProcessLookupError):
+                worker.process.send_signal(signal.SIGHUP)
 
     async def _start(self, number: int) -> Worker | None:
         ours, theirs = socket.socketpair()

@@ -54,12 +54,10 @@ RISKY = [
     ("alerts: [{webhook: x}]", "not_enforced", "alerts", "p"),
     ("backup: {keep: 3}", "not_enforced", "backup", "p"),
     ("mcp: {pins: {mode: approve}}", "not_enforced", "mcp.pins", "p"),
-    ("mcp: {virtual: [{name: v}]}", "not_enforced", "mcp.virtual", "p"),
     ("mcp: {servers: [{name: a, url: 'https://h', balance: weighted}]}", "not_enforced", "mcp.servers.a.balance", "p"),
     ("validation: {schemas: enforce}", "not_enforced", "validation.schemas", "p"),
     ("validation: {filters: {sql: block}}", "not_enforced", "validation.filters", "p"),
     ("auth: {issuers: [{name: i}]}", "not_enforced", "auth.issuers", "p"),
-    ("auth: {mtls: {enabled: true}}", "not_enforced", "auth.mtls", "p"),
     ("authorization: {approvals: {tools: ['*']}}", "not_enforced", "authorization.approvals", "p"),
     ("telemetry: {otlp_endpoint: 'https://o'}", "not_enforced", "telemetry.otlp_endpoint", "p"),
 ]  # fmt: skip

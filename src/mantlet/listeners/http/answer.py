@@ -94,6 +94,8 @@ def head(
         name = field[0]
         if name in _PARTICULAR:
             if name in _OURS:
+                if name == b"upgrade" and reply.origin == "node":
+                    fields.append(field)  # what a 426 must say; without `Connection: upgrade` it asks for nothing
                 continue
             if name == b"cache-control":
                 is_cacheable = True

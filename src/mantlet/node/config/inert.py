@@ -31,8 +31,6 @@ def _keys(config: Config) -> Iterator[str]:
             yield name
     if config.mcp.pins is not None and config.mcp.pins.mode != "off":
         yield "mcp.pins"
-    if config.mcp.virtual:
-        yield "mcp.virtual"
     for server in config.mcp.servers:
         for key in HTTP_SERVER:
             if getattr(server, key, None) not in (None, [], "none"):
@@ -51,5 +49,3 @@ def _keys(config: Config) -> Iterator[str]:
 def _auth(config: Config) -> Iterator[str]:
     if config.auth.issuers:
         yield "auth.issuers"
-    if config.auth.mtls and config.auth.mtls.get("enabled", True):
-        yield "auth.mtls"

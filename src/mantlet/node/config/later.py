@@ -76,13 +76,6 @@ class PinsConfig(_Later, frozen=True, kw_only=True):
     file: str = "./mantlet.lock"
 
 
-class VirtualServerConfig(_Later, frozen=True, kw_only=True):
-    """A named selection of tools."""
-
-    name: str
-    tools: list[str] = []
-
-
 class RemoteAgentConfig(_Later, frozen=True, kw_only=True):
     """An A2A agent behind the node."""
 

@@ -11,6 +11,7 @@ import msgspec
 
 from mantlet.events.config import AuditConfig, LoggingConfig, TelemetryConfig
 from mantlet.listeners.http.config import HttpConfig
+from mantlet.listeners.tls.config import TlsConfig
 from mantlet.node.config.later import (
     AddressesConfig,
     BackupConfig,
@@ -22,9 +23,9 @@ from mantlet.node.config.later import (
     PinsConfig,
     RemoteAgentConfig,
     TcpConfig,
-    VirtualServerConfig,
     WebSocketConfig,
 )
+from mantlet.policies.aggregate.config import VirtualServerConfig
 from mantlet.policies.authenticate.config import AuthConfig
 from mantlet.policies.authorize.config import AuthorizationConfig
 from mantlet.policies.limits.config import LimitsConfig
@@ -80,6 +81,7 @@ class AdminConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     enabled: bool = True
     host: str = "127.0.0.1"
     port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 9501
+    tls: TlsConfig = TlsConfig()
 
 
 class DatabaseConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -118,6 +120,9 @@ class McpConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
         names = [server.name for server in self.servers]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"mcp.servers: two servers are called {twice[0]!r}")
+        views = [virtual.name for virtual in self.virtual]
+        if twice := sorted({name for name in views if name in names or views.count(name) > 1}):
+            raise ValueError(f"mcp.virtual: the name {twice[0]!r} is taken; servers and virtual servers share a path")
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

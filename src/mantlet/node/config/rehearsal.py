@@ -15,6 +15,8 @@ from mantlet.core.clock import SYSTEM
 from mantlet.core.config_error import ConfigError
 from mantlet.events.audit.keys import checkpoint_directory
 from mantlet.listeners.tls.context import context as tls_context
+from mantlet.node.certificates import callers_ca, check_callers
+from mantlet.node.certificates import listeners as tls_listeners
 from mantlet.node.config.masking import mask_url
 from mantlet.node.config.model import Config
 from mantlet.node.config.problem import Problem
@@ -58,8 +60,9 @@ def _parts(config: Config) -> Iterator[Part]:
     yield "authorization.rules", lambda: compile_rules(config.authorization)
     yield "limits.routes", lambda: compile_routes(config.limits.routes)
     yield "auth", lambda: _identity(config)
-    if config.http.enabled and config.http.tls.is_on:
-        yield "http.tls", lambda: tls_context(config.http.tls)
+    yield "auth.mtls", lambda: check_callers(config)
+    for name, tls in tls_listeners(config):
+        yield f"{name}.tls", lambda tls=tls: tls_context(tls, callers_ca_file=callers_ca(config, tls))  # type: ignore[misc]
     if not config.store.url.startswith(("memory://", "embedded://")):
         yield "store.url", lambda: address.parse(config.store.url)
     for server in config.mcp.servers:

@@ -70,13 +70,39 @@ class FailuresConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     window: int = 60
 
 
+class MtlsCallerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Whom a name in a client certificate stands for."""
+
+    san: str
+    """A URI (`spiffe://example/agent/a`) or DNS name of its subjectAltName, exactly; no patterns, no common names."""
+    roles: tuple[str, ...] = ()
+    scopes: tuple[str, ...] = ()
+    tenant: str = "default"
+    subject: str | None = None
+    """Unset: the name itself."""
+    kind: CallerKind = "service"
+
+
+class MtlsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Callers by client certificate. A request that also brings a token is the token's."""
+
+    enabled: bool = False
+    ca_file: str | None = None
+    """Who may name callers. Unset: the listener's `tls.client_ca_file`; when both are set they are the same file."""
+    callers: tuple[MtlsCallerConfig, ...] = ()
+    revoked: tuple[str, ...] = ()
+    """`serial:HEX`, `spki:HEX` or `sha256/BASE64` (the public key): no longer accepted, with a token or without."""
+    revoked_file: str | None = None
+    """More of them, one a line; read again when it changes."""
+
+
 class AuthConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Who may call. `issuers` and `mtls` are read loosely here; whoever acts on them reads them strictly."""
+    """Who may call. `issuers` is read loosely here; whoever acts on it reads it strictly."""
 
     enabled: bool = True
     api_keys: tuple[ApiKeyConfig, ...] = ()
     jwt: JwtConfig = JwtConfig()
     issuers: tuple[dict[str, Any], ...] = ()
-    mtls: dict[str, Any] = {}
+    mtls: MtlsConfig = MtlsConfig()
     mock: MockConfig = MockConfig()
     failures: FailuresConfig = FailuresConfig()

@@ -46,7 +46,7 @@ def take(headers: Headers, query: bytes) -> bytes:
     `InvalidCredential` for another scheme.
     """
     authorization, api_key = headers.get(AUTHORIZATION), headers.get(X_API_KEY)
-    is_misplaced = (query and _has_place(query, b"&")) or ((cookie := headers.get(b"cookie")) and _in_cookies(cookie))
+    is_misplaced = has_misplaced(headers, query)
     if authorization is None and api_key is None:
         if is_misplaced:
             raise Unauthenticated(
@@ -64,6 +64,17 @@ def take(headers: Headers, query: bytes) -> bytes:
     if authorization[:7].lower() != _BEARER:
         raise InvalidCredential("authorization scheme is not Bearer")
     return authorization[7:].lstrip(b" ")
+
+
+def is_absent(headers: Headers) -> bool:
+    """Whether no header of a request is a credential."""
+    return not headers.has_any(_FIELDS)
+
+
+def has_misplaced(headers: Headers, query: bytes) -> bool:
+    """Whether something that looks like a credential stands in the query or in a cookie."""
+    cookie = headers.get(b"cookie")
+    return bool(query and _has_place(query, b"&")) or (cookie is not None and _has_place(cookie, b";"))
 
 
 def check(credential: bytes) -> None:
@@ -85,7 +96,3 @@ def _has_place(pairs: bytes, separator: bytes) -> bool:
         if (unquote_to_bytes(name) if b"%" in name else name).strip().lower() in _PLACES:
             return True
     return False
-
-
-def _in_cookies(cookie: bytes) -> bool:
-    return _has_place(cookie, b";")

@@ -16,6 +16,8 @@ from mantlet.policies.authenticate.config import ApiKeyConfig, AuthConfig, JwtCo
 from mantlet.policies.authenticate.failures import Failures
 from mantlet.policies.authenticate.jwt import JwtProvider, SignatureCheck
 from mantlet.policies.authenticate.mock import MockProvider
+from mantlet.policies.authenticate.mtls.opening import open_mtls
+from mantlet.policies.authenticate.mtls.revocations import Tell
 from mantlet.policies.authenticate.policy import Authenticate, Disabled
 from mantlet.policies.authenticate.provider import Provider
 
@@ -38,12 +40,14 @@ def open_authenticate(
     public_url: str = "",
     published: Sequence[str] = (),
     more: Sequence[Provider] = (),
+    tell: Tell = lambda level, event, fields: None,
 ) -> Authenticate | Disabled:
     """The policy that `config` describes; raises `ConfigError`.
 
     `keys` are those of `config.jwt` (`keys.ring.open_ring`), `pepper` the node's (`keys.api_keys.read_pepper`),
     `published` are the paths whose metadata the node serves (RFC 9728), the most general first,
-    `read_secret` reads an owner-only file, `more` are providers of other rooms, asked after ours.
+    `read_secret` reads an owner-only file, `more` are providers of other rooms, asked after ours; `tell` takes what
+    people should know (level, event, fields).
     That all may call is never decided by an absence: it takes `enabled: false` and `environment="development"`.
     """
     if not config.enabled:
@@ -69,6 +73,7 @@ def open_authenticate(
         published=published,
         by_address=Failures(failures.per_address, failures.window),
         by_credential=Failures(failures.per_credential, failures.window),
+        mtls=open_mtls(config.mtls, clock, tell),
     )
 
 

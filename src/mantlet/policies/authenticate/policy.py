@@ -7,12 +7,14 @@ from urllib.parse import quote, urlsplit
 from mantlet.core.api_key import id_of
 from mantlet.core.call import Arrival, Reply
 from mantlet.core.caller import Caller
+from mantlet.core.certificate import PeerCertificate
 from mantlet.core.clock import Clock
 from mantlet.core.record import Trail
-from mantlet.core.refusal import InvalidCredential, RateLimited
-from mantlet.policies.authenticate.credential import check, take
+from mantlet.core.refusal import AmbiguousCredentials, InvalidCredential, RateLimited, Unauthenticated
+from mantlet.policies.authenticate.credential import check, has_misplaced, is_absent, take
 from mantlet.policies.authenticate.failures import Failures, source_of
 from mantlet.policies.authenticate.jwt import refuse_unread
+from mantlet.policies.authenticate.mtls.provider import Mtls
 from mantlet.policies.authenticate.provider import Provider
 from mantlet.policies.authenticate.verified import Verified
 
@@ -42,9 +44,11 @@ class Authenticate:
         published: Sequence[str] = (),
         by_address: Failures,
         by_credential: Failures,
+        mtls: Mtls | None = None,
     ) -> None:
         self._providers = tuple(providers)
         self._clock = clock
+        self._mtls = mtls
         self._verified = Verified(clock)
         self._by_address, self._by_credential = by_address, by_credential
         self._challenges = _challenges(public_url, published)
@@ -61,6 +65,11 @@ class Authenticate:
 
         Raises `Unauthenticated`, `InvalidCredential`, `AmbiguousCredentials`, `RateLimited`, `StoreUnavailable`.
         """
+        if arrival.peer_certificate is not None and self._mtls is not None:
+            known = self._by_certificate(arrival, arrival.peer_certificate, self._mtls)
+            if known is not None:
+                note(arrival.trail, known)
+                return known
         credential = take(arrival.headers, arrival.query)
         digest = Verified.digest(credential)
         # A hit stands before the failure limit: a client that is already known gets in whatever its neighbours do.
@@ -73,10 +82,17 @@ class Authenticate:
 
     def is_current(self, caller: Caller) -> bool:
         """Whether `caller`'s credential still holds: asked every few seconds by long streams and open sockets."""
+        if self._mtls is not None and (answer := self._mtls.is_current(caller)) is not None:
+            return answer
         for provider in self._providers:
             if (answer := provider.is_current(caller)) is not None:
                 return answer
         return False
+
+    def look(self) -> None:
+        """Take up what changed in files; call it every few seconds."""
+        if self._mtls is not None:
+            self._mtls.look()
 
     def forget(self) -> None:
         """Verify every credential anew; something was revoked."""
@@ -88,6 +104,19 @@ class Authenticate:
         if arrival.trail.door == "admin":
             return _PLAIN
         return self._challenges.get(arrival.path, self._challenge)
+
+    def _by_certificate(self, arrival: Arrival, certificate: PeerCertificate, mtls: Mtls) -> Caller | None:
+        """The certificate's caller, when there is no token: a token says more precisely who calls, and one that is bad
+        is not retried as something weaker. None leaves it to the token."""
+        mtls.check(certificate)
+        if not is_absent(arrival.headers):
+            return None
+        if has_misplaced(arrival.headers, arrival.query):
+            raise AmbiguousCredentials(why="a client certificate, and a credential in query or cookie")
+        caller = mtls.caller(certificate)
+        if caller is None:
+            raise Unauthenticated(why=f"the client certificate {certificate.serial} names no known caller")
+        return caller
 
     async def _recognise(self, arrival: Arrival, credential: bytes, digest: bytes) -> Caller:
         source = source_of(arrival.peer)
@@ -150,6 +179,9 @@ class Disabled:
     def is_current(self, caller: Caller) -> bool:
         """For the developer alone."""
         return caller == DISABLED
+
+    def look(self) -> None:
+        """Nothing to look at."""
 
     def forget(self) -> None:
         """Nothing to forget."""

@@ -28,6 +28,7 @@ class Steps:
     caller_limits: Policy[Arrival] | None
     parse: Parse
     aggregate: Policy[Call]
+    tasks: Policy[Call]
     mirrored: Policy[Call]
     call_limits: Policy[Call] | None
     authorize: Policy[Call]
@@ -67,6 +68,7 @@ def _calls(steps: Steps) -> CallHandler:
     return chain(
         _on(
             steps.aggregate,  # at /mcp it finds the server a name leads to: all others decide by server
+            steps.tasks,  # whose task an id is; rules then decide on the tool that it came from
             steps.mirrored,  # the last thing that only a malformed call fails; nothing after it reads those headers
             steps.call_limits,  # by tool and method, known only now
             steps.authorize,  # on what was parsed, never on headers; lists are filtered on their way back

@@ -2,14 +2,22 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from mantlet.core.call import Call, Reply
 from mantlet.core.caller import Caller
+from mantlet.core.clock import SYSTEM, Clock
+from mantlet.core.ports import Post, State
 from mantlet.core.refusal import Refusal, SessionNotFound
+from mantlet.core.tasks import Tasks
+from mantlet.policies.aggregate.config import VirtualServerConfig
+from mantlet.policies.aggregate.opening import Bounds, Ports, open_aggregate
 from mantlet.policies.aggregate.policy import Aggregate
-from mantlet.policies.aggregate.sessions import Sessions
+from mantlet.policies.tasks.ids import TaskIds
+from mantlet.stores.post import LocalPost
+from mantlet.stores.state import MemoryState
 
 Answer = Callable[[Call], Any]
 
@@ -84,6 +92,53 @@ class World:
         return [c for c in self.reached if method in ("", c.method) and server in ("", c.server)]
 
 
+def _raise(error: BaseException) -> None:
+    raise error
+
+
+@dataclass
+class House:
+    """What the workers of one node have in common; each `endpoint` of it is one worker's."""
+
+    state: State = field(default_factory=lambda: MemoryState(SYSTEM))
+    posts: dict[str, LocalPost] = field(default_factory=dict)
+    names: MemoryNames = field(default_factory=MemoryNames)
+    wall: Callable[[], float] = lambda: 1e9
+    monotonic: Callable[[], float] = lambda: 0.0
+    reported: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list)
+
+    def worker(
+        self,
+        world: World,
+        *,
+        may_reach: Callable[[Caller, str], bool] = lambda caller, server: True,
+        timeout_s: float = 30.0,
+        virtual: Sequence[VirtualServerConfig] = (),
+        **bounds: int,
+    ) -> Aggregate:
+        post: Post = LocalPost(self.posts)
+        ports = Ports(
+            names=self.names,
+            sealer=Box(),
+            state=self.state,
+            post=post,
+            clock=Clock(self.monotonic, self.wall),
+            chance=lambda: 0.5,
+            tasks=Tasks(_raise),
+            report=lambda event, fields: self.reported.append((event, fields)),
+        )
+        return open_aggregate(
+            list(world.servers),
+            ports,
+            Bounds(list_timeout_s=timeout_s, **bounds),
+            may_reach=may_reach,
+            task_server=TaskIds(Box()).server_of,
+            virtual=virtual,
+            name="node",
+            version="1",
+        )
+
+
 def endpoint(
     world: World,
     *,
@@ -91,17 +146,11 @@ def endpoint(
     names: MemoryNames | None = None,
     timeout_s: float = 30.0,
     wall: Callable[[], float] = lambda: 1e9,
+    virtual: Sequence[VirtualServerConfig] = (),
+    **bounds: int,
 ) -> Aggregate:
-    return Aggregate(
-        list(world.servers),
-        names=names or MemoryNames(),
-        sessions=Sessions(Box(), wall),
-        may_reach=may_reach,
-        list_timeout_s=timeout_s,
-        monotonic=lambda: 0.0,
-        name="node",
-        version="1",
-    )
+    house = House(names=names or MemoryNames(), wall=wall)
+    return house.worker(world, may_reach=may_reach, timeout_s=timeout_s, virtual=virtual, **bounds)
 
 
 def tools(*names: str, **more: Any) -> Answer:

@@ -37,7 +37,7 @@ def test_without_a_rule_the_answer_is_no(method: str) -> None:
     assert decided(authorize(default="allow"), method, "x") == "no default"
 
 
-@pytest.mark.parametrize("method", ["tasks/get", "tasks/cancel", "x/unknown", "notifications/unknown"])
+@pytest.mark.parametrize("method", ["tasks/list", "x/unknown", "notifications/unknown"])
 def test_what_nobody_specified_or_can_attribute_needs_a_rule_that_names_it(method: str) -> None:
     """AUTHZ-04, MCP-03"""
     assert decided(authorize({"allow": {"roles": ["reader"]}}), method, "id") == "no default"

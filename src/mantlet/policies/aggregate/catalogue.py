@@ -1,7 +1,7 @@
 """What has been seen of the servers' lists: whose name is whose, and whose resources are where."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from mantlet.core.ports import Names
@@ -20,12 +20,20 @@ MAX_URI_CHARACTERS: Final = 8_192
 class Learnt:
     """Items under the names they have here, and those that got none."""
 
-    items: list[dict[str, Any]]
+    items: list[tuple[Owned, dict[str, Any]]]
+    """Each with its server and the name it has there; in the order of servers, then in the server's own."""
     withheld: Sequence[Withheld] = ()
+    renamed: Mapping[str, Owned] = field(default_factory=dict)
+    """Names given now, for the first time, because another server has the plain one (TOOL-02)."""
 
     def say_withheld(self) -> str:
         """For the record."""
         return "; ".join(f"{item.server}/{item.name[:64]}: {item.why}" for item in self.withheld[:10])
+
+    def say_renamed(self) -> str:
+        """For the record."""
+        renamed = list(self.renamed.items())[:10]
+        return "; ".join(f"{owner.server}/{owner.name[:64]}: shown as {exposed[:128]}" for exposed, owner in renamed)
 
 
 _NAMED: Final = {"tools/list": "tools", "prompts/list": "prompts"}
@@ -54,6 +62,7 @@ class Catalogue:
             given, kept_back = assign({**owners, **claims}, server, names, self._servers)
             claims |= given
             withheld += kept_back
+        renamed = {e: owner for e, owner in claims.items() if e != owner.name and e not in owners}
         if any(exposed not in owners for exposed in claims):
             owners = self._owners[kind] = _owned(
                 await self._names.claim(kind, {exposed: (o.server, o.name) for exposed, o in claims.items()})
@@ -61,21 +70,31 @@ class Catalogue:
         # Another worker may have been faster: what is shown is what the store says, never what was hoped for.
         exposed_as = {owner: exposed for exposed, owner in claims.items() if owners.get(exposed) == owner}
         items = [
-            {**item, "name": exposed_as[owner]}
+            (owner, {**item, "name": exposed_as[owner]})
             for server, listed in found.items()
             for item in listed
             if (owner := Owned(server, str(item.get("name")))) in exposed_as
         ]
-        return Learnt(items, withheld)
+        return Learnt(items, withheld, {e: owner for e, owner in renamed.items() if exposed_as.get(owner) == e})
 
     async def owner(self, kind: str, exposed: str) -> Owned | None:
         """Whom a name leads to."""
         owners = self._owners.get(kind) or await self._load(kind)
         return owners.get(exposed)
 
+    def changed(self, server: str, method: str) -> None:
+        """The server says that a list of it is another now: what is remembered of it is asked for again.
+
+        Names stay, for they are given for ever.
+        """
+        if method == "notifications/resources/list_changed":
+            for kept in (self._resources, self._templates):
+                for uri in [uri for uri, owner in kept.items() if owner == server]:
+                    del kept[uri]
+
     def server_of(self, uri: str) -> str | None:
-        """Whose resource a URI is: one that was listed, or one that fits a listed template."""
-        server = self._resources.get(uri)
+        """Whose resource a URI is: one that was listed, or one that is or fits a listed template."""
+        server = self._resources.get(uri) or self._templates.get(uri)
         if server is None:
             # The most exact template, so that a broad one cannot draw another server's resources to itself.
             fitting = [template for template in self._templates if fits(template, uri)]
@@ -86,15 +105,17 @@ class Catalogue:
         owners = self._owners[kind] = _owned(await self._names.owners(kind))
         return owners
 
-    def _learn_resources(self, method: str, found: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[dict[str, Any]]:
+    def _learn_resources(
+        self, method: str, found: Mapping[str, Sequence[Mapping[str, Any]]]
+    ) -> list[tuple[Owned, dict[str, Any]]]:
         attribute = "uri" if method == "resources/list" else "uriTemplate"
-        items: list[dict[str, Any]] = []
+        items: list[tuple[Owned, dict[str, Any]]] = []
         for server, listed in found.items():
             for item in listed:
                 uri = item.get(attribute)
                 # The first server to list a URI keeps it here; the other's is still at its own endpoint.
                 if type(uri) is str and self._keep(attribute, uri, server) == server:
-                    items.append(dict(item))
+                    items.append((Owned(server, uri), dict(item)))
         return items
 
     def _keep(self, attribute: str, uri: str, server: str) -> str:

@@ -7,8 +7,9 @@ from typing import Any, Final
 from mantlet.core.call import Call
 from mantlet.core.policy import CallHandler
 from mantlet.core.refusal import BadUpstream, DeadlineExceeded, Refusal, SessionNotFound
+from mantlet.policies.aggregate.behind import Behind, BehindSessions
 from mantlet.policies.aggregate.catalogue import items_of
-from mantlet.policies.aggregate.sessions import Sessions
+from mantlet.policies.aggregate.session import Session
 from mantlet.wire.mcp import calls
 from mantlet.wire.mcp.replies import is_method_not_found, read
 
@@ -23,19 +24,28 @@ Outcome = Sequence[Mapping[str, Any]] | Refusal
 class Fanout:
     """Asks all servers for a list, each as the caller and down the whole path."""
 
-    def __init__(self, sessions: Sessions, timeout_s: float, monotonic: Callable[[], float]) -> None:
-        self._sessions = sessions
+    def __init__(self, behind: BehindSessions, timeout_s: float, monotonic: Callable[[], float]) -> None:
+        self._behind = behind
         self._timeout_s = timeout_s
         self._monotonic = monotonic
 
     async def lists(
-        self, call: Call, servers: Sequence[str], onward: CallHandler, *, method: str = ""
+        self,
+        call: Call,
+        servers: Sequence[str],
+        session: Session | None,
+        onward: CallHandler,
+        *,
+        method: str = "",
     ) -> tuple[Found, dict[str, str]]:
-        """The items of every server that answered in time, and the reason of every other, in configured order."""
+        """The items of every server that answered in time, and the reason of every other, in configured order.
+
+        A legacy call is in a `session`, and so is what is asked for it.
+        """
         method = method or call.method
         # A group, not `gather`: when one fails as nobody expected, the others are ended and not left behind.
         async with asyncio.TaskGroup() as group:
-            asked = {server: group.create_task(self._one(call, server, method, onward)) for server in servers}
+            asked = {server: group.create_task(self._one(call, server, method, session, onward)) for server in servers}
         found: Found = {}
         errors: dict[str, str] = {}
         for server, task in asked.items():
@@ -46,35 +56,45 @@ class Fanout:
                 found[server] = outcome
         return found, errors
 
-    async def _one(self, call: Call, server: str, method: str, onward: CallHandler) -> Outcome:
+    async def _one(self, call: Call, server: str, method: str, session: Session | None, onward: CallHandler) -> Outcome:
         try:
             async with asyncio.timeout(self._timeout_s):
-                return await self._in_session(call, server, method, onward)
+                return await self._in_session(call, server, method, session, onward)
         except TimeoutError:
             return DeadlineExceeded()
         except Refusal as refusal:
             return refusal
 
-    async def _in_session(self, call: Call, server: str, method: str, onward: CallHandler) -> Outcome:
-        if call.era == "modern":
-            return await self._pages(call, server, method, onward, "")
-        session = await self._sessions.at(server, call, onward)
+    async def _in_session(
+        self, call: Call, server: str, method: str, session: Session | None, onward: CallHandler
+    ) -> Outcome:
+        if session is None:
+            return await self._pages(call, server, method, onward, None)
+        behind = await self._behind.at(server, session, call, onward)
         try:
-            return await self._pages(call, server, method, onward, session)
+            return await self._pages(call, server, method, onward, behind)
         except SessionNotFound:
             # The server forgot it, as one does that was started again: a new one, once.
-            self._sessions.forget(call, server, session)
-            return await self._pages(call, server, method, onward, await self._sessions.at(server, call, onward))
+            behind = await self._behind.renewed(behind, session, call, onward)
+            return await self._pages(call, server, method, onward, behind)
 
     async def _pages(
-        self, call: Call, server: str, method: str, onward: CallHandler, session: str
+        self, call: Call, server: str, method: str, onward: CallHandler, behind: Behind | None
     ) -> Sequence[Mapping[str, Any]]:
         deadline_s = min(call.deadline_s, self._monotonic() + self._timeout_s)
         items: list[Mapping[str, Any]] = []
         cursor: str | None = None
         for _ in range(MAX_PAGES):
             params = calls.list_params(call, cursor)
-            asked = calls.request(call, server, method, params, session=session, deadline_s=deadline_s)
+            asked = calls.request(
+                call,
+                server,
+                method,
+                params,
+                session="" if behind is None else behind.session,
+                deadline_s=deadline_s,
+                version="" if behind is None else behind.version,
+            )
             message = await read(await onward(asked))
             result = message.get("result")
             if type(result) is not dict:

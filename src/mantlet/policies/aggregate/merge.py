@@ -3,17 +3,35 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from mantlet.core.call import Era
+from mantlet.policies.aggregate.view import View
 from mantlet.wire.mcp.methods import LATEST_LEGACY, LEGACY_VERSIONS, LISTS, MODERN_VERSIONS
 
 ERRORS: Final = "mantlet/errors"
 """`_meta` key of a partial list: what each missing server failed with."""
+TASKS: Final = "io.modelcontextprotocol/tasks"
 
-CAPABILITIES: Final[Mapping[str, Any]] = {"tools": {}, "prompts": {}, "resources": {}, "completions": {}}
+_CHANGES: Final = {"listChanged": True}
 
 
-def merged(method: str, items: Sequence[Mapping[str, Any]], errors: Mapping[str, str], era: str) -> dict[str, Any]:
+def capabilities(era: Era, view: View | None) -> dict[str, Any]:
+    """What the servers may offer together. Which of them offers what, their lists and answers say."""
+    offered: dict[str, Any] = {"logging": {}, "completions": {}}
+    for kind in ("tools", "prompts", "resources"):
+        if view is None or view.has(kind):
+            offered[kind] = {**_CHANGES, "subscribe": True} if kind == "resources" else dict(_CHANGES)
+    if era == "modern":
+        offered["extensions"] = {TASKS: {}}
+    return offered
+
+
+def merged(
+    method: str, items: Sequence[Mapping[str, Any]], cursor: str, errors: Mapping[str, str], era: Era
+) -> dict[str, Any]:
     """The result of a list method. A modern result is private and at once stale: it depends on the caller's rights."""
     result: dict[str, Any] = {LISTS[method]: list(items)}
+    if cursor:
+        result["nextCursor"] = cursor
     if era == "modern":
         result |= {"resultType": "complete", "ttlMs": 0, "cacheScope": "private"}
     if errors:
@@ -21,22 +39,22 @@ def merged(method: str, items: Sequence[Mapping[str, Any]], errors: Mapping[str,
     return result
 
 
-def discovered(name: str, version: str) -> dict[str, Any]:
+def discovered(name: str, version: str, view: View | None) -> dict[str, Any]:
     """The result of `server/discover`."""
     return {
         "resultType": "complete",
         "supportedVersions": list(MODERN_VERSIONS),
-        "capabilities": dict(CAPABILITIES),
+        "capabilities": capabilities("modern", view),
         "ttlMs": 0,
         "cacheScope": "private",
         "_meta": {"io.modelcontextprotocol/serverInfo": {"name": name, "version": version}},
     }
 
 
-def initialized(requested: object, name: str, version: str) -> dict[str, Any]:
+def initialized(requested: object, name: str, version: str, view: View | None) -> dict[str, Any]:
     """The result of `initialize`: the revision asked for if it is served, else the latest of its era."""
     return {
         "protocolVersion": requested if requested in LEGACY_VERSIONS else LATEST_LEGACY,
-        "capabilities": dict(CAPABILITIES),
+        "capabilities": capabilities("legacy", view),
         "serverInfo": {"name": name, "version": version},
     }

@@ -20,7 +20,7 @@ from mantlet.policies.authorize.rules import (
     needs_naming,
     reaches,
 )
-from mantlet.wire.mcp.methods import LISTS, reference_of
+from mantlet.wire.mcp.methods import LISTS, TASK_METHODS, reference_of
 
 SUBJECTS_KEPT: Final = 1_024
 """Callers (as rules see them) whose applicable rules are remembered."""
@@ -84,7 +84,11 @@ class Authorize:
             return self._subscription(who, call)
         if call.method == "completion/complete":
             return self._completion(who, call)
-        return self._decide(who, call.server, call.method, call.target)
+        decision = self._decide(who, call.server, call.method, call.target)
+        if call.method in TASK_METHODS and decision.allowed:
+            # `policies/tasks` has put the tool whose call the task is in the place of its id.
+            return self._decide(who, call.server, "tools/call", call.target)
+        return decision
 
     def _subscription(self, who: Applicable, call: Call) -> Decision:
         wanted = call.params.get("notifications", {})

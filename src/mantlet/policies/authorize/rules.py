@@ -134,11 +134,12 @@ def reaches(rules: Sequence[Rule], server: str, method: str, *, default_allows: 
 
 
 def needs_naming(method: str) -> bool:
-    """Whether a rule must name `method` in `methods`: those no revision of MCP defines (MCP-03), and those of tasks.
+    """Whether a rule must name `method` in `methods`: those no revision of MCP defines (MCP-03), and the list of tasks.
 
-    Whose task an id is, an upstream behind the node cannot tell (AUTHZ-04), so access to a server is not enough.
+    Whose tasks a server lists, only it can say; behind the node it may take all callers for one (AUTHZ-04), so access
+    to the server is not enough. A task by its id is another matter: the node knows to whom it gave that.
     """
-    return method.startswith("tasks/") or not (is_known(method, "modern") or is_known(method, "legacy"))
+    return method == "tasks/list" or not (is_known(method, "modern") or is_known(method, "legacy"))
 
 
 def compile_rules(config: AuthorizationConfig) -> tuple[Rule, ...]:

@@ -1,6 +1,6 @@
 """`validation:` and the message limits of `mcp:`."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -29,3 +29,9 @@ class McpLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     """How long a call may take from its arrival, in milliseconds. Streams are not cut by it."""
     list_timeout_ms: int = 3_000
     """How long `/mcp` waits for one server's list, in milliseconds."""
+    page_size: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 1_000
+    """Items in one page of a list at `/mcp` and at virtual servers; the rest follows by cursor."""
+    max_streams: Annotated[int, msgspec.Meta(ge=1)] = 10_000
+    """Open subscriptions and GET streams at `/mcp` in one process; more are refused with 503."""
+    max_streams_per_caller: Annotated[int, msgspec.Meta(ge=1)] = 100
+    """The same for one caller."""

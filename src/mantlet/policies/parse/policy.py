@@ -29,7 +29,7 @@ _STREAM_VERBS: Final[dict[str, Kind]] = {"GET": "stream", "DELETE": "end"}
 
 
 class Parse:
-    """The MCP endpoints: `/mcp` (all servers as one) and `/mcp/{server}`."""
+    """The MCP endpoints: `/mcp` (all servers as one), `/mcp/{server}`, and `/mcp/{view}` of each virtual server."""
 
     def __init__(
         self,
@@ -39,8 +39,14 @@ class Parse:
         request_timeout_s: float,
         monotonic: Callable[[], float],
         unknown_methods: bool = False,
+        views: Collection[str] = (),
     ) -> None:
-        self._paths = {ENDPOINT: "", **{f"{ENDPOINT}/{name}": name for name in servers}}
+        self._views = {f"{ENDPOINT}/{name}": name for name in views}
+        self._paths = {
+            ENDPOINT: "",
+            **dict.fromkeys(self._views, ""),
+            **{f"{ENDPOINT}/{name}": name for name in servers},
+        }
         self._bounds = bounds
         self._request_timeout_s = request_timeout_s
         self._monotonic = monotonic
@@ -90,6 +96,7 @@ class Parse:
             id=None,
             deadline_s=self._deadline_s(arrival),
             session=session,
+            view=self._views.get(arrival.path, ""),
         )
 
     async def _message(self, arrival: Arrival, caller: Caller, server: str) -> Call:
@@ -125,6 +132,7 @@ class Parse:
             deadline_s=self._deadline_s(arrival),
             session=session,
             message=envelope.message,
+            view="" if server else self._views.get(arrival.path, ""),
         )
 
     def _deadline_s(self, arrival: Arrival) -> float:

@@ -8,29 +8,60 @@ from mantlet.core.call import Call
 from mantlet.core.headers import Headers
 from mantlet.wire import jsonrpc
 from mantlet.wire.mcp import inbound
-from mantlet.wire.mcp.methods import LATEST_LEGACY
+from mantlet.wire.mcp.methods import LEGACY_VERSIONS, MODERN_VERSIONS
 
 _ACCEPT: Final = (b"accept", b"application/json, text/event-stream")
+_STREAM: Final = (b"accept", b"text/event-stream")
 _TYPE: Final = (b"content-type", b"application/json")
 ID: Final = b'"mantlet"'
 """One id for all: every one of these calls has its own exchange, and a shared channel mints its own ids."""
 
 
 def request(
-    call: Call, server: str, method: str, params: Mapping[str, Any], *, session: str, deadline_s: float
+    call: Call,
+    server: str,
+    method: str,
+    params: Mapping[str, Any],
+    *,
+    session: str,
+    deadline_s: float,
+    version: str = "",
 ) -> Call:
-    """A request to `server` in `call`'s era and as its caller, with a trail of its own."""
-    return _sub(call, server, method, params, ID, session, deadline_s)
+    """A request to `server` in `call`'s era and as its caller, with a trail of its own.
+
+    `version` is the revision that a legacy session was opened for; without it, the one that the caller speaks.
+    """
+    return _sub(call, server, method, params, ID, session, deadline_s, version)
 
 
-def notification(call: Call, server: str, method: str, params: Mapping[str, Any], *, session: str) -> Call:
+def notification(
+    call: Call, server: str, method: str, params: Mapping[str, Any], *, session: str, version: str = ""
+) -> Call:
     """A legacy notification to `server`."""
-    return _sub(call, server, method, params, None, session, call.deadline_s)
+    return _sub(call, server, method, params, None, session, call.deadline_s, version)
 
 
-def end(call: Call, server: str, session: str) -> Call:
+def response(call: Call, server: str, message: Mapping[str, Any], *, session: str, version: str = "") -> Call:
+    """A client's answer to what `server` asked it."""
+    sub = _sub(call, server, "", {}, None, session, call.deadline_s, version)
+    return replace(sub, kind="response", message=message, body=jsonrpc.encode(message))
+
+
+def stream(
+    call: Call, server: str, *, session: str, deadline_s: float, version: str = "", last_event_id: str = ""
+) -> Call:
+    """The stream of what `server` says on its own in a legacy session; or the rest of the one with that last event."""
+    sub = _sub(call, server, "", {}, None, session, deadline_s, version)
+    fields = [_STREAM, (inbound.PROTOCOL_VERSION, sub.arrival.headers.get(inbound.PROTOCOL_VERSION) or b"")]
+    if last_event_id:
+        fields.append((inbound.LAST_EVENT_ID, last_event_id.encode()))
+    arrival = replace(sub.arrival, verb="GET", headers=Headers(fields))
+    return replace(sub, kind="stream", body=b"", message={}, arrival=arrival)
+
+
+def end(call: Call, server: str, session: str, version: str = "") -> Call:
     """The end of the session with `server`."""
-    sub = _sub(call, server, "", {}, None, session, call.deadline_s)
+    sub = _sub(call, server, "", {}, None, session, call.deadline_s, version)
     return replace(sub, kind="end", body=b"", message={})
 
 
@@ -44,6 +75,14 @@ def list_params(call: Call, cursor: str | None) -> dict[str, Any]:
     return params
 
 
+def version_of(call: Call) -> bytes:
+    """The revision that the caller speaks; a door without headers says it in the message, or has no need to."""
+    said = call.arrival.headers.get(inbound.PROTOCOL_VERSION)
+    if said is not None:
+        return said
+    return (MODERN_VERSIONS if call.era == "modern" else LEGACY_VERSIONS)[0].encode()
+
+
 def _sub(
     call: Call,
     server: str,
@@ -52,16 +91,16 @@ def _sub(
     raw_id: bytes | None,
     session: str,
     deadline_s: float,
+    version: str = "",
 ) -> Call:
     message: dict[str, Any] = {"jsonrpc": "2.0", "method": method, "params": params}
     if raw_id is not None:
         message["id"] = ID.decode().strip('"')
-    version = call.arrival.headers.get(inbound.PROTOCOL_VERSION)
     fields = [_ACCEPT, _TYPE]
     if call.era == "modern":
         fields.append((inbound.METHOD, method.encode()))
     if method != "initialize":
-        fields.append((inbound.PROTOCOL_VERSION, version or LATEST_LEGACY.encode()))
+        fields.append((inbound.PROTOCOL_VERSION, version.encode() or version_of(call)))
     trail = replace(call.trail, server=server, action=method, object="", notes={}, rpc_id=raw_id)
     return Call(
         arrival=replace(call.arrival, headers=Headers(fields), trail=trail),

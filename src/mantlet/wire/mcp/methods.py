@@ -25,6 +25,9 @@ _TARGET_OF: Final[Mapping[str, str]] = {
     "tasks/result": "taskId",
 }
 
+TASK_METHODS: Final = frozenset({"tasks/get", "tasks/update", "tasks/cancel", "tasks/result"})
+"""Methods that act on one task."""
+
 _REFERENCES: Final = {"ref/prompt": ("prompts/get", "name"), "ref/resource": ("resources/read", "uri")}
 
 LISTS: Final[Mapping[str, str]] = {

@@ -1,0 +1,162 @@
+"""A legacy session at the endpoint of all servers: an id that says all there is to know of it (MCP-04).
+
+The id is sealed text bound to its caller, so any worker can read it and none needs to have made it. What it carries is
+what a server behind must hear when it is first needed, perhaps by another worker: what the client can do, and who it
+is. Only that a session was ended before its time is remembered, in `State`, for all workers.
+
+Staleness: a worker that has seen a session not ended believes it for `BELIEVED_S`; so a session that ended at another
+worker may be used here that much longer, by its own caller.
+"""
+
+import hashlib
+import secrets
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import msgspec
+
+from mantlet.core.call import Call
+from mantlet.core.clock import Clock
+from mantlet.core.ports import Sealer, State
+from mantlet.core.refusal import InvalidRequest, SessionNotFound
+from mantlet.wire import jsonrpc
+from mantlet.wire.mcp.methods import LATEST_LEGACY, LEGACY_VERSIONS
+
+LIFETIME_S: Final = 24 * 3600
+"""From its beginning, however busy (MCP-04)."""
+BELIEVED_S: Final = 2.0
+MAX_OPENED: Final = 20_000
+"""Ids that one worker remembers having read; reading one again costs 10 us."""
+MAX_DECLARED_BYTES: Final = 1_024
+"""What a client may say of itself and have passed on whole: it travels in every request. Of a longer speech the names
+of its capabilities remain."""
+MAX_ID_CHARACTERS: Final = 4_096
+_ID_BYTES: Final = 16
+_CLIENT: Final = {"name": "mantlet", "version": "1"}
+_KNOWN: Final = ("elicitation", "roots", "sampling")
+
+
+class _Plain(msgspec.Struct, array_like=True):
+    identity: bytes
+    expires_s: int
+    version: str
+    capabilities: dict[str, Any]
+    client: dict[str, Any]
+
+
+_DECODER: Final = msgspec.json.Decoder(_Plain)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Session:
+    """What an id says. `key` names the session where others may look, `secret` is never shown to anyone."""
+
+    text: str
+    key: str
+    secret: bytes = field(repr=False)
+    expires_s: int
+    version: str
+    capabilities: Mapping[str, Any]
+    client: Mapping[str, Any]
+    caller: tuple[str, str, str]
+    view: str
+
+
+class SessionIds:
+    """Gives ids and reads them."""
+
+    def __init__(self, sealer: Sealer, state: State, clock: Clock) -> None:
+        self._sealer = sealer
+        self._state = state
+        self._clock = clock
+        self._opened: OrderedDict[str, tuple[Session, float]] = OrderedDict()
+
+    def begin(self, call: Call) -> str:
+        """A new session's id, from the caller's `initialize`."""
+        requested = call.params.get("protocolVersion")
+        plain = _Plain(
+            identity=secrets.token_bytes(_ID_BYTES),
+            expires_s=int(self._clock.wall()) + LIFETIME_S,
+            version=requested if requested in LEGACY_VERSIONS else LATEST_LEGACY,
+            capabilities=_declared(call.params.get("capabilities")),
+            client=_client(call.params.get("clientInfo")),
+        )
+        return self._sealer.seal(msgspec.json.encode(plain), _context(call))
+
+    async def find(self, call: Call) -> Session:
+        """The live session that the call is in, of its own caller.
+
+        Raises `InvalidRequest` without any, and `SessionNotFound` for a foreign, forged, expired or ended one: they
+        look alike.
+        """
+        if not call.session:
+            raise InvalidRequest(
+                "A session is needed: send initialize first, then its Mcp-Session-Id with every message."
+            )
+        now_s = self._clock.monotonic()
+        session, checked_s = self._opened.get(call.session) or (self._read(call), -BELIEVED_S)
+        if session.caller != call.caller.key or session.view != call.view:
+            raise SessionNotFound
+        if session.expires_s <= self._clock.wall():
+            self._opened.pop(call.session, None)
+            raise SessionNotFound
+        if now_s - checked_s >= BELIEVED_S:
+            if await self._state.get(_ended(session)) is not None:
+                self._opened.pop(call.session, None)
+                raise SessionNotFound
+            self._opened[call.session] = session, now_s
+            self._opened.move_to_end(call.session)
+            if len(self._opened) > MAX_OPENED:
+                self._opened.popitem(last=False)
+        return session
+
+    async def end(self, session: Session) -> None:
+        """No worker takes it any more."""
+        self._opened.pop(session.text, None)
+        await self._state.put(_ended(session), b"1", self.left_s(session))
+
+    def left_s(self, session: Session) -> float:
+        """How long it can still live: what is remembered for it need not last longer."""
+        return max(1.0, session.expires_s - self._clock.wall())
+
+    def _read(self, call: Call) -> Session:
+        text = call.session
+        plain = self._sealer.open(text, _context(call)) if len(text) <= MAX_ID_CHARACTERS else None
+        if plain is None:
+            raise SessionNotFound
+        said = _DECODER.decode(plain)  # sealed by us: of this shape
+        return Session(
+            text=text,
+            key=hashlib.sha256(said.identity).hexdigest()[:32],
+            secret=said.identity,
+            expires_s=said.expires_s,
+            version=said.version,
+            capabilities=said.capabilities,
+            client=said.client,
+            caller=call.caller.key,
+            view=call.view,
+        )
+
+
+def _ended(session: Session) -> tuple[str, ...]:
+    return ("mcp.ended", session.key)
+
+
+def _context(call: Call) -> bytes:
+    return jsonrpc.encode(["/mcp", call.view, *call.caller.key])
+
+
+def _declared(capabilities: Any) -> dict[str, Any]:
+    if type(capabilities) is not dict:
+        return {}
+    if len(jsonrpc.encode(capabilities)) <= MAX_DECLARED_BYTES:
+        return capabilities
+    return {name: {} for name in _KNOWN if name in capabilities}
+
+
+def _client(said: Any) -> dict[str, Any]:
+    if type(said) is not dict or len(jsonrpc.encode(said)) > MAX_DECLARED_BYTES:
+        return dict(_CLIENT)
+    return said

@@ -1,0 +1,1 @@
+"""Tasks of servers: an id leads its caller, and nobody else, to the task (AUTHZ-04)."""

@@ -193,6 +193,18 @@ class MethodNotAllowed(Refusal):
         self.allow = allow
 
 
+class UpgradeRequired(Refusal):
+    """Plain HTTP, or another version of WebSocket, where WebSocket is spoken (RFC 9110 section 15.5.22)."""
+
+    reason, title, fault = "upgrade_required", "WebSocket is spoken here", "caller"
+
+
+class NotOffered(Refusal):
+    """A part of the product that this version does not have."""
+
+    reason, title = "not_offered", "Not offered in this version"
+
+
 class MethodNotFound(Refusal):
     """A JSON-RPC method that is not served here (MCP-03)."""
 

@@ -54,6 +54,8 @@ WIRE: Final[Mapping[type[r.Refusal], Wire]] = {
     r.NotFound: Wire(404, 4404),
     r.SessionNotFound: Wire(404, 4404),
     r.MethodNotAllowed: Wire(405, 4405),
+    r.UpgradeRequired: Wire(426, 4426, closes=True),
+    r.NotOffered: Wire(501, 4501),
     r.MethodNotFound: Wire(404, -32601, legacy=200),
     r.RateLimited: Wire(429, 4429),
     r.Unavailable: Wire(503, 4503),
@@ -145,6 +147,8 @@ def _extra(refusal: r.Refusal, challenge: str) -> list[tuple[bytes, bytes]]:
         headers.append((b"www-authenticate", f"{challenge}{error}".encode()))
     if isinstance(refusal, r.MethodNotAllowed):
         headers.append((b"allow", refusal.allow.encode()))
+    if isinstance(refusal, r.UpgradeRequired):
+        headers += [(b"upgrade", b"websocket"), (b"sec-websocket-version", b"13")]
     if (after := refusal.retry_after_s) is not None:
         headers.append((b"retry-after", b"%d" % after))
     if isinstance(refusal, r.RateLimited):

@@ -7,6 +7,7 @@ from enum import Enum
 from typing import Protocol
 
 from mantlet.core.call import Reply
+from mantlet.core.caller import Caller
 from mantlet.core.clock import Clock
 from mantlet.core.policy import ArrivalHandler
 from mantlet.core.record import Trail
@@ -22,7 +23,7 @@ class Ending(Enum):
     IDLE = "idle for too long"
     LAPSED = "the credential no longer holds"
     ABUSE = "too many refused messages in a row"
-    OVERLOADED = "try again later"
+    SLOW = "a message was not whole in time"
     FAILED = "internal error"
     SESSION = "the session is gone"
 
@@ -30,7 +31,10 @@ class Ending(Enum):
 class Carrier(Protocol):
     """One connection. All methods run on the loop; none blocks."""
 
-    is_write_paused: bool
+    @property
+    def is_write_paused(self) -> bool:
+        """Whether the client does not keep up with what is sent."""
+        ...
 
     def send(self, message: bytes, /) -> None:
         """Write one whole message. Nothing happens when the connection is gone."""
@@ -47,6 +51,21 @@ class Carrier(Protocol):
     def close(self, ending: Ending, /) -> None:
         """End the connection after what is written."""
         ...
+
+
+class Talk(Protocol):
+    """A conversation, as whoever watches over all of them sees it."""
+
+    caller: Caller
+    carrier: Carrier
+
+
+def _holds(is_current: Callable[[Caller], bool], caller: Caller) -> bool:
+    try:
+        return is_current(caller)
+    except Refusal:
+        # The store gives no answer: new messages are refused then, and connections do not outlive them.
+        return False
 
 
 @dataclass(slots=True)
@@ -68,8 +87,17 @@ class Terms:
     is_tls: bool = False
     endings: set[asyncio.Task[None]] = field(default_factory=set)
     """Ends of sessions under way, of connections that are gone."""
+    open: set["Talk"] = field(default_factory=set)
+    """Conversations of open connections."""
     dropped: int = 0
     """Messages of servers that belonged to no exchange of their connection (MCP-05)."""
+
+    def check(self, is_current: Callable[[Caller], bool]) -> int:
+        """End connections whose caller's credential no longer holds; how many. Call it every few seconds (AUTHN-06)."""
+        lapsed = [talk for talk in self.open if not _holds(is_current, talk.caller)]
+        for talk in lapsed:
+            talk.carrier.close(Ending.LAPSED)
+        return len(lapsed)
 
     async def ended(self, timeout_s: float) -> None:
         """Wait until the sessions of closed connections have ended, at most `timeout_s`."""

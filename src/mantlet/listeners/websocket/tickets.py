@@ -1,0 +1,101 @@
+"""Tickets: how a browser, which can send no Authorization header, opens a WebSocket (AUTHN-03, AUTHN-10).
+
+A page fetches one with its own credential and shows it once, from the same origin, within seconds. It is kept under its
+hash, and what is kept is sealed: whoever reads or writes the store can neither use a ticket nor make one.
+"""
+
+import hashlib
+import secrets
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from mantlet.core.caller import Caller, CallerKind
+from mantlet.core.ports import Sealer, State
+from mantlet.core.refusal import InvalidCredential
+
+TICKET_BYTES: Final = 24
+_KEPT: Final = "websocket-ticket"
+_USED: Final = "websocket-ticket-used"
+
+
+class _Ticket(msgspec.Struct, array_like=True):
+    """Whom a ticket stands for."""
+
+    origin: str
+    ends_at_s: float
+    subject: str
+    issuer: str
+    method: str
+    tenant: str
+    kind: CallerKind
+    roles: list[str]
+    scopes: list[str]
+    expires_at_s: float | None
+    credential_id: str
+
+
+_DECODER: Final = msgspec.msgpack.Decoder(_Ticket)
+
+
+class Tickets:
+    """Issued by one process, taken by any of the node."""
+
+    def __init__(self, state: State, sealer: Sealer, wall: Callable[[], float], lifetime_s: float) -> None:
+        self._state, self._sealer, self._wall, self._lifetime_s = state, sealer, wall, lifetime_s
+
+    async def issue(self, caller: Caller, origin: bytes) -> str:
+        """A new ticket for `caller`, good once and only from `origin`. Raises `StoreUnavailable`."""
+        ticket = secrets.token_urlsafe(TICKET_BYTES)
+        name = _name_of(ticket.encode())
+        plain = msgspec.msgpack.encode(
+            _Ticket(
+                origin.decode("latin-1"),
+                self._wall() + self._lifetime_s,
+                caller.subject,
+                caller.issuer,
+                caller.method,
+                caller.tenant,
+                caller.kind,
+                sorted(caller.roles),
+                sorted(caller.scopes),
+                caller.expires_at_s,
+                caller.credential_id,
+            )
+        )
+        await self._state.put((_KEPT, name), self._sealer.seal(plain, name.encode()).encode(), self._lifetime_s)
+        return ticket
+
+    async def take(self, ticket: bytes, origin: bytes) -> Caller:
+        """Whom it stands for, the first time it is shown. Raises `InvalidCredential`, `StoreUnavailable`."""
+        name = _name_of(ticket)
+        kept = await self._state.get((_KEPT, name))
+        plain = None if kept is None else self._sealer.open(kept.decode("latin-1"), name.encode())
+        if plain is None:
+            raise InvalidCredential("ticket: unknown or used")
+        mine = secrets.token_bytes(16)
+        # Before anything else is looked at: whoever shows it from elsewhere has spent it.
+        if await self._state.claim((_USED, name), mine, 2 * self._lifetime_s) != mine:
+            raise InvalidCredential("ticket: used")
+        await self._state.drop((_KEPT, name))
+        found = _DECODER.decode(plain)
+        if self._wall() >= found.ends_at_s:
+            raise InvalidCredential("ticket: expired")
+        if found.origin != origin.decode("latin-1"):
+            raise InvalidCredential("ticket: from another origin")
+        return Caller(
+            found.subject,
+            found.issuer,
+            found.method,
+            found.tenant,
+            found.kind,
+            frozenset(found.roles),
+            frozenset(found.scopes),
+            found.expires_at_s,
+            found.credential_id,
+        )
+
+
+def _name_of(ticket: bytes) -> str:
+    return hashlib.sha256(ticket).hexdigest()

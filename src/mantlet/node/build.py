@@ -35,6 +35,7 @@ from mantlet.listeners.tls.served import LOOK_S
 from mantlet.node.certificates import open_certificates, tell
 from mantlet.node.channels import connect_to, is_owned, owner_socket
 from mantlet.node.config.model import Config
+from mantlet.node.config.refusals import is_let
 from mantlet.node.forward import Forward
 from mantlet.node.path import Steps, messages, path
 from mantlet.node.published import Published
@@ -57,6 +58,7 @@ from mantlet.stores.limits import open_limits
 from mantlet.stores.shared import open_shared
 from mantlet.stores.sqlite.api_keys import ApiKeys
 from mantlet.stores.sqlite.names import SqliteNames
+from mantlet.upstreams.transports.channel.channel import Connect
 from mantlet.upstreams.transports.channel.config import ChannelConfig
 from mantlet.upstreams.transports.channel.server import ChannelServer
 from mantlet.upstreams.transports.channel.socket_channel import SocketChannel
@@ -311,14 +313,15 @@ def _authenticate(config: Config, opened: AsyncExitStack, tasks: Tasks) -> Authe
 
 async def _upstreams(config: Config, shared: Shared, sealer: NodeSealer, opened: AsyncExitStack) -> dict[str, Server]:
     upstreams: dict[str, Server] = {}
-    # Plain HTTP has been judged with the whole configuration; production never gets here with it.
-    is_plain_allowed = config.environment != "production"
+    is_plain_allowed = is_let("plain_upstream", config)
     for server in config.mcp.servers if config.mcp.enabled else ():
         upstream: Server
         if isinstance(server, ChannelConfig):
             is_relayed = bool(shared.sockets) and is_owned(server)
-            path = owner_socket(shared.sockets, server.name)
-            connect = partial(SocketChannel.connect, path, server) if is_relayed else connect_to(server)
+            if is_relayed:
+                connect: Connect = partial(SocketChannel.connect, owner_socket(shared.sockets, server.name), server)
+            else:
+                connect = connect_to(server, opened, is_plain_allowed=is_plain_allowed)
             upstream = ChannelServer(server, sealer, connect, events=log_event, is_relayed=is_relayed)
             await upstream.start()
         elif isinstance(server, OpenApiServerConfig):

@@ -6,23 +6,43 @@ and a line in `CONNECTS`.
 
 import os
 from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from mantlet.upstreams.transports.channel.channel import Connect
 from mantlet.upstreams.transports.channel.config import ChannelConfig
+from mantlet.upstreams.transports.python.config import PythonServerConfig
+from mantlet.upstreams.transports.python.connector import PythonConnector
+from mantlet.upstreams.transports.sse.config import SseServerConfig
+from mantlet.upstreams.transports.sse.connector import SseConnector
 from mantlet.upstreams.transports.stdio.child import Child
 from mantlet.upstreams.transports.stdio.config import StdioServerConfig
+from mantlet.upstreams.transports.tcp.config import TcpServerConfig
+from mantlet.upstreams.transports.tcp.connector import TcpConnector
+from mantlet.upstreams.transports.websocket.config import WebSocketServerConfig
+from mantlet.upstreams.transports.websocket.connector import WebSocketConnector
 
-CONNECTS: Final[Mapping[type[ChannelConfig], Callable[[Any], Connect]]] = {
-    StdioServerConfig: lambda config: partial(Child.spawn, config, environment=os.environ),
+CONNECTS: Final[Mapping[type[ChannelConfig], Callable[[Any, bool], Connect]]] = {
+    StdioServerConfig: lambda config, _: partial(Child.spawn, config, environment=os.environ),
+    WebSocketServerConfig: lambda config, is_plain: WebSocketConnector(config, is_plain_allowed=is_plain),
+    TcpServerConfig: lambda config, is_plain: TcpConnector(config, is_plain_allowed=is_plain),
+    SseServerConfig: lambda config, is_plain: SseConnector(config, is_plain_allowed=is_plain),
+    PythonServerConfig: lambda config, _: PythonConnector(config),
 }
+"""What opens channels to a server, from its config and whether it may be reached without TLS (TLS-04)."""
 
 
-def connect_to(config: ChannelConfig) -> Connect:
-    """What opens a channel to this server."""
-    return CONNECTS[type(config)](config)
+def connect_to(config: ChannelConfig, opened: AsyncExitStack, *, is_plain_allowed: bool) -> Connect:
+    """What opens a channel to this server. `opened` closes what its channels share.
+
+    Raises `ValueError` or `OSError` for a config that cannot be used.
+    """
+    connect = CONNECTS[type(config)](config, is_plain_allowed)
+    if isinstance(connect, SseConnector):
+        opened.push_async_callback(connect.close)
+    return connect
 
 
 def is_owned(config: ChannelConfig) -> bool:

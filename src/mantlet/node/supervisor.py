@@ -22,6 +22,7 @@ from mantlet.listeners.http.listener import bound
 from mantlet.node.build import Shared, build, failed, log_event
 from mantlet.node.channels import connect_to, is_owned, owner_socket
 from mantlet.node.config.model import Config
+from mantlet.node.config.refusals import is_let
 from mantlet.node.doors import open_admin
 from mantlet.node.lifetime import note_start, note_stop
 from mantlet.node.settle import settle
@@ -94,7 +95,8 @@ async def _own_channels(config: Config, shared: Shared, opened: AsyncExitStack) 
     sealer = open_sealer(config.database.path.parent / "keys" / "node.key")
     for server in config.mcp.servers if config.mcp.enabled else ():
         if isinstance(server, ChannelConfig) and is_owned(server):
-            owner = ChannelServer(server, sealer, connect_to(server), events=log_event)
+            connect = connect_to(server, opened, is_plain_allowed=is_let("plain_upstream", config))
+            owner = ChannelServer(server, sealer, connect, events=log_event)
             await owner.start()
             opened.push_async_callback(owner.close)
             relay = Relay(owner, server)

@@ -34,13 +34,26 @@ from mantlet.stores.config import StoreConfig
 from mantlet.upstreams.transports.http.config import HttpServerConfig
 from mantlet.upstreams.transports.openapi.config import OpenApiServerConfig
 from mantlet.upstreams.transports.peer.config import PeerServerConfig
+from mantlet.upstreams.transports.python.config import PythonServerConfig
+from mantlet.upstreams.transports.sse.config import SseServerConfig
 from mantlet.upstreams.transports.stdio.config import StdioServerConfig
+from mantlet.upstreams.transports.tcp.config import TcpServerConfig
+from mantlet.upstreams.transports.websocket.config import WebSocketServerConfig
 
 Environment: TypeAlias = Literal["development", "staging", "production"]
 ENVIRONMENTS: tuple[Environment, ...] = ("development", "staging", "production")
 
 if TYPE_CHECKING:
-    McpServer: TypeAlias = StdioServerConfig | HttpServerConfig | OpenApiServerConfig | PeerServerConfig
+    McpServer: TypeAlias = (
+        StdioServerConfig
+        | HttpServerConfig
+        | WebSocketServerConfig
+        | TcpServerConfig
+        | SseServerConfig
+        | PythonServerConfig
+        | OpenApiServerConfig
+        | PeerServerConfig
+    )
 else:
 
     class McpServer(ABC):  # noqa: B024 - a type to be registered with, never made
@@ -50,6 +63,10 @@ else:
         variants: ClassVar[tuple[type[msgspec.Struct], ...]] = (
             StdioServerConfig,
             HttpServerConfig,
+            WebSocketServerConfig,
+            TcpServerConfig,
+            SseServerConfig,
+            PythonServerConfig,
             OpenApiServerConfig,
             PeerServerConfig,
         )

@@ -15,6 +15,7 @@ from mantlet.core.weak_secret import why_weak
 from mantlet.node.config.inert import inert
 from mantlet.node.config.model import Config, Environment
 from mantlet.node.config.problem import Problem
+from mantlet.upstreams.transports.tcp.config import TcpServerConfig
 
 EVERYWHERE: Final[frozenset[Environment]] = frozenset({"development", "staging", "production"})
 SHARED: Final[frozenset[Environment]] = frozenset({"staging", "production"})
@@ -43,7 +44,7 @@ RISKS: Final[dict[str, Risk]] = {
     "passthrough": Risk(SHARED, "forward an exchanged or encrypted identity instead", False),
     "no_verification": Risk(SHARED, "verify certificates; name your own CA with tls.ca_file"),
     "unbound_tokens": Risk(EVERYWHERE, "set it, or agent.url", False),
-    "plain_upstream": Risk(PRODUCTION, "use https://"),
+    "plain_upstream": Risk(PRODUCTION, "use https:// or wss://, or tls on a TCP server"),
     "plaintext": Risk(PRODUCTION, "set http.tls.cert_file and key_file, or name the TLS terminator in trusted_proxies"),
     "open_cors": Risk(PRODUCTION, "list the origins"),
     "debug": Risk(PRODUCTION, "set debug: false"),
@@ -109,6 +110,12 @@ def judge(config: Config, exposed: Iterable[Problem] = ()) -> Judgement:
     return Judgement(tuple(refused), tuple(accepted), tuple(elsewhere))
 
 
+def is_let(risk: str, config: Config) -> bool:
+    """Whether `config` may run with `risk`: its environment does not refuse it, or it was accepted by name."""
+    known = RISKS[risk]
+    return config.environment not in known.environments or (known.is_acceptable and risk in config.accept_risks)
+
+
 def _reasons(config: Config, exposed: Iterable[Problem]) -> Iterator[Reason]:
     for problem in exposed:
         yield Reason("exposed_secret", problem.key, problem.message)
@@ -166,12 +173,14 @@ def _upstreams(config: Config) -> Iterator[Reason]:
         key = f"mcp.servers.{server.name}"
         urls.append((f"{key}.url", getattr(server, "url", None)))
         urls += [(f"{key}.endpoints", one) for one in _endpoint_urls(server)]
+        if isinstance(server, TcpServerConfig) and server.tls is None:
+            yield Reason("plain_upstream", f"{key}.tls", "is not set, and TCP alone is not encrypted")
         if getattr(server, "forward_identity", None) == "passthrough":
             yield Reason("passthrough", f"{key}.forward_identity", "the caller's own token would be handed on")
     urls += [(f"remote_agents.{agent.name}", agent.agent_card_url) for agent in config.remote_agents]
     urls += [(f"http_upstreams.{one.name}", one.url) for one in config.http_upstreams]
     for key, url in urls:
-        if url and not url.lower().startswith("https://"):
+        if url and not url.lower().startswith(("https://", "wss://")):
             yield Reason("plain_upstream", key, f"{urlsplit(url).scheme or 'no scheme'}:// is not encrypted")
     for agent in config.remote_agents:
         if not agent.ssl_verify:

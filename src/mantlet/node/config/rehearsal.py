@@ -26,8 +26,17 @@ from mantlet.policies.limits.routes import compile_routes
 from mantlet.stores.valkey import address
 from mantlet.upstreams.client import endpoint
 from mantlet.upstreams.client import tls as client_tls
+from mantlet.upstreams.transports.channel.config import ChannelConfig
 from mantlet.upstreams.transports.http.config import HttpServerConfig
 from mantlet.upstreams.transports.openapi import OpenApiServer, OpenApiServerConfig
+from mantlet.upstreams.transports.python.config import PythonServerConfig
+from mantlet.upstreams.transports.python.loading import look_for
+from mantlet.upstreams.transports.sse.config import SseServerConfig
+from mantlet.upstreams.transports.sse.connector import SseConnector
+from mantlet.upstreams.transports.tcp.config import TcpServerConfig
+from mantlet.upstreams.transports.tcp.connector import TcpConnector
+from mantlet.upstreams.transports.websocket.config import WebSocketServerConfig
+from mantlet.upstreams.transports.websocket.connector import WebSocketConnector
 
 if TYPE_CHECKING:
     from mantlet.keys.ring import KeyRing
@@ -68,6 +77,8 @@ def _parts(config: Config) -> Iterator[Part]:
     for server in config.mcp.servers:
         if isinstance(server, HttpServerConfig):
             yield f"mcp.servers.{server.name}", lambda server=server: _http_server(server)  # type: ignore[misc]
+        if isinstance(server, ChannelConfig):
+            yield f"mcp.servers.{server.name}", lambda server=server: _channel(server)  # type: ignore[misc]
         if isinstance(server, OpenApiServerConfig):
             yield f"mcp.servers.{server.name}", lambda server=server: OpenApiServer(server, is_plain_allowed=True)  # type: ignore[misc]
 
@@ -109,6 +120,17 @@ def _ring(jwt: JwtConfig) -> "KeyRing | None":
     from mantlet.keys.ring import open_ring  # heavy, and few configurations have such keys
 
     return open_ring(algorithms=jwt.algorithms, secret=jwt.secret, key_file=jwt.key_file, jwks_file=jwt.jwks_file)
+
+
+def _channel(server: ChannelConfig) -> None:
+    if isinstance(server, WebSocketServerConfig):
+        WebSocketConnector(server, is_plain_allowed=True)
+    elif isinstance(server, TcpServerConfig):
+        TcpConnector(server, is_plain_allowed=True)
+    elif isinstance(server, SseServerConfig):
+        SseConnector(server, is_plain_allowed=True)
+    elif isinstance(server, PythonServerConfig):
+        look_for(server.object)
 
 
 def _http_server(server: HttpServerConfig) -> None:

@@ -33,8 +33,8 @@ class SseChannel:
         self._why = ""
 
     def account(self) -> str:
-        """How it ended, for people."""
-        return self._why
+        """Which it was; how it ended has been said already."""
+        return self._config.url.partition("?")[0]
 
     async def open(self) -> None:
         """Read until the server has said where to post. Raises `UpstreamUnavailable`."""

@@ -32,6 +32,7 @@ class TcpChannel(asyncio.Protocol):
     last_lines: Iterable[str] = ()
 
     def __init__(self, config: TcpServerConfig, reader: LineReader) -> None:
+        self._config = config
         self._reader = reader
         self._loop = asyncio.get_running_loop()
         self._transport: Any = None  # uvloop's are of no class of asyncio's
@@ -46,13 +47,13 @@ class TcpChannel(asyncio.Protocol):
         """Of the answer to `auth` while one is due, of the next `auth` at other times."""
 
     @property
-    def is_closed(self) -> bool:
-        """Whether it is over."""
-        return bool(self._why)
+    def why(self) -> str:
+        """Why it is over; empty while it is not."""
+        return self._why
 
     def account(self) -> str:
-        """How it ended, for people."""
-        return self._why
+        """Which it was; how it ended has been said already."""
+        return f"{self._config.host}:{self._config.port}"
 
     # --- what the owner does
 

@@ -34,6 +34,6 @@ class TcpConnector:
         except BaseException:
             channel.abort()
             raise
-        if channel.is_closed:
-            raise UpstreamUnavailable(why=channel.account())
+        if channel.why:
+            raise UpstreamUnavailable(why=channel.why)
         return channel

@@ -52,13 +52,13 @@ class WebSocketChannel(asyncio.Protocol):
         self._beat: asyncio.TimerHandle | None = None
 
     @property
-    def is_closed(self) -> bool:
-        """Whether it is over."""
-        return bool(self._why)
+    def why(self) -> str:
+        """Why it is over; empty while it is not."""
+        return self._why
 
     def account(self) -> str:
-        """How it ended, for people."""
-        return self._why
+        """Which it was; how it ended has been said already."""
+        return self._config.url.partition("?")[0]
 
     # --- what the owner does
 

@@ -50,6 +50,6 @@ class WebSocketConnector:
         except BaseException:
             channel.abort()
             raise
-        if channel.is_closed:
-            raise UpstreamUnavailable(why=channel.account())
+        if channel.why:
+            raise UpstreamUnavailable(why=channel.why)
         return channel

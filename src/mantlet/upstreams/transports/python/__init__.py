@@ -1,0 +1,1 @@
+"""MCP servers that are Python objects, run in this process: in a thread and an event loop of their own."""

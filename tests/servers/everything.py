@@ -13,16 +13,31 @@ import socket
 import sys
 from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import uvicorn
+from mcp.server.elicitation import AcceptedElicitation, ElicitationResult
 from mcp.server.mcpserver import Context, MCPServer
+from mcp.server.mcpserver.exceptions import ToolError
+from mcp.server.mcpserver.resolve import Elicit, ListRoots, Resolve, Sample
+from mcp_types import (
+    CreateMessageResult,
+    ElicitRequest,
+    ElicitRequestURLParams,
+    ElicitResult,
+    InputRequiredResult,
+    ListRootsResult,
+    SamplingMessage,
+    TextContent,
+)
+from pydantic import BaseModel, Field
 
 server = MCPServer("everything", version="1.0.0", instructions="Test server.", log_level="ERROR")
 
 started: list[str] = []
 cancelled: list[str] = []
 finished: list[str] = []
+counter = 0
 
 
 @server.tool()
@@ -92,7 +107,7 @@ def large(size: int = 100_000) -> str:
 @server.tool()
 def fail(message: str = "on purpose") -> str:
     """Raise an error."""
-    raise ValueError(message)
+    raise ToolError(message)  # of any other exception the SDK keeps the text to itself
 
 
 @server.tool()
@@ -106,6 +121,129 @@ def complain(text: str = "something") -> str:
     """Write to stderr."""
     print(text, file=sys.stderr, flush=True)
     return "complained"
+
+
+class Name(BaseModel):
+    """What `ask` wants to know."""
+
+    name: str
+
+
+Asked = ElicitationResult[Name]
+
+
+def _said(answer: Asked) -> str:
+    return f"accept: {answer.data.name}" if isinstance(answer, AcceptedElicitation) else answer.action
+
+
+async def _question(question: str) -> Elicit[Name]:
+    return Elicit(question, Name)
+
+
+async def _first() -> Elicit[Name]:
+    return Elicit("First name?", Name)
+
+
+async def _second(first: Annotated[Name, Resolve(_first)]) -> Elicit[Name]:
+    return Elicit(f"Second name after {first.name}?", Name)
+
+
+async def _other() -> Elicit[Name]:
+    return Elicit("Another name?", Name)
+
+
+async def _prompt(prompt: str) -> Sample:
+    return Sample([SamplingMessage(role="user", content=TextContent(type="text", text=prompt))], max_tokens=50)
+
+
+async def _roots() -> ListRoots:
+    return ListRoots()
+
+
+@server.tool()
+async def ask(answer: Annotated[Asked, Resolve(_question)], question: str = "Your name?") -> str:
+    """Ask the person who uses the client."""
+    return _said(answer)
+
+
+@server.tool()
+async def ask_twice(
+    ctx: Context, first: Annotated[Name, Resolve(_first)], second: Annotated[Name, Resolve(_second)]
+) -> str:
+    """Ask, then ask again with what was said: two rounds."""
+    await ctx.report_progress(1, 1, "both")
+    return f"{first.name} {second.name}"
+
+
+@server.tool()
+async def ask_both(one: Annotated[Name, Resolve(_first)], other: Annotated[Name, Resolve(_other)]) -> str:
+    """Ask two things at once."""
+    return f"{one.name} {other.name}"
+
+
+@server.tool()
+async def visit(ctx: Context, url: str = "https://example.com/consent") -> str | InputRequiredResult:
+    """Send the person to a page."""
+    answer = (ctx.input_responses or {}).get("visit")
+    if isinstance(answer, ElicitResult):
+        return answer.action
+    page = ElicitRequest(params=ElicitRequestURLParams(mode="url", message="Please consent.", url=url))
+    return InputRequiredResult(input_requests={"visit": page})
+
+
+@server.tool()
+async def poll(ctx: Context) -> str | InputRequiredResult:
+    """Want to be called three times before it answers, without asking anything."""
+    times = int(ctx.request_state or "0")
+    return "done" if times >= 2 else InputRequiredResult(request_state=str(times + 1))
+
+
+@server.tool()
+async def sample(said: Annotated[CreateMessageResult, Resolve(_prompt)], prompt: str = "Capital of France?") -> str:
+    """Ask the client's model."""
+    return f"{said.model}: {said.content.text if isinstance(said.content, TextContent) else said.content}"
+
+
+@server.tool()
+async def roots(found: Annotated[ListRootsResult, Resolve(_roots)]) -> list[str]:
+    """Ask for the client's roots."""
+    return [str(root.uri) for root in found.roots]
+
+
+@server.tool()
+async def log(ctx: Context, level: str = "info", text: str = "hello") -> str:
+    """Send one log message."""
+    await ctx.session.send_log_message(level, text, related_request_id=ctx.request_id)  # type: ignore[arg-type]
+    return "logged"
+
+
+@server.tool()
+def deploy(region: Annotated[str, Field(json_schema_extra={"x-mcp-header": "Region"})], ctx: Context) -> str:
+    """An argument that is mirrored in a header."""
+    return f"{region}: {(ctx.headers or {}).get('mcp-param-region')}"
+
+
+@server.resource("test://counter", name="counter", mime_type="text/plain")
+def count() -> str:
+    """A number that `change` changes."""
+    return str(counter)
+
+
+@server.tool()
+async def change(ctx: Context, uri: str = "test://counter") -> int:
+    """Change a resource, and tell all who subscribed to it."""
+    global counter
+    counter += 1
+    await ctx.notify_resource_updated(uri)
+    return counter
+
+
+@server.tool()
+async def grow(ctx: Context, name: str = "grown") -> str:
+    """Add a tool, and tell all who listen."""
+    server.add_tool(lambda: "grown", name=name, description="Added later.")
+    await ctx.notify_tools_changed()
+    return name
 
 
 @server.resource("test://static/text", name="text", mime_type="text/plain")

@@ -8,6 +8,8 @@ from mantlet.wire.sse import format_event
 
 MAX_QUEUED_BYTES: Final = 1_048_576
 """What one slow reader may leave unread. The final answer of a call comes on top of it."""
+ROOM_BYTES: Final = 65_536
+"""With less unread, whoever can wait may add more."""
 KEEP_ALIVE_S: Final = 15.0
 KEEP_ALIVE: Final = b":\n\n"
 HEADERS: Final = (
@@ -30,14 +32,24 @@ class EventStream:
         self._size = 0
         self._is_ended = False
         self._reader: asyncio.Future[None] | None = None
+        self._writer: asyncio.Future[None] | None = None
 
-    def push(self, message: bytes) -> bool:
+    def push(self, message: bytes, id: bytes | None = None) -> bool:  # noqa: A002 - the standard's word
         """Add an event, or give False when the reader is too far behind or gone."""
-        chunk = format_event(message)
+        chunk = format_event(message, id)
         if self._is_ended or self._size + len(chunk) > MAX_QUEUED_BYTES:
             return False
         self._add(chunk)
         return True
+
+    async def room(self) -> None:
+        """Wait until the reader has read on, or is gone: for one writer that can make its own source wait."""
+        while self._size > ROOM_BYTES and not self._is_ended:
+            self._writer = asyncio.get_running_loop().create_future()
+            try:
+                await self._writer
+            finally:
+                self._writer = None
 
     def end(self, message: bytes = b"") -> None:
         """The last event, if any, whatever its size, and the end of the stream."""
@@ -70,6 +82,7 @@ class EventStream:
             chunk = b"".join(self._chunks)
             self._chunks.clear()
             self._size = 0
+            self._wake_writer()
             return chunk
         self._close()
         raise StopAsyncIteration
@@ -80,7 +93,12 @@ class EventStream:
         self._chunks.clear()
         if self._reader is not None and not self._reader.done():
             self._reader.set_result(None)
+        self._wake_writer()
         self._close()
+
+    def _wake_writer(self) -> None:
+        if self._writer is not None and not self._writer.done():
+            self._writer.set_result(None)
 
     def _close(self) -> None:
         on_close, self.on_close = self.on_close, None

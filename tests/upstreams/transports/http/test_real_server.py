@@ -7,7 +7,7 @@ import pytest
 from tests.upstreams.transports.http.support import ALICE, BOB, answer_of, events_of, make_call
 
 from mantlet.core.caller import Caller
-from mantlet.core.refusal import DeadlineExceeded, EraUnavailable, MethodNotAllowed, SessionNotFound
+from mantlet.core.refusal import DeadlineExceeded, EraUnavailable, SessionNotFound
 from mantlet.upstreams.transports.http import HttpServer
 
 
@@ -182,5 +182,6 @@ async def test_a_modern_server_refuses_legacy_calls_in_clear_words(opened: Any, 
     with pytest.raises(EraUnavailable, match="only modern") as refused:
         await server.send(make_call("initialize", {"protocolVersion": "2025-06-18"}, era="legacy"))
     assert (refused.value.requested, refused.value.supported) == ("2025-06-18", ["2026-07-28"])
-    with pytest.raises(MethodNotAllowed):
-        await server.send(make_call(kind="stream", era="legacy"))
+    for kind in ("stream", "end", "response", "notification"):
+        with pytest.raises(EraUnavailable, match="only modern"):
+            await server.send(make_call(kind=kind, era="legacy"))

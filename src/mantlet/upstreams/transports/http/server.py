@@ -13,7 +13,6 @@ from mantlet.core.refusal import (
     BadUpstream,
     DeadlineExceeded,
     EraUnavailable,
-    MethodNotAllowed,
     Refusal,
     UpstreamUnavailable,
 )
@@ -152,8 +151,6 @@ class HttpServer:
 
     def _refuse_era(self, call: Call, found: Found) -> None:
         text = unavailable(self.name, call.era)
-        if call.kind in _VERBS:
-            raise MethodNotAllowed("POST", text)
         known = MODERN_VERSIONS if call.era == "modern" else LEGACY_VERSIONS
         requested = call.arrival.headers.text(b"mcp-protocol-version")
         if requested is None and call.method == "initialize":

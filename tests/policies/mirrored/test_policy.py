@@ -41,8 +41,7 @@ async def test_what_nobody_listed_is_left_to_its_server() -> None:
     onward = Onward()
     await Mirrored()(query(US, region="eu"), onward)
     await (await learnt(REGION, server="two"))(query(US, region="eu"), onward)
-    await (await learnt(REGION))(query(region="eu", era="legacy"), onward)
-    assert len(onward.reached) == 3
+    assert len(onward.reached) == 2
 
 
 async def test_a_tool_that_lost_its_annotation_is_checked_no_more() -> None:
@@ -88,3 +87,41 @@ def test_what_is_learnt_is_bounded() -> None:
         "one", json.dumps({"result": {"tools": [{"name": "t4", "inputSchema": {"properties": many}}]}}).encode()
     )
     assert annotations.of("one", "t4") is None
+
+
+TYPED = {
+    "name": "query",
+    "inputSchema": {
+        "properties": {
+            "region": {"type": "string", "x-mcp-header": "Region"},
+            "dry": {"type": "boolean", "x-mcp-header": "Dry"},
+            "where": {"properties": {"row": {"type": "integer", "x-mcp-header": "Row"}}},
+        }
+    },
+}
+
+
+@pytest.mark.parametrize("era", ["legacy", "message"])
+@pytest.mark.parametrize(
+    ("arguments", "added"),
+    [
+        ({"region": "eu"}, [(b"mcp-param-region", b"eu")]),
+        ({"region": "Zürich "}, [(b"mcp-param-region", b"=?base64?WsO8cmljaCA=?=")]),
+        ({"region": "a\r\nx: y"}, [(b"mcp-param-region", b"=?base64?YQ0KeDogeQ==?=")]),
+        ({"dry": True, "where": {"row": 42.0}}, [(b"mcp-param-dry", b"true"), (b"mcp-param-row", b"42")]),
+        ({"region": None, "dry": [], "where": 5}, []),
+        ({}, []),
+    ],
+)
+async def test_who_has_no_headers_gets_them_from_the_arguments(era: str, arguments: dict[str, Any], added: Any) -> None:
+    """MCP-01: and what such a client sends under their names says nothing."""
+    policy, onward = await learnt(TYPED), Onward()
+    item = query([*US, (b"accept", b"x")], era="legacy" if era == "legacy" else "modern", **arguments)
+    item.arrival.is_message = era == "message"
+    await policy(item, onward)
+    sent = onward.reached[0]
+    assert sorted(sent.arrival.headers) == [(b"accept", b"x"), *added]
+    assert sent.body == item.body
+    if item.era == "modern" and added:
+        sent.arrival.is_message = False
+        await policy(sent, onward)  # what is added is what would have been asked for

@@ -2,19 +2,25 @@
 
 Which arguments are mirrored, only the tool's schema says. It is learnt from the lists that pass here on their way back,
 so a tool that nobody has listed yet is checked by its server alone. Decisions never read these headers.
+
+Who has no such headers to send (a door of bare messages, a legacy client) gets them from its arguments, because the
+server behind may be one that insists. The same holds here: of a tool that nobody has listed yet, nothing is known.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator
-from typing import Final
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from dataclasses import replace
+from typing import Any, Final
 
 from mantlet.core.call import Call, Reply
+from mantlet.core.headers import Headers
 from mantlet.core.policy import CallHandler
 from mantlet.core.stream import Derived
 from mantlet.policies.mirrored.annotations import Annotations
-from mantlet.wire.mcp.header_values import check_params
+from mantlet.wire.mcp.header_values import PARAM_PREFIX, ParamPaths, check_params, param_fields
 from mantlet.wire.sse import SseSplitter
 
 MAX_EVENT_BYTES: Final = 4 * 1024 * 1024
+_PREFIX: Final = PARAM_PREFIX.encode()
 
 
 class Mirrored:
@@ -24,13 +30,10 @@ class Mirrored:
         self._annotations = annotations or Annotations()
 
     async def __call__(self, call: Call, onward: CallHandler, /) -> Reply:
-        """Refuse with `HeaderMismatch`, pass on, or pass on and learn from the list that comes back."""
+        """Refuse with `HeaderMismatch`, add what is missing, or pass on and learn from the list that comes back."""
         if call.method == "tools/call":
-            # The headers are the modern era's: an older client has never heard of them.
-            is_mirrored = call.era == "modern" and not call.arrival.is_message
-            if is_mirrored and (paths := self._annotations.of(call.server, call.target)) is not None:
-                arguments = call.params.get("arguments")
-                check_params(paths, arguments if type(arguments) is dict else {}, call.arrival.headers)
+            if (paths := self._annotations.of(call.server, call.target)) is not None:
+                call = _agreeing(call, paths)
             return await onward(call)
         if call.method != "tools/list":
             return await onward(call)
@@ -50,3 +53,17 @@ class Mirrored:
                 if event.data:
                     self._annotations.learn(server, event.data)
             yield chunk
+
+
+def _agreeing(call: Call, paths: ParamPaths) -> Call:
+    """`call` with headers that say what its arguments say; raises `HeaderMismatch` when its own say otherwise."""
+    given = call.params.get("arguments")
+    arguments: Mapping[str, Any] = given if type(given) is dict else {}
+    headers = call.arrival.headers
+    if call.era == "modern" and not call.arrival.is_message:
+        check_params(paths, arguments, headers)
+        return call
+    # An older client has never heard of these fields: what it sends under their names says nothing.
+    fields = [field for field in headers if not field[0].startswith(_PREFIX)]
+    fields += param_fields(paths, arguments)
+    return replace(call, arrival=replace(call.arrival, headers=Headers(fields)))

@@ -87,6 +87,26 @@ def check_params(paths: ParamPaths, arguments: Mapping[str, Any], headers: Heade
             raise HeaderMismatch(f"The header {header.decode()} does not equal the argument {'.'.join(path)}.")
 
 
+def param_fields(paths: ParamPaths, arguments: Mapping[str, Any]) -> list[tuple[bytes, bytes]]:
+    """The header fields that say what the annotated arguments say; an argument that is absent has none.
+
+    What is of no type that may be annotated has none either: the server will find fault with the argument itself.
+    """
+    fields: list[tuple[bytes, bytes]] = []
+    for path, (header, kind) in paths.items():
+        value = _at(path, arguments)
+        if type(value) is bool:
+            text = "true" if value else "false"
+        elif type(value) is float and kind == "integer" and value.is_integer():
+            text = str(int(value))
+        elif type(value) in (str, int, float):
+            text = str(value)
+        else:
+            continue
+        fields.append((header, encode_value(text)))
+    return fields
+
+
 def _at(path: Sequence[str], arguments: Any) -> Any:
     node = arguments
     for key in path:

@@ -32,6 +32,7 @@ from mantlet.keys.ring import open_ring
 from mantlet.keys.seal import NodeSealer, open_sealer
 from mantlet.listeners.tls import Certificates
 from mantlet.listeners.tls.served import LOOK_S
+from mantlet.node.bridging import bridged
 from mantlet.node.certificates import open_certificates, tell
 from mantlet.node.channels import connect_to, is_owned, owner_socket
 from mantlet.node.config.model import Config
@@ -164,7 +165,17 @@ async def build(config: Config, shared: Shared) -> AsyncIterator[Node]:
         streams = CurrentStreams(authenticate.is_current)
         tasks.start(_every(CHECK_S, streams.check), "streams.check")
         mcp = config.mcp.limits
-        forward = Forward(upstreams, mcp.max_concurrent_requests, mcp.max_queued_requests, SYSTEM.monotonic)
+        joined = bridged(
+            config.mcp.bridge,
+            upstreams,
+            sealer,
+            state,
+            post,
+            opened,
+            is_alone=shared.workers == 1 and shared.store_url.startswith(("memory:", "embedded:")),
+            on_error=failed,
+        )
+        forward = Forward(joined, mcp.max_concurrent_requests, mcp.max_queued_requests, SYSTEM.monotonic)
         metrics.gauge("mantlet_calls_under_way", "Calls at upstreams", lambda: forward.under_way)
         metrics.gauge("mantlet_calls_waiting", "Calls that wait for a place at an upstream", lambda: forward.waiting)
         aggregated = AggregatePorts(

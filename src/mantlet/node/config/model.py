@@ -11,7 +11,9 @@ import msgspec
 
 from mantlet.events.config import AuditConfig, LoggingConfig, TelemetryConfig
 from mantlet.listeners.http.config import HttpConfig
+from mantlet.listeners.tcp.config import TcpConfig
 from mantlet.listeners.tls.config import TlsConfig
+from mantlet.listeners.websocket.config import WebSocketConfig
 from mantlet.node.config.later import (
     AddressesConfig,
     BackupConfig,
@@ -22,8 +24,6 @@ from mantlet.node.config.later import (
     P2pConfig,
     PinsConfig,
     RemoteAgentConfig,
-    TcpConfig,
-    WebSocketConfig,
 )
 from mantlet.policies.aggregate.config import VirtualServerConfig
 from mantlet.policies.authenticate.config import AuthConfig
@@ -31,6 +31,7 @@ from mantlet.policies.authorize.config import AuthorizationConfig
 from mantlet.policies.limits.config import LimitsConfig
 from mantlet.policies.parse.config import McpLimits, ValidationConfig
 from mantlet.stores.config import StoreConfig
+from mantlet.upstreams.bridge.config import BridgeConfig
 from mantlet.upstreams.transports.http.config import HttpServerConfig
 from mantlet.upstreams.transports.openapi.config import OpenApiServerConfig
 from mantlet.upstreams.transports.peer.config import PeerServerConfig
@@ -129,6 +130,8 @@ class McpConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     unknown_methods: Literal["deny", "allow"] = "deny"
     """Methods that no MCP revision names. `allow` only outside production; a rule must allow each even then."""
     limits: McpLimits = McpLimits()
+    bridge: BridgeConfig = BridgeConfig()
+    """How clients of one era of MCP reach servers of the other."""
     servers: list[McpServer] = []
     pins: PinsConfig | None = None
     virtual: list[VirtualServerConfig] = []
@@ -152,6 +155,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """Stack traces and debug logs; refused in production."""
     agent: AgentConfig = AgentConfig()
     http: HttpConfig = HttpConfig()
+    websocket: WebSocketConfig = WebSocketConfig()
+    tcp: TcpConfig = TcpConfig()
     admin: AdminConfig = AdminConfig()
     auth: AuthConfig = AuthConfig()
     limits: LimitsConfig = LimitsConfig()
@@ -165,8 +170,6 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     logging: LoggingConfig = LoggingConfig()
 
     # Understood, not acted on in this version (see `later` and `inert`).
-    websocket: WebSocketConfig | None = None
-    tcp: TcpConfig | None = None
     addresses: AddressesConfig | None = None
     cache: CacheConfig | None = None
     remote_agents: list[RemoteAgentConfig] = []

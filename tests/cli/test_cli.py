@@ -41,6 +41,7 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureF
 GROUPS = {
     (): ["init", "check", "serve", "demo", "health", "connections", "upstreams", "tools", "call", "version"],
     ("keys",): ["create", "list", "revoke"],
+    ("certs",): ["ca", "server", "client"],
     ("tokens",): ["issue", "inspect", "keygen"],
     ("events",): ["tail", "search", "verify"],
     ("limits",): ["status", "reset", "show"],

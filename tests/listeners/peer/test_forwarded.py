@@ -1,8 +1,10 @@
 """Who is at the other end (HTTP-09)."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from mantlet.listeners.peer import address_of, first_untrusted, networks, normal
+from mantlet.listeners.peer import FORWARDED, address_of, first_untrusted, networks, normal
 
 TRUSTED = networks(["10.0.0.0/8", "2001:db8::/32"])
 
@@ -43,3 +45,45 @@ def test_addresses_have_one_spelling() -> None:
     assert normal("example") is None
     assert address_of(("::ffff:10.0.0.1", 1, 0, 0)) == "10.0.0.1"
     assert address_of("") == address_of(None) == "local"
+
+
+@pytest.mark.parametrize(
+    ("forwarded", "expected"),
+    [
+        ([], "10.0.0.1"),
+        ([b""], "10.0.0.1"),
+        ([b"for=192.0.2.7"], "192.0.2.7"),
+        ([b"For=192.0.2.7;proto=https;by=10.0.0.1"], "192.0.2.7"),
+        ([b"proto=https;for=192.0.2.7"], "192.0.2.7"),
+        ([b'for="192.0.2.7:4711"'], "192.0.2.7"),
+        ([b'for="[2001:db9::1]"'], "2001:db9::1"),
+        ([b'for="[2001:db9::1]:4711";host="a,b"'], "2001:db9::1"),
+        ([b"for=6.6.6.6, for=192.0.2.7"], "192.0.2.7"),
+        ([b"for=6.6.6.6", b"for=192.0.2.7 , for=10.1.1.1"], "192.0.2.7"),
+        ([b"for=6.6.6.6, for=unknown"], "10.0.0.1"),
+        ([b"for=6.6.6.6, for=_hidden, for=10.2.2.2"], "10.2.2.2"),
+        ([b"for=6.6.6.6, proto=https"], "10.0.0.1"),
+        ([b"for=6.6.6.6;for=6.6.6.7"], "10.0.0.1"),
+        ([b"for=6.6.6.6,"], "10.0.0.1"),
+        ([b"192.0.2.7"], "10.0.0.1"),
+        ([b"for = 192.0.2.7"], "10.0.0.1"),
+        # A client that opens a quotation to swallow what its proxy appends.
+        ([b'for="6.6.6.6', b"for=192.0.2.7"], "192.0.2.7"),
+        ([b'for=6.6.6.6;by="', b'for=192.0.2.7;host="x"'], "192.0.2.7"),
+        ([b'for=6.6.6.6;by="', b'for="192.0.2.7"'], "192.0.2.7"),
+        # A host that its proxy quotes, and that pretends to be an element.
+        ([b'for=192.0.2.7;host="x, for=6.6.6.6"'], "192.0.2.7"),
+        ([b'for=192.0.2.7;host="x, for=\\"6.6.6.6\\""'], "192.0.2.7"),
+        ([b"for=" + b"1" * 600], "10.0.0.1"),
+        ([b"for=6.6.6.6, " + b"for=10.1.1.1, " * 40 + b"for=10.1.1.2"], "10.1.1.1"),
+    ],
+)
+def test_the_first_untrusted_hop_of_rfc_7239(forwarded: list[bytes], expected: str) -> None:
+    assert first_untrusted("10.0.0.1", forwarded, TRUSTED, FORWARDED) == expected
+
+
+@given(st.text(alphabet='for=";,[]:._\\ 16', max_size=80))
+def test_what_stands_left_of_a_proxys_word_changes_nothing(left: str) -> None:
+    """Whatever a client wrote, the hop that its proxy appended is who it is."""
+    values = [left.encode(), b"for=192.0.2.7"]
+    assert first_untrusted("10.0.0.1", values, TRUSTED, FORWARDED) == "192.0.2.7"

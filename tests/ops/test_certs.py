@@ -1,0 +1,55 @@
+"""Certificates on disk: owner-only, never overwritten."""
+
+from pathlib import Path
+
+import pytest
+
+from mantlet.core.config_error import ConfigError
+from mantlet.ops import certs
+
+
+def test_everything_is_owner_only_and_nothing_is_overwritten(tmp_path: Path) -> None:
+    folder = tmp_path / "certs"
+    certs.authority(folder, "Test", 30)
+    written = certs.server(folder, "server", ["localhost"], 5)
+    certs.client(folder, "client", ["spiffe://example/a"], [], 5)
+    assert Path(written.certificate_file) == folder / "server.pem"
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert {path.name: path.stat().st_mode & 0o777 for path in folder.iterdir()} == {
+        f"{name}.{kind}": 0o600 for name in ("ca", "server", "client") for kind in ("pem", "key")
+    }
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    for again in (
+        lambda: certs.authority(folder, "Test", 30),
+        lambda: certs.server(folder, "server", ["localhost"], 5),
+        lambda: certs.client(folder, "client", ["spiffe://example/a"], [], 5),
+    ):
+        with pytest.raises(ConfigError, match="already"):
+            again()
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_half_a_pair_stands_in_the_way_too(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_text("mine")
+    with pytest.raises(ConfigError, match="already"):
+        certs.authority(tmp_path, "Test", 30)
+    assert [path.name for path in tmp_path.iterdir()] == ["ca.pem"]
+
+
+def test_without_an_authority_nothing_is_signed(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="not there"):
+        certs.server(tmp_path, "server", ["localhost"], 5)
+
+
+@pytest.mark.parametrize("file", ["", "../x", ".x", "a/b"])
+def test_a_file_name_is_a_name(tmp_path: Path, file: str) -> None:
+    certs.authority(tmp_path, "Test", 30)
+    with pytest.raises(ConfigError, match="name of a file"):
+        certs.server(tmp_path, file, ["localhost"], 5)
+
+
+def test_an_authority_whose_key_others_may_read_signs_nothing(tmp_path: Path) -> None:
+    certs.authority(tmp_path, "Test", 30)
+    (tmp_path / "ca.key").chmod(0o644)
+    with pytest.raises(ConfigError, match="others may use it"):
+        certs.server(tmp_path, "server", ["localhost"], 5)

@@ -39,7 +39,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
         yield opened
 
 
-@pytest.mark.parametrize(("player", "server"), cells())
+@pytest.mark.parametrize(("player", "server"), list(cells()))
 def test_every_act_of_every_pair_goes_well_or_is_answered(player: Player, server: Played, gateway: Gateway) -> None:
     if why := player.missing():
         pytest.skip(why)

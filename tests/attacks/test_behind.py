@@ -54,7 +54,9 @@ async def test_another_node_decides_as_if_this_one_were_its_caller(tmp_path: Pat
             denied = await near.call("exec", server="behind", credential=near.keys["root"])
             # This node's root may; the far node's bob, who this node is there, may not.
             assert denied.status == 502
-            assert {record["principal"] for record in far.audit() if record.get("action") == "tools/call"} == {"bob"}
+            assert {record["principal"] for record in far.audit() if record.get("action") == "tools/call"} == {
+                "default/mantlet:api-key/bob"
+            }
 
 
 async def test_a_node_that_refuses_our_key_is_a_bad_upstream_and_no_word_to_the_caller(tmp_path: Path) -> None:

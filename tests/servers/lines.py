@@ -1,10 +1,12 @@
 """A stdio server of few lines, for tests: answers at once, and misbehaves when asked. No SDK, starts in 30 ms.
 
-    lines.py [--era modern|legacy|silent-probe|dies-at-probe|exits|refuses|mute]
+    lines.py [--era modern|legacy|silent-probe|dies-at-probe|exits|refuses|picky|mute]
 
 Tools: `echo` gives its arguments back; `hold` answers only when `release` is called; `grandchild` starts a process and
 gives its pid, `daemon` one with a session of its own; `garbage` and `big` write broken lines first; `exit` ends without
-an answer; `deaf` stops reading; `twice` answers two times; `progress` and `log` notify; `ask` sends requests.
+an answer; `deaf` stops reading; `twice` answers two times; `progress` and `log` notify; `ask` sends requests and waits
+for nothing; `elicit` asks the client (`method`, `params`) and answers with its answer; `unask` takes that back; `say`
+sends messages as they are given; `hello` tells what the client said of itself.
 """
 
 # ruff: noqa: A002 - ids are called id
@@ -19,6 +21,8 @@ SUBSCRIPTION = "io.modelcontextprotocol/subscriptionId"
 held = []
 seen = []
 notes = []
+asked = {}
+hello = {}
 MODERN = ERA == "modern"
 
 
@@ -90,6 +94,20 @@ def tool(id, name, arguments, meta):
     elif name == "ask":
         say({"jsonrpc": "2.0", "id": "p", "method": "ping"})
         say({"jsonrpc": "2.0", "id": "s", "method": "sampling/createMessage", "params": {}})
+    elif name == "elicit":
+        number = arguments.get("id", len(asked))
+        asked[number] = id
+        ask = {"jsonrpc": "2.0", "id": number, "method": arguments.get("method", "elicitation/create")}
+        say({**ask, "params": arguments.get("params", {"message": "name?"})})
+        return
+    elif name == "unask":
+        note("notifications/cancelled", {"requestId": arguments["id"]})
+    elif name == "say":
+        for message in arguments["messages"]:
+            say(message)
+    elif name == "hello":
+        answer(id, text(hello))
+        return
     elif name == "stderr":
         sys.stderr.write("line\n" * arguments["lines"])
         sys.stderr.flush()
@@ -121,7 +139,10 @@ def request(id, method, params):
         method == "initialize" and ERA == "mute"
     ):
         pass
+    elif method == "initialize" and ERA == "picky" and "protocolVersion" not in params:
+        say({"jsonrpc": "2.0", "id": id, "error": {"code": -32602, "message": "Invalid params"}})
     elif method == "initialize" and ERA not in ("modern", "refuses"):
+        hello.update(params)
         answer(
             id,
             {
@@ -150,6 +171,8 @@ def main():
         message = json.loads(line)
         if "id" in message and "method" in message:
             request(message["id"], message["method"], message.get("params", {}))
+        elif "method" not in message and message["id"] in asked:
+            answer(asked.pop(message["id"]), text(message.get("result", message.get("error"))))
         else:
             notes.append(message)
 

@@ -5,7 +5,8 @@ from tests.upstreams.transports.channel.support import PlainSealer, caller
 
 from mantlet.core.clock import Clock
 from mantlet.core.refusal import InvalidRequest, SessionNotFound
-from mantlet.upstreams.transports.channel.sessions import LIFE_S, Session, Sessions
+from mantlet.upstreams.transports.channel.session_ids import LIFE_S
+from mantlet.upstreams.transports.channel.sessions import Session, Sessions
 
 
 class Bench:

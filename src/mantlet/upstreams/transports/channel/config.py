@@ -29,8 +29,12 @@ class ChannelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     name: str
     transport: str
     isolation: Literal["shared", "session"] = "shared"
+    """`session`: each session of a legacy client has a channel (a process, a connection) of its own, on which the
+    server may ask the client. `shared`: one for all callers, which can ask nobody. Modern clients always share one."""
     max_children: int = 20
     """Channels to this server at once. A server that keeps each one to one era of MCP needs two."""
+    session_idle_timeout: float = 600.0
+    """With `isolation: session`: a session is ended after so long without a message or an open stream."""
     restart: RestartConfig = RestartConfig()
     start_timeout: float = 30.0
     """From the opening of a channel to the end of the handshake on it. Python servers take seconds to start."""
@@ -48,11 +52,9 @@ class ChannelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
             raise ValueError(f"name {self.name!r}: letters, digits, '.', '_' and '-' only, at most 64")
-        if self.isolation == "session":
-            raise ValueError("isolation: session is not offered yet; use isolation: shared")
         for bound in ("max_children", "max_line_bytes", "max_pending", "max_unsent_bytes", "max_sessions"):
             if getattr(self, bound) < 1:
                 raise ValueError(f"{bound} must be at least 1")
-        for duration in ("start_timeout", "stop_timeout"):
+        for duration in ("start_timeout", "stop_timeout", "session_idle_timeout"):
             if getattr(self, duration) <= 0:
                 raise ValueError(f"{duration} must be above 0")

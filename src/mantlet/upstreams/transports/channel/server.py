@@ -21,10 +21,11 @@ from mantlet.upstreams.transports.channel.config import ChannelConfig
 from mantlet.upstreams.transports.channel.legacy import LegacySide
 from mantlet.upstreams.transports.channel.link import Link
 from mantlet.upstreams.transports.channel.opening import FirstOpening, Opening, handshake, probe
+from mantlet.upstreams.transports.channel.requested import requested
 from mantlet.upstreams.transports.channel.stderr import Events
 from mantlet.upstreams.transports.channel.supervisor import Supervisor
 from mantlet.upstreams.transports.crossing import unavailable
-from mantlet.wire.mcp.methods import LEGACY_VERSIONS, META_VERSION, MODERN_VERSIONS
+from mantlet.wire.mcp.methods import LEGACY_VERSIONS, MODERN_VERSIONS
 
 
 class ChannelServer:
@@ -104,6 +105,8 @@ class ChannelServer:
             raise UpstreamUnavailable(why="the server is closed")
         if call.era == "modern":
             return await self._modern(call)
+        if "legacy" not in self.eras():
+            await self._reach(call)  # if it knows no sessions at all, that is what to say
         reply = await self.legacy.without_server(call)
         if reply is not None:
             return reply
@@ -118,6 +121,8 @@ class ChannelServer:
 
     async def _modern(self, call: Call) -> Reply:
         if call.kind != "request" or call.id is None:
+            if self._primary.opening is not None and self._primary.opening.era == "legacy":
+                await self._reach(call)
             return Reply(202, [])  # This revision defines no notification over HTTP; closing the stream cancels.
         _, link = await self._reach(call)
         return await carry(call, link, self._clock, None)
@@ -128,25 +133,25 @@ class ChannelServer:
         primary = self._primary
         if primary.link is not None and primary.link.mux.era == call.era and not primary.link.closed.is_set():
             return primary, primary.link  # the usual way, without another coroutine
-        return await self.reach(call.era, call.deadline_s, lambda: _requested(call))
+        return await self.reach(call.era, call.deadline_s, lambda: requested(call))
 
-    async def reach(self, era: Era, deadline_s: float, requested: Callable[[], str] = str) -> tuple[Supervisor, Link]:
+    async def reach(self, era: Era, deadline_s: float, version: Callable[[], str] = str) -> tuple[Supervisor, Link]:
         """The child of `era` and its open link. Raises `EraUnavailable` or `UpstreamUnavailable`."""
         link = await self._primary.ready(deadline_s)
         opening = self._primary.opening
         if opening is not None and opening.era == era:
             return self._primary, link
         if era == "modern":
-            raise EraUnavailable(requested(), LEGACY_VERSIONS, unavailable(self.name, "modern"))
+            raise EraUnavailable(version(), LEGACY_VERSIONS, unavailable(self.name, "modern"))
         second = self._second or self._start_second()
         if second is None:
             detail = "max_children leaves this server no process for legacy clients."
-            raise EraUnavailable(requested(), MODERN_VERSIONS, detail)
+            raise EraUnavailable(version(), MODERN_VERSIONS, detail)
         try:
             link = await second.ready(deadline_s)
         except UpstreamUnavailable:
             if second.wrong_era:
-                raise EraUnavailable(requested(), MODERN_VERSIONS, unavailable(self.name, "legacy")) from None
+                raise EraUnavailable(version(), MODERN_VERSIONS, unavailable(self.name, "legacy")) from None
             raise
         return second, link
 
@@ -186,9 +191,3 @@ class ChannelServer:
 
     def _task_failed(self, error: BaseException) -> None:
         self._events(f"{self._config.transport}.failed", {"server": self.name, "error": repr(error)})
-
-
-def _requested(call: Call) -> str:
-    meta = call.params.get("_meta")
-    version = meta.get(META_VERSION) if type(meta) is dict else call.params.get("protocolVersion")
-    return str(version or call.arrival.headers.text(b"mcp-protocol-version") or "")

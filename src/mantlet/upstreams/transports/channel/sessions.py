@@ -15,16 +15,12 @@ from mantlet.core.clock import Clock
 from mantlet.core.ports import Sealer
 from mantlet.core.refusal import InvalidRequest, SessionNotFound
 from mantlet.upstreams.transports.channel.mux import Pending
-from mantlet.wire import jsonrpc
+from mantlet.upstreams.transports.channel.session_ids import SessionIds
 from mantlet.wire.event_stream import EventStream
 
-RANDOM_BYTES: Final = 16
-LIFE_S: Final = 86_400.0
-"""Absolute. Idle sessions cost nothing, so they need no clock of their own."""
 MAX_ENDED: Final = 10_000
 """Ended ids remembered until they expire. Forgetting one lets its own caller, and nobody else, use it again."""
 MAX_SUBSCRIPTIONS: Final = 1_000
-MAX_ID_CHARACTERS: Final = 1_024
 
 
 @dataclass(slots=True, eq=False)
@@ -52,10 +48,8 @@ class Sessions:
         max_sessions: int,
         on_forget: Callable[[Session], None],
     ) -> None:
-        self._server = server
-        self._sealer = sealer
+        self._ids = SessionIds(server, sealer, clock, random_bytes)
         self._clock = clock
-        self._random_bytes = random_bytes
         self._max_sessions = max_sessions
         self._on_forget = on_forget
         self._known: OrderedDict[str, Session] = OrderedDict()
@@ -69,8 +63,7 @@ class Sessions:
 
     def begin(self, caller: Caller, version: str) -> str:
         """A new session's id."""
-        issued = int(self._clock.wall()).to_bytes(8, "big")
-        return self._sealer.seal(self._random_bytes(RANDOM_BYTES) + issued + version.encode(), self._context(caller))
+        return self._ids.mint(caller, version)
 
     def find(self, identity: str, caller: Caller) -> Session:
         """The session of `identity`. Raises `InvalidRequest` without one, `SessionNotFound` for a foreign, forged,
@@ -102,13 +95,10 @@ class Sessions:
             self._forget(identity)
 
     def _open(self, identity: str, caller: Caller) -> Session:
-        plain = None
-        if len(identity) <= MAX_ID_CHARACTERS and identity not in self._ended:
-            plain = self._sealer.open(identity, self._context(caller))
-        if plain is None or len(plain) < RANDOM_BYTES + 8:
+        read = None if identity in self._ended else self._ids.read(identity, caller)
+        if read is None:
             raise SessionNotFound()
-        issued_s = int.from_bytes(plain[RANDOM_BYTES : RANDOM_BYTES + 8], "big")
-        session = Session(caller.key, plain[RANDOM_BYTES + 8 :].decode("ascii", "replace"), issued_s + LIFE_S)
+        session = Session(caller.key, version=read[1], expires_at_s=read[0])
         self._known[identity] = session
         if len(self._known) > self._max_sessions:
             self._forget(next(iter(self._known)))
@@ -118,6 +108,3 @@ class Sessions:
         session = self._known.pop(identity, None)
         if session is not None:
             self._on_forget(session)
-
-    def _context(self, caller: Caller) -> bytes:
-        return jsonrpc.encode(["stdio-session", self._server, *caller.key])

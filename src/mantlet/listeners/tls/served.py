@@ -91,7 +91,7 @@ class Served:
             if self._why_exposed is not None and (why := self._why_exposed(self._files[1])):
                 raise ValueError(f"the key file {why}")
         except (OSError, ValueError) as error:
-            said = (error.reason if isinstance(error, ssl.SSLError) else "") or str(error)
+            said = _words(error)
             if self._failed != (stamp, said):  # once, though it is tried at every look: time alone may mend it
                 self._failed = (stamp, said)
                 self._tell("error", "tls.reload_failed", {"listener": self.listener, "said": said})
@@ -141,6 +141,16 @@ class Served:
 
     def _stamp(self) -> Stamp:
         return tuple(_state(path) for path in self._files)
+
+
+def _words(error: OSError | ValueError) -> str:
+    if isinstance(error, ssl.SSLError):
+        if error.reason == "KEY_VALUES_MISMATCH":
+            return "the key is not the certificate's"
+        return (
+            f"a certificate or key file is not whole PEM of a kind that OpenSSL takes ({error.reason or 'unreadable'})"
+        )
+    return str(error)
 
 
 def _state(path: Path) -> tuple[int, ...] | None:

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.policies.aggregate.world import MemoryNames, World, endpoint, result_of, tools
+from tests.policies.aggregate.world import Box, House, MemoryNames, World, endpoint, result_of, tools
 from tests.policies.support import ALICE, BOB, Onward, Stream, call, sse
 
 from mantlet.core import refusal as r
@@ -12,6 +12,7 @@ from mantlet.core.call import Call, Reply
 from mantlet.policies.aggregate import fanout
 from mantlet.policies.aggregate.catalogue import fits
 from mantlet.policies.aggregate.merge import ERRORS
+from mantlet.policies.tasks.ids import Task, TaskIds
 
 
 def ask(method: str, params: dict[str, Any] | None = None, **options: Any) -> Call:
@@ -448,3 +449,35 @@ async def test_a_cancellation_finds_the_call_until_its_answer_is_whole(is_stream
     if is_stream:
         await reply.body.aclose()  # type: ignore[union-attr]
     assert len(world.asked("notifications/cancelled", "one")) == 1
+
+
+async def test_a_name_that_is_taken_or_looks_taken_raises_an_alarm_once() -> None:
+    """TOOL-02: into each record that brought it, and once into the log."""
+    house = House()
+    world = World(one=tools("echo"), two=tools("echo", "Echo"))
+    policy = house.worker(world)
+    items = [ask("tools/list") for _ in range(3)]
+    for item in items:
+        await policy(item, world)
+    assert items[0].trail.notes["renamed"] == "two/echo: shown as two__echo"
+    assert all("looks like" in item.trail.notes["withheld"] for item in items)
+    assert [(event, fields["name"]) for event, fields in house.reported] == [
+        ("aggregate.name_withheld", "Echo"),
+        ("aggregate.name_taken", "echo"),
+    ]
+
+
+async def test_tasks_lead_to_their_server() -> None:
+    """AUTHZ-04"""
+    world = World(one=tools("a"), two=lambda c: {"taskId": c.target})
+    policy = endpoint(world)
+    mine = TaskIds(Box()).give(Task("two", "dig", "t-1"), ALICE)
+    for method in ("tasks/get", "tasks/update", "tasks/cancel"):
+        await policy(ask(method, {"taskId": mine}), world)
+        assert (world.reached[-1].server, world.reached[-1].params["taskId"]) == ("two", mine)
+    for who, identity in ((BOB, mine), (ALICE, "t-1"), (ALICE, mine + "00")):
+        with pytest.raises(r.InvalidParams):
+            await policy(ask("tasks/get", {"taskId": identity}, caller=who), world)
+    unreached = endpoint(world, may_reach=lambda caller, server: server == "one")
+    with pytest.raises(r.InvalidParams):
+        await unreached(ask("tasks/get", {"taskId": mine}), world)

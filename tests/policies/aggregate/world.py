@@ -60,11 +60,12 @@ class World:
         self.minted = 0
         self.live: set[str] = set()
         self.gate: asyncio.Event | None = None
+        self.capabilities: dict[str, Any] = {"logging": {}}
 
     async def __call__(self, call: Call) -> Reply:
         self.reached.append(call)
         headers = [(b"content-type", b"application/json")]
-        if call.kind in ("notification", "end"):
+        if call.kind in ("notification", "end", "response"):
             return Reply(202, [])
         if call.method == "initialize":
             if self.gate is not None:
@@ -73,9 +74,11 @@ class World:
             session = f"{call.server}-{self.minted}"
             self.live.add(session)
             headers.append((b"mcp-session-id", session.encode()))
-            answer: Any = {"protocolVersion": "2025-11-25", "capabilities": {}}
+            answer: Any = {"protocolVersion": "2025-11-25", "capabilities": self.capabilities}
         elif call.era == "legacy" and call.session not in self.live:
             raise SessionNotFound
+        elif call.kind == "stream" and call.server not in self.servers:
+            raise AssertionError(call)
         else:
             answer = self.servers[call.server](call)
             if asyncio.iscoroutine(answer):
@@ -84,7 +87,7 @@ class World:
             return answer
         if isinstance(answer, Refusal):
             raise answer
-        assert call.id is not None
+        assert call.id is not None, call
         body = {"jsonrpc": "2.0", "id": json.loads(call.id), "result": answer}
         return Reply(200, headers, json.dumps(body).encode())
 

@@ -1,7 +1,7 @@
 """A TCP socket of lines, and the `auth` messages that come before, and from time to time between, those of MCP."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any, Final
 
@@ -18,6 +18,8 @@ ABORT_GRACE_S: Final = 1.0
 AUTH_TIMEOUT_S: Final = 10.0
 RENEW_AT: Final = 0.8
 """The part of a session's life after which it is renewed: time enough for another try on a new connection."""
+MAX_RENEWAL_S: Final = 120.0
+"""It is renewed at least so often: a node's door closes a connection on which nothing is said for minutes."""
 MIN_RENEWAL_S: Final = 1.0
 """A server whose sessions are shorter than this ends them, rather than have us do nothing but authenticate."""
 _AUTH: Final = b'"mantlet-auth-'
@@ -143,12 +145,10 @@ class TcpChannel(asyncio.Protocol):
         self._authentications += 1
         self._authenticated = self._loop.create_future()
         self._timer = self._loop.call_later(AUTH_TIMEOUT_S, self._fail, "the server does not answer auth")
-        message = {
-            "jsonrpc": "2.0",
-            "id": f"mantlet-auth-{self._authentications}",
-            "method": "auth",
-            "params": {"token": self._token.reveal()},
-        }
+        params = {"token": self._token.reveal()}
+        if self._config.server:
+            params["server"] = self._config.server
+        message = {"jsonrpc": "2.0", "id": f"mantlet-auth-{self._authentications}", "method": "auth", "params": params}
         if not self._writer.write(jsonrpc.encode(message) + b"\n"):
             self._fail("the server does not read")
 
@@ -169,10 +169,16 @@ class TcpChannel(asyncio.Protocol):
             waiting.set_result(None)
         if self._timer is not None:
             self._timer.cancel()
-        expires_in_s = result.get("expiresIn")
-        if isinstance(expires_in_s, int | float) and expires_in_s > 0:
-            self._timer = self._loop.call_later(max(MIN_RENEWAL_S, expires_in_s * RENEW_AT), self._ask)
+        self._timer = self._loop.call_later(_renewal_s(result), self._ask)
 
     def _fail(self, why: str) -> None:
         self._close(why)
         self._transport.abort()
+
+
+def _renewal_s(result: Mapping[str, Any]) -> float:
+    for name in ("expires_in", "expiresIn"):
+        expires_in_s = result.get(name)
+        if isinstance(expires_in_s, int | float) and expires_in_s > 0:
+            return min(MAX_RENEWAL_S, max(MIN_RENEWAL_S, expires_in_s * RENEW_AT))
+    return MAX_RENEWAL_S

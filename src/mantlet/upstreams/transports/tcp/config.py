@@ -21,8 +21,12 @@ class TcpServerConfig(ChannelConfig, frozen=True, forbid_unknown_fields=True, kw
     tls: TlsConfig | None = None
     """`{}` for TLS with the system's CAs; absent, nothing is encrypted, which production refuses."""
     token: Secret | None = None
+    server: str = ""
+    """Of another node: which of its servers `auth` asks for. Empty for all of them as one."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if not self.host or not self.host.isascii() or any(mark in self.host for mark in " /@[]\r\n\t"):
             raise ValueError("host must be a name or an IP address without brackets")
+        if self.server and self.token is None:
+            raise ValueError("server is said in auth, so it needs token")

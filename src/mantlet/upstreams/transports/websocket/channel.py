@@ -71,8 +71,10 @@ class WebSocketChannel(asyncio.Protocol):
     def write_line(self, line: bytes) -> bool:
         """As `LineChannel` says; the line end is not sent."""
         # Asked first: masking a message that finds no room would be for nothing.
-        if self._protocol.state is not State.OPEN or self._writer.size + len(line) > self._config.max_unsent_bytes:
+        if self._why or self._writer.size + len(line) > self._config.max_unsent_bytes:
             return False
+        if self._protocol.state is not State.OPEN:
+            return False  # a close came in the same read, behind what we are about to answer
         self._protocol.send_text(line.removesuffix(b"\n"))
         return self._send()
 

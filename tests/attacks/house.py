@@ -18,7 +18,7 @@ from mantlet.listeners.http import HttpListener
 from mantlet.node.build import Node, Shared, build
 from mantlet.node.config import load
 from mantlet.node.config.model import Config
-from mantlet.node.doors import open_admin, open_calls
+from mantlet.node.doors import Doors, open_admin, open_calls
 from mantlet.node.members import LocalMember
 
 ISSUER = "https://issuer.test"
@@ -315,7 +315,7 @@ async def open_house(folder: Path, *, servers: int = 1, era: str = "dual", **sec
     config = load([str(file)], {}).config
     async with build(config, Shared(config.store.url)) as node:
         calls = await open_calls(node)
-        members = [LocalMember(node, calls)]
+        members = [LocalMember(node, Doors({"http": calls}, []))]
         admin = await open_admin(node, lambda: members)
         try:
             yield House(config, node, calls, admin, upstreams, keys, secret, folder)

@@ -3,7 +3,7 @@ import asyncio
 import structlog
 
 from mantlet.core.refusal import StoreUnavailable
-from mantlet.node.build import _every, audit_told, request_ids
+from mantlet.node.build import every, audit_told, request_ids
 
 
 async def test_housekeeping_survives_a_surprise() -> None:
@@ -16,7 +16,7 @@ async def test_housekeeping_survives_a_surprise() -> None:
         if errors:
             raise errors.pop()
 
-    task = asyncio.ensure_future(_every(0.0, work))
+    task = asyncio.ensure_future(every(0.0, work))
     async with asyncio.timeout(5):
         for _ in range(5):
             await turns.get()

@@ -29,6 +29,7 @@ ORDER = [
     "current_streams",
     "caller_limits",
     "aggregate",
+    "tasks",
     "mirrored",
     "call_limits",
     "authorize",

@@ -16,9 +16,9 @@ from typing import Any, Final
 import structlog
 
 from mantlet import __version__
-from mantlet.core.call import Reply
+from mantlet.core.call import Arrival, Reply
 from mantlet.core.clock import SYSTEM
-from mantlet.core.policy import ArrivalHandler
+from mantlet.core.policy import ArrivalHandler, Policy
 from mantlet.core.ports import LimitStore, Post, State
 from mantlet.core.record import Trail
 from mantlet.core.refusal import Refusal
@@ -106,7 +106,9 @@ class Node:
     limits: LimitStore
     state: State
     post: Post
+    caller_limits: Policy[Arrival] | None
     limits_admin: LimitsAdmin
+    sealer: NodeSealer
     upstreams: dict[str, Server]
     tasks: Tasks
     new_id: Callable[[], str]
@@ -152,7 +154,7 @@ async def build(config: Config, shared: Shared) -> AsyncIterator[Node]:
         opened.callback(names.close)
         authenticate = _authenticate(config, opened, tasks)
         certificates = open_certificates(config, metrics)
-        tasks.start(_every(LOOK_S, certificates.look), "tls.look")
+        tasks.start(every(LOOK_S, certificates.look), "tls.look")
         sealer = open_sealer(config.database.path.parent / "keys" / "node.key")
         upstreams = await _upstreams(config, shared, sealer, opened)
         record = RecordPolicy(
@@ -163,7 +165,7 @@ async def build(config: Config, shared: Shared) -> AsyncIterator[Node]:
             must_record=config.audit.must_record_in(environment),
         )
         streams = CurrentStreams(authenticate.is_current)
-        tasks.start(_every(CHECK_S, streams.check), "streams.check")
+        tasks.start(every(CHECK_S, streams.check), "streams.check")
         mcp = config.mcp.limits
         joined = bridged(
             config.mcp.bridge,
@@ -202,7 +204,9 @@ async def build(config: Config, shared: Shared) -> AsyncIterator[Node]:
             limits=limits,
             state=state,
             post=post,
+            caller_limits=steps.caller_limits,
             limits_admin=LimitsAdmin(config.limits, limits, SYSTEM),
+            sealer=sealer,
             upstreams=upstreams,
             tasks=tasks,
             new_id=request_ids(),
@@ -304,7 +308,7 @@ def _authenticate(config: Config, opened: AsyncExitStack, tasks: Tasks) -> Authe
     jwt = config.auth.jwt
     store = ApiKeys(config.database.path, SYSTEM.monotonic)
     opened.callback(store.close)
-    tasks.start(_every(FLUSH_S, partial(asyncio.to_thread, store.flush)), "api_keys.flush")
+    tasks.start(every(FLUSH_S, partial(asyncio.to_thread, store.flush)), "api_keys.flush")
     ring = open_ring(algorithms=jwt.algorithms, secret=jwt.secret, key_file=jwt.key_file, jwks_file=jwt.jwks_file)
     authenticate = open_authenticate(
         config.auth,
@@ -318,7 +322,7 @@ def _authenticate(config: Config, opened: AsyncExitStack, tasks: Tasks) -> Authe
         published=resources(config),
         tell=tell,
     )
-    tasks.start(_every(LOOK_S, authenticate.look), "authenticate.look")
+    tasks.start(every(LOOK_S, authenticate.look), "authenticate.look")
     return authenticate
 
 
@@ -352,7 +356,8 @@ async def _refuse(record: RecordPolicy, trail: Trail, refusal: Refusal) -> Reply
     return answer.refused(refusal, trail)
 
 
-async def _every(interval_s: float, work: Callable[[], Any]) -> None:
+async def every(interval_s: float, work: Callable[[], Any]) -> None:
+    """Do `work` every `interval_s`, whatever becomes of it."""
     while True:
         await asyncio.sleep(interval_s)
         try:

@@ -1,8 +1,10 @@
 """Opening the listeners of a node: calls come in by one, those who run it by another."""
 
+import asyncio
 import socket
-from collections.abc import Callable, Sequence
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import msgspec
@@ -12,13 +14,59 @@ from mantlet.core.clock import SYSTEM
 from mantlet.core.policy import ArrivalHandler, chain
 from mantlet.core.refusal import NotFound
 from mantlet.listeners.http import HttpConfig, HttpListener, listen
+from mantlet.listeners.messages.carrier import Terms
+from mantlet.listeners.tcp.listener import TcpListener
 from mantlet.node.build import Node, failed
 from mantlet.node.certificates import show
 from mantlet.node.members import Member
+from mantlet.node.message_doors import TCP, WEBSOCKET, open_tcp, open_websocket
 from mantlet.node.path import answering
 
 GRACE_S: Final = 20.0
 """How long calls in flight may take to end when the node is told to stop (RES-05)."""
+SESSIONS_S: Final = 2.0
+"""How long the sessions of connections that were closed with the node may take to end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Doors:
+    """The open listeners for calls, by name, and what the conversations at each share."""
+
+    listeners: Mapping[str, HttpListener | TcpListener]
+    terms: Sequence[Terms]
+
+    def ports(self) -> dict[str, int]:
+        """Where each listens."""
+        return {name: listener.port for name, listener in self.listeners.items()}
+
+    def connections(self) -> list[dict[str, Any]]:
+        """Who is connected, each with its door."""
+        return [
+            {"door": name, **asdict(info)}
+            for name, listener in self.listeners.items()
+            for info in listener.connections()
+        ]
+
+    async def drain(self, grace_s: float) -> None:
+        """Close all: what is in flight ends within `grace_s`, and the sessions of connections with them."""
+        await asyncio.gather(*(listener.drain(grace_s) for listener in self.listeners.values()))
+        await asyncio.gather(*(terms.ended(SESSIONS_S) for terms in self.terms))
+
+
+async def open_doors(node: Node, *, reuse_port: bool = False) -> Doors:
+    """Every listener for calls that is switched on."""
+    config = node.config
+    listeners: dict[str, HttpListener | TcpListener] = {}
+    terms: list[Terms] = []
+    if config.http.enabled:
+        listeners["http"] = await open_calls(node, reuse_port=reuse_port)
+    if config.websocket.enabled:
+        listeners[WEBSOCKET], its_terms = await open_websocket(node, reuse_port=reuse_port)
+        terms.append(its_terms)
+    if config.tcp.enabled:
+        listeners[TCP], its_terms = await open_tcp(node, reuse_port=reuse_port)
+        terms.append(its_terms)
+    return Doors(listeners, terms)
 
 
 async def open_calls(node: Node, *, reuse_port: bool = False, sock: socket.socket | None = None) -> HttpListener:

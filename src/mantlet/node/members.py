@@ -1,12 +1,13 @@
 """What one process of a node can be asked, wherever it is: in this process, or a worker at the end of a channel."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from mantlet.events.metrics import Snapshot
-from mantlet.listeners.http import HttpListener
 from mantlet.node.build import Node
+
+if TYPE_CHECKING:
+    from mantlet.node.doors import Doors
 
 
 class Member(Protocol):
@@ -32,9 +33,9 @@ class Member(Protocol):
 class LocalMember:
     """This process."""
 
-    def __init__(self, node: Node, listener: HttpListener | None) -> None:
+    def __init__(self, node: Node, doors: "Doors") -> None:
         self._node = node
-        self._listener = listener
+        self._doors = doors
 
     async def ready(self) -> dict[str, Any]:
         """Calls are taken while the audit can be written; what is behind the node does not decide (RES-06)."""
@@ -44,6 +45,7 @@ class LocalMember:
             or not self._node.config.audit.must_record_in(self._node.config.environment),
             "audit": "able" if self._node.journal.is_able else "unable",
             "limits": str(limits),
+            "doors": self._doors.ports(),
         }
 
     async def snapshot(self) -> Snapshot:
@@ -52,7 +54,7 @@ class LocalMember:
 
     async def connections(self) -> list[dict[str, Any]]:
         """Its open connections."""
-        return [asdict(info) for info in self._listener.connections()] if self._listener else []
+        return self._doors.connections()
 
     async def upstreams(self) -> list[dict[str, Any]]:
         """Its upstreams' states."""

@@ -14,7 +14,7 @@ from mantlet.core.refusal import Refusal
 from mantlet.events.log import set_up
 from mantlet.node.build import Node, Shared, build
 from mantlet.node.config.model import Config
-from mantlet.node.doors import GRACE_S, open_admin, open_calls
+from mantlet.node.doors import GRACE_S, open_admin, open_doors
 from mantlet.node.lifetime import note_start, note_stop
 from mantlet.node.members import LocalMember
 from mantlet.node.settle import settle
@@ -57,8 +57,8 @@ async def _alone(config: Config, accepted: list[str], ready: Ready | None) -> in
     async with contextlib.AsyncExitStack() as opened:
         node = await opened.enter_async_context(build(config, Shared(config.store.url)))
         await note_start(node, accepted)
-        listener = await open_calls(node) if config.http.enabled else None
-        members = [LocalMember(node, listener)]
+        doors = await open_doors(node)
+        members = [LocalMember(node, doors)]
         admin = await open_admin(node, lambda: members) if config.admin.enabled else None
         on_hangup(node.certificates.reload)
         settle()
@@ -67,8 +67,7 @@ async def _alone(config: Config, accepted: list[str], ready: Ready | None) -> in
             node.tasks.start(_when_ready(ready, node, stop), "ready")
         await stop.wait()
         log.info("node.draining")
-        if listener is not None:
-            await listener.drain(GRACE_S)
+        await doors.drain(GRACE_S)
         if admin is not None:
             await admin.close()
         await note_stop(node)

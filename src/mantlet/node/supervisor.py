@@ -41,8 +41,7 @@ async def supervise(config: Config, accepted: list[str], stop: asyncio.Event) ->
     """Serve with `http.workers` workers until `stop`; 1 when a worker cannot be started at all."""
     async with AsyncExitStack() as opened:
         # Held and not listened on: the port stays ours while workers come and go, and one that is taken shows now.
-        port = opened.enter_context(bound(config.http.host, config.http.port, reuse_port=True)).getsockname()[1]
-        config = msgspec.structs.replace(config, http=msgspec.structs.replace(config.http, port=port))
+        config = _with_ports(config, opened)
         shared = Shared(await _store(config, opened), config.http.workers, _private_directory(opened))
         node = await opened.enter_async_context(build(_without_servers(config), shared))
         await note_start(node, accepted)
@@ -73,6 +72,16 @@ async def supervise(config: Config, accepted: list[str], stop: asyncio.Event) ->
             await admin.close()
         await note_stop(node)
     return 0
+
+
+def _with_ports(config: Config, opened: AsyncExitStack) -> Config:
+    for name in ("http", "websocket", "tcp"):
+        section = getattr(config, name)
+        if section.enabled:
+            held = opened.enter_context(bound(section.host, section.port, reuse_port=True))
+            section = msgspec.structs.replace(section, port=held.getsockname()[1])
+            config = msgspec.structs.replace(config, **{name: section})
+    return config
 
 
 async def _store(config: Config, opened: AsyncExitStack) -> str:

@@ -15,7 +15,7 @@ from mantlet.core.refusal import Refusal
 from mantlet.events.log import set_up
 from mantlet.node.build import Shared, build
 from mantlet.node.config.model import Config
-from mantlet.node.doors import GRACE_S, open_calls
+from mantlet.node.doors import GRACE_S, open_doors
 from mantlet.node.link import Link
 from mantlet.node.members import LocalMember
 from mantlet.node.settle import settle
@@ -59,8 +59,8 @@ async def _work(end: socket.socket) -> int:
 async def _serve(order: Order, link: Link) -> int:
     stop = stop_signal()
     async with build(order.config, order.shared) as node:
-        listener = await open_calls(node, reuse_port=True)
-        member = LocalMember(node, listener)
+        doors = await open_doors(node, reuse_port=True)
+        member = LocalMember(node, doors)
         is_orphan = False
 
         async def answer(what: str) -> Any:
@@ -80,7 +80,7 @@ async def _serve(order: Order, link: Link) -> int:
         node.tasks.start(listen_to_supervisor(), "supervisor")
         settle()
         await stop.wait()
-        await listener.drain(ORPHAN_GRACE_S if is_orphan else GRACE_S)
+        await doors.drain(ORPHAN_GRACE_S if is_orphan else GRACE_S)
     return 0
 
 

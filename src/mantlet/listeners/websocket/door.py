@@ -32,8 +32,8 @@ _JSON: Final = (b"content-type", b"application/json")
 class WebSocketDoor:
     """Policies and handler of the listener; `node` puts `record` in front.
 
-    `endpoints` are the MCP endpoints as HTTP knows them (`/mcp`, `/mcp/SERVER`). `identify` authenticates as any request
-    is (AUTHN-01); `is_current` asks again of whoever shows a ticket.
+    `endpoints` are the MCP endpoints as HTTP knows them (`/mcp`, `/mcp/SERVER`). `identify` authenticates as any
+    request is (AUTHN-01); `is_current` asks again of whoever shows a ticket.
     """
 
     def __init__(

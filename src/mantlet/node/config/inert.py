@@ -8,7 +8,7 @@ from typing import Final
 
 from mantlet.node.config.model import Config
 
-SWITCHED: Final = ("websocket", "tcp", "cache", "llm", "p2p")
+SWITCHED: Final = ("cache", "llm", "p2p")
 """Sections with a switch of their own: set when it is on."""
 WHOLE: Final = ("addresses", "execution", "backup", "remote_agents", "http_upstreams", "alerts")
 """Sections that are set when they say anything."""

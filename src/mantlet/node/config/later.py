@@ -18,28 +18,6 @@ class _Later(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """The common manner of all sections."""
 
 
-class WebSocketConfig(_Later, frozen=True, kw_only=True):
-    """The WebSocket listener."""
-
-    enabled: bool = False
-    host: str = "127.0.0.1"
-    port: Port = 8090
-    path: str = "/ws/workflow"
-    mcp_path: str = "/ws"
-    max_connections: int = 500
-    idle_timeout: float = 300
-
-
-class TcpConfig(_Later, frozen=True, kw_only=True):
-    """The newline-delimited JSON-RPC listener."""
-
-    enabled: bool = False
-    host: str = "127.0.0.1"
-    port: Port = 9500
-    max_connections: int = 50
-    idle_timeout: float = 300
-
-
 class AutoBlockConfig(_Later, frozen=True, kw_only=True):
     """Blocking of addresses that misbehave."""
 

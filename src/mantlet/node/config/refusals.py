@@ -45,7 +45,7 @@ RISKS: Final[dict[str, Risk]] = {
     "no_verification": Risk(SHARED, "verify certificates; name your own CA with tls.ca_file"),
     "unbound_tokens": Risk(EVERYWHERE, "set it, or agent.url", False),
     "plain_upstream": Risk(PRODUCTION, "use https:// or wss://, or tls on a TCP server"),
-    "plaintext": Risk(PRODUCTION, "set http.tls.cert_file and key_file, or name the TLS terminator in trusted_proxies"),
+    "plaintext": Risk(PRODUCTION, "set its cert_file and key_file, or name the TLS terminator in trusted_proxies"),
     "open_cors": Risk(PRODUCTION, "list the origins"),
     "debug": Risk(PRODUCTION, "set debug: false"),
     "long_tokens": Risk(PRODUCTION, "set auth.jwt.max_token_age: 3600 or less", False),
@@ -156,10 +156,11 @@ def _identity(config: Config) -> Iterator[Reason]:
 
 
 def _doors(config: Config) -> Iterator[Reason]:
-    http = config.http
-    if http.enabled and not is_loopback(http.host) and not http.tls.is_on and not http.trusted_proxies:
-        yield Reason("plaintext", "http.tls", f"tokens would cross the network in clear: {http.host} is not loopback")
-    if "*" in http.cors_origins:
+    for name, door in (("http", config.http), ("websocket", config.websocket), ("tcp", config.tcp)):
+        if door.enabled and not is_loopback(door.host) and not door.tls.is_on and not door.trusted_proxies:
+            said = f"tokens would cross the network in clear: {door.host} is not loopback"
+            yield Reason("plaintext", f"{name}.tls", said)
+    if "*" in config.http.cors_origins:
         yield Reason("open_cors", "http.cors_origins", "any web site could call from its visitors' browsers")
     if config.debug:
         yield Reason("debug", "debug", "replies and logs would tell internals")

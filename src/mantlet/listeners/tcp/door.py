@@ -1,0 +1,112 @@
+"""What all connections of the TCP listener share: its configuration, who is connected, and how one gets in."""
+
+import asyncio
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from mantlet.core.call import Arrival, Reply
+from mantlet.core.caller import Caller
+from mantlet.core.certificate import PeerCertificate
+from mantlet.core.headers import Headers
+from mantlet.core.policy import ArrivalHandler
+from mantlet.core.record import Trail
+from mantlet.core.refusal import NotFound, Unauthenticated
+from mantlet.listeners.messages.carrier import Terms
+from mantlet.listeners.messages.exchange import Whole
+from mantlet.listeners.tcp.config import TcpConfig
+from mantlet.wire.jsonrpc import Envelope
+
+if TYPE_CHECKING:
+    from mantlet.listeners.tcp.connection import TcpConnection
+
+ENDPOINT: Final = "/mcp"
+AUTH: Final = "auth"
+
+
+@dataclass(slots=True)
+class TcpDoor:
+    """Touched by its event loop only. `opening` records and authenticates, and raises what it refuses."""
+
+    config: TcpConfig
+    terms: Terms
+    opening: ArrivalHandler
+    endpoints: Collection[str]
+    guests: "set[TcpConnection]" = field(default_factory=set)
+    seats: dict[str, int] = field(default_factory=dict)
+    """Open connections by peer address; never more keys than connections."""
+    is_leaving: bool = False
+    refused: int = 0
+    """Connections turned away at a cap."""
+    now_s: float = 0.0
+    """Monotonic, as of the last sweep."""
+    served: int = 0
+    """Connections so far; the next one's id."""
+    is_empty: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def seat(self, peer: str, /) -> bool:
+        """Count a connection of `peer` in, or refuse it at once (RATE-06)."""
+        config, mine = self.config, self.seats.get(peer, 0)
+        is_full = sum(self.seats.values()) >= config.max_connections
+        if self.is_leaving or is_full or mine >= config.per_address_connections:
+            self.refused += 1
+            return False
+        self.seats[peer] = mine + 1
+        self.is_empty.clear()
+        return True
+
+    def unseat(self, peer: str, /) -> None:
+        """Count it out."""
+        if (mine := self.seats[peer] - 1) > 0:
+            self.seats[peer] = mine
+        else:
+            del self.seats[peer]
+        if not self.seats:
+            self.is_empty.set()
+
+    def sweep(self) -> None:
+        """Look at the clock once for everybody."""
+        now_s = self.now_s = self.terms.clock.monotonic()
+        for guest in [g for g in self.guests if g.receive_deadline_s <= now_s or g.write_deadline_s <= now_s]:
+            guest.expire(now_s)
+
+    async def authenticate(
+        self, message: Envelope, peer: str, certificate: PeerCertificate | None
+    ) -> tuple[Caller, str]:
+        """Who an `auth` message is from, and the endpoint it asks for.
+
+        Raises `NotFound`, and what `opening` refuses.
+        """
+        terms = self.terms
+        trail = Trail(terms.new_id(), terms.door, peer, terms.clock.wall(), action=f"AUTH {ENDPOINT}")
+        trail.rpc_id = message.id
+        token, server = message.params.get("token"), message.params.get("server", "")
+        fields = [] if token is None else [(b"authorization", b"Bearer " + str(token).encode())]
+        deadline_s = terms.clock.monotonic() + self.config.auth_timeout
+        arrival = Arrival(
+            "POST",
+            ENDPOINT,
+            b"",
+            Headers(fields),
+            peer,
+            Whole(b"").read,
+            deadline_s,
+            trail,
+            terms.is_tls,
+            is_message=True,
+            peer_certificate=certificate,
+        )
+        path = f"{ENDPOINT}/{server}" if server else ENDPOINT
+        if path in self.endpoints:  # not a stranger's own word: names become labels
+            trail.server = path.removeprefix(ENDPOINT).removeprefix("/")
+        await self.opening(arrival)
+        if path not in self.endpoints:
+            raise NotFound
+        if arrival.caller is None:
+            raise Unauthenticated
+        return arrival.caller, path
+
+
+async def opened(arrival: Arrival) -> Reply:
+    """What stands behind the steps of an opening."""
+    return Reply(200, [], origin="node")

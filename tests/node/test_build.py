@@ -3,7 +3,7 @@ import asyncio
 import structlog
 
 from mantlet.core.refusal import StoreUnavailable
-from mantlet.node.build import every, audit_told, request_ids
+from mantlet.node.build import audit_told, every, request_ids
 
 
 async def test_housekeeping_survives_a_surprise() -> None:

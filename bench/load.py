@@ -5,6 +5,8 @@ Closed loop: each connection sends its next call when the answer to the last has
 """
 
 import asyncio
+import base64
+import os
 import resource
 import sys
 import time
@@ -17,6 +19,8 @@ import uvloop
 from bench.wire import INITIALIZED, Job, Result, body, head, initialize, is_right
 
 CONNECT_TIMEOUT_S = 30.0
+TEXT = 1
+"""The opcode of a text frame (RFC 6455 section 5.2)."""
 REFUSALS = frozenset({429, 503})
 ROUND_GRACE_S = 30.0
 """How much longer than asked a round may take before it counts as hung."""
@@ -66,8 +70,12 @@ class Client(asyncio.Protocol):
         return session
 
     async def _exchange(self, start: bytes, content: bytes) -> tuple[int, str, bytes]:
+        return await self._setup(start + b"%d\r\n\r\n%b" % (len(content), content))
+
+    async def _setup(self, data: bytes) -> tuple[int, str, bytes]:
+        """Send what belongs to opening, and give what comes back."""
         self._answer = asyncio.get_running_loop().create_future()
-        self._transport.write(start + b"%d\r\n\r\n%b" % (len(content), content))
+        self._transport.write(data)
         return await asyncio.wait_for(self._answer, CONNECT_TIMEOUT_S)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -95,7 +103,9 @@ class Client(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         answer, self._body = self._body, b""
-        status = self._parser.get_status_code()
+        self._came(self._parser.get_status_code(), answer)
+
+    def _came(self, status: int, answer: bytes) -> None:
         if self._answer is not None:
             setup, self._answer = self._answer, None
             if not setup.done():
@@ -140,7 +150,10 @@ class Client(asyncio.Protocol):
         content = body(self._job, self._serial, self._message)
         self._turn = (self._turn + 1) % len(self._heads)
         self._sent_at_s = time.perf_counter()
-        self._transport.write(self._heads[self._turn] + b"%d\r\n\r\n%b" % (len(content), content))
+        self._transport.write(self._framed(content))
+
+    def _framed(self, content: bytes) -> bytes:
+        return self._heads[self._turn] + b"%d\r\n\r\n%b" % (len(content), content)
 
     def _fail(self, why: str) -> None:
         self.failed += 1
@@ -157,9 +170,82 @@ class Client(asyncio.Protocol):
         self._transport.close()
 
 
+class WebSocketClient(Client):
+    """One WebSocket, on which a message is a call."""
+
+    async def connect(self) -> None:
+        """Connect and upgrade."""
+        await asyncio.get_running_loop().create_connection(lambda: self, self._job.host, self._job.port)
+        self._is_open = False
+        self._buffer = b""
+        lines = [
+            f"GET {self._job.path} HTTP/1.1",
+            f"host: {self._job.host}:{self._job.port}",
+            "upgrade: websocket",
+            "connection: Upgrade",
+            f"sec-websocket-key: {base64.b64encode(os.urandom(16)).decode()}",
+            "sec-websocket-version: 13",
+            "sec-websocket-protocol: mcp",
+            f"{self._job.credential} {self._tokens[0]}",
+        ]
+        status, _, answer = await self._setup(("\r\n".join(lines) + "\r\n\r\n").encode())
+        if status != 101:
+            raise ConnectionError(f"upgrade: {status} {answer[:300]!r}")
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        if not self._is_open:
+            head, found, rest = self._buffer.partition(b"\r\n\r\n")
+            if found:
+                self._is_open, self._buffer = True, rest
+                self._came(int(head.split()[1]), head)
+            return
+        while len(self._buffer) >= 2:
+            size, start = self._buffer[1], 2
+            if size >= 126:
+                width = 2 if size == 126 else 8
+                size, start = int.from_bytes(self._buffer[2 : 2 + width], "big"), 2 + width
+            if len(self._buffer) < start + size:
+                return
+            opcode, payload = self._buffer[0] & 15, self._buffer[start : start + size]
+            self._buffer = self._buffer[start + size :]
+            if opcode == TEXT:
+                self._came(200, payload)
+
+    def _framed(self, content: bytes) -> bytes:
+        # The mask is of zeros: it must be there, and its cost is not the server's.
+        size = bytes([0x80 | len(content)]) if len(content) < 126 else b"\xfe" + len(content).to_bytes(2, "big")
+        return b"\x81" + size + bytes(4) + content
+
+
+class TcpClient(Client):
+    """One socket, on which a line is a call."""
+
+    async def connect(self) -> None:
+        """Connect and authenticate."""
+        await asyncio.get_running_loop().create_connection(lambda: self, self._job.host, self._job.port)
+        self._buffer = b""
+        params = {"token": self._tokens[0], "server": self._job.path.rpartition("/")[2]}
+        auth = msgspec.json.encode({"jsonrpc": "2.0", "id": 0, "method": "auth", "params": params})
+        _, _, answer = await self._setup(auth + b"\n")
+        if b'"result"' not in answer:
+            raise ConnectionError(f"auth: {answer[:300]!r}")
+
+    def data_received(self, data: bytes) -> None:
+        *lines, self._buffer = (self._buffer + data).split(b"\n")
+        for line in lines:
+            self._came(200, line)
+
+    def _framed(self, content: bytes) -> bytes:
+        return content + b"\n"
+
+
+DOORS: dict[str, type[Client]] = {"http": Client, "websocket": WebSocketClient, "tcp": TcpClient}
+
+
 async def perform(job: Job, go: asyncio.StreamReader) -> Result:
     """One round."""
-    clients = [Client(job, number) for number in range(job.concurrency)]
+    clients = [DOORS[job.door](job, number) for number in range(job.concurrency)]
     await asyncio.gather(*(client.connect() for client in clients))
     forever_s = time.perf_counter() + CONNECT_TIMEOUT_S
     await asyncio.gather(*(client.run(until_s=forever_s, limit=job.warm_up_calls) for client in clients))

@@ -53,6 +53,10 @@ def _wrong(facts: Facts) -> float:
     return facts["correctness.wrong"] + facts["correctness.failed"]
 
 
+def _door(name: str) -> Callable[[Facts], float]:
+    return lambda f: f[f"doors.16.{name}.cpu_quiet_us"] / f["doors.16.http.cpu_quiet_us"]
+
+
 _TARGETS = (
     _Target("CPU a `tools/call`, everything on, concurrency 16", "≤ 100 µs quiet", lambda f: f[_HERE], 100, "µs"),
     _Target(
@@ -125,6 +129,29 @@ _TARGETS = (
         15,
         "µs",
     ),
+    _Target(
+        "a modern client at a legacy server, CPU beyond its own era",
+        "≤ 60 µs",
+        lambda f: (
+            f["bridge.modern.to_a_legacy_server.cpu_quiet_us"] - f["bridge.modern.to_a_modern_server.cpu_quiet_us"]
+        ),
+        60,
+        "µs",
+    ),
+    _Target(
+        "a legacy client at a modern server, CPU beyond its own era",
+        "≤ 60 µs",
+        lambda f: (
+            f["bridge.legacy.to_a_modern_server.cpu_quiet_us"] - f["bridge.legacy.to_a_legacy_server.cpu_quiet_us"]
+        ),
+        60,
+        "µs",
+    ),
+    _Target("WebSocket against HTTP, CPU a call", "≤ 1.3 times", _door("websocket"), 1.3, "times"),
+    _Target("TCP against HTTP, CPU a call", "≤ 1.3 times", _door("tcp"), 1.3, "times"),
+    _Target("first event of a streamed answer", "≤ 1 ms after", lambda f: f["first_byte.added_us"] / 1e3, 1, "ms"),
+    _Target("an idle legacy session", "≤ 20 KiB", lambda f: f["idle.legacy_session.kib"], 20, "KiB"),
+    _Target("an idle legacy stream", "≤ 20 KiB", lambda f: f["idle.legacy_stream.kib"], 20, "KiB"),
 )
 
 

@@ -5,6 +5,7 @@ from typing import Literal
 import msgspec
 
 Era = Literal["modern", "legacy"]
+Door = Literal["http", "websocket", "tcp"]
 Method = Literal["tools/call", "tools/list"]
 MODERN = "2026-07-28"
 LEGACY = "2025-11-25"
@@ -27,6 +28,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     """Taken in turn, call by call; several are several callers."""
     credential: str = "authorization: Bearer"
     """What stands before a token: the header and, where there is one, the scheme."""
+    door: Door = "http"
+    """What the messages travel in; `path` is of the endpoint all the same."""
     era: Era = "modern"
     method: Method = "tools/call"
     tool: str = TOOL

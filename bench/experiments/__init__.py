@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from bench.experiments.bounds import correctness, footprint, overload
+from bench.experiments.crossing import bridge, doors, first_byte, idle
 from bench.experiments.others import rivals
 from bench.experiments.switches import audit, policies
 from bench.experiments.traffic import calls, lists, real_server, stdio_upstream
@@ -15,6 +16,10 @@ EXPERIMENTS: Mapping[str, Callable[[Lab], list[Table]]] = {
     "audit": audit,
     "lists": lists,
     "stdio": stdio_upstream,
+    "bridge": bridge,
+    "doors": doors,
+    "first-byte": first_byte,
+    "idle": idle,
     "rivals": rivals,
     "overload": overload,
     "footprint": footprint,

@@ -1,0 +1,421 @@
+"""One request under way at a legacy server: everything that comes for it, in the order in which its client gets it.
+
+A task of its own reads, so that the server is heard, and its questions are noticed, also while no client is there: a
+call that waits for input outlives the client's request that began it. Each such request is a leg of the call; whoever
+serves it calls `next` until that gives an answer, or `leave` when the client has left.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Final, NamedTuple, Protocol
+
+import msgspec
+
+from mantlet.core.call import Call, Reply
+from mantlet.core.refusal import BadUpstream, MethodNotAllowed, Refusal
+from mantlet.core.tasks import Tasks
+from mantlet.upstreams.bridge.to_legacy.session import Opened, Session
+from mantlet.wire.mcp.bridge import to_legacy_answers as answers
+from mantlet.wire.mcp.bridge import to_legacy_inputs as inputs
+from mantlet.wire.mcp.bridge import to_legacy_listen as listen
+from mantlet.wire.mcp.bridge.to_legacy_requests import ROUND_TRIP, Wishes, is_askable
+from mantlet.wire.sse import SseSplitter
+
+MAX_EVENT_BYTES: Final = 8_388_608
+MAX_QUEUED_BYTES: Final = 1_048_576
+"""Notifications that the client has not taken yet; with more, nothing is read from the server."""
+MAX_ASKED: Final = 32
+"""Questions of one call that may wait at once."""
+LINGER_S: Final = 1.0
+"""How long a server may take to end its stream after the answer; its connection is worth keeping."""
+MAX_RESUMED: Final = 5
+"""Times in a row that a stream may break off without an event, and be asked for again."""
+RESUME_S: Final = 0.5
+"""Before that, unless the server names another pause."""
+MAX_RESUME_S: Final = 10.0
+
+_DROPPED: Final = frozenset({"notifications/elicitation/complete", "notifications/tasks/status"})
+"""Legacy notifications that modern clients do not know (changelog 2026-07-28)."""
+
+
+class Answer(NamedTuple):
+    """The end of a leg: an HTTP status and a JSON-RPC response."""
+
+    status: int
+    body: bytes
+
+
+Item = bytes | Answer
+"""A notification, or the answer."""
+
+
+class Source(Protocol):
+    """What a leg is served from."""
+
+    @property
+    def is_streaming(self) -> bool:
+        """Whether the server answers with a stream, so that it is worth to begin one towards the client."""
+        ...
+
+    async def next(self, until_s: float) -> Item | None:
+        """What comes next; None when nothing came until then, or `is_streaming` became true. Raises a `Refusal`."""
+        ...
+
+    def leave(self) -> None:
+        """The client has left."""
+        ...
+
+
+class Leg(NamedTuple):
+    """One request of the client's: its raw id, and what it says of the client."""
+
+    raw_id: bytes
+    said: Wishes
+
+
+class Exchange:
+    """`hold` is asked for a `requestState` when the call must wait for input; it may refuse. `send_again` for one that
+    stands for sending the request anew."""
+
+    def __init__(
+        self,
+        session: Session,
+        call: Call,
+        leg: Leg,
+        context: bytes,
+        tasks: Tasks,
+        hold: "Callable[[Exchange], str]",
+        send_again: Callable[[bytes], str],
+    ) -> None:
+        self.session = session
+        self.method = call.method
+        self.context = context
+        self.id = session.next_id()
+        self.token = session.token_for(leg.said.token) if leg.said.token else b""
+        self.asked: dict[str, inputs.Asked] = {}
+        self.is_askable = self.method in ROUND_TRIP and is_askable(leg.said.capabilities)
+        """Whether the client can be asked for anything on this call."""
+        self.is_streaming = False
+        self.on_end: Callable[[], None] | None = None
+        self._leg = leg
+        self._tasks = tasks
+        self._hold = hold
+        self._send_again = send_again
+        self._opened: Opened | None = None
+        self._task: asyncio.Task[Any] | None = None
+        self._queue: deque[bytes] = deque()
+        self._queued_bytes = 0
+        self._final: bytes | answers.Error | Refusal | None = None
+        self._is_over = False
+        self._is_untold = False
+        self._is_woken = False
+        self._count = 0
+        self._lacking: dict[str, Any] = {}
+        self._waiter: asyncio.Future[None] | None = None
+        self._room: asyncio.Future[None] | None = None
+        session.users += 1
+        session.exchanges[self.id] = self
+
+    @property
+    def _current(self) -> Opened | None:
+        """The session as it was when the answer began to come; until then, as it is."""
+        return self._opened or self.session.opened
+
+    def begin(self, call: Call, body: bytes, deadline_s: float) -> None:
+        """Send the request, and read what comes."""
+        self._task = self._tasks.start(self._run(call, body, deadline_s), "bridge-call")
+
+    async def go_on(self, opened: Opened, reply: Reply) -> None:
+        """Read what comes on `reply`, the beginning of which has come. Raises `BadUpstream` for one that is none."""
+        self._opened = opened
+        if isinstance(reply.body, bytes):
+            await self._whole(reply.body)
+            return
+        self.is_streaming = True
+        self._task = self._tasks.start(self._reading(reply), "bridge-call")
+
+    # --- the client's side
+
+    async def next(self, until_s: float) -> Item | None:
+        """See `Source`."""
+        loop, monotonic = asyncio.get_running_loop(), self.session.clock.monotonic
+        while True:
+            if self._queue:
+                return self._taken()
+            if self._final is not None:
+                return self._answer(self._final)
+            if self._is_untold:
+                self._is_untold = False
+                return Answer(200, self._asking(self.asked, self._hold(self)))
+            left_s = until_s - monotonic()
+            if self._is_woken or left_s <= 0:
+                self._is_woken = False
+                return None
+            self._waiter = loop.create_future()
+            timer = loop.call_later(left_s, self._wake)
+            try:
+                await self._waiter
+            finally:
+                timer.cancel()
+                self._waiter = None
+
+    def leave(self) -> None:
+        """Nobody waits any more: tell the server, and hang up."""
+        if self._task is not None:
+            self._task.cancel()
+        if not self._is_over:
+            self._finish()
+            if (opened := self._current) is not None:
+                self.session.cancelled(opened, self.id, "the client has left")
+
+    def check(self, responses: inputs.Responses) -> None:
+        """Raise `InvalidParams` for a response that is none; what was not asked is passed over."""
+        for key, response in responses.items():
+            if (asked := self.asked.get(key)) is not None:
+                inputs.check(key, asked, response)
+
+    async def resume(self, leg: Leg, responses: inputs.Responses) -> None:
+        """Go on for another request of the client, with its answers. Raises a `Refusal` when they cannot be brought."""
+        self._leg = leg
+        for key, response in responses.items():
+            asked = self.asked.pop(key, None)
+            opened = self._current
+            if asked is not None and opened is not None:
+                await self.session.answer(opened, inputs.answered(asked.raw_id, response))
+        self._is_untold = bool(self.asked)  # what was left out is asked for again
+
+    def _taken(self) -> bytes:
+        message = self._queue.popleft()
+        self._queued_bytes -= len(message)
+        if self._room is not None and not self._room.done() and self._queued_bytes <= MAX_QUEUED_BYTES:
+            self._room.set_result(None)
+        return message
+
+    def _answer(self, final: bytes | answers.Error | Refusal) -> Answer:
+        raw_id = self._leg.raw_id
+        if isinstance(final, Refusal):
+            raise final
+        assert self._opened is not None  # somebody has answered
+        if isinstance(final, answers.Error):
+            if final.code == answers.URL_ELICITATION_REQUIRED:
+                return self._must_visit(final)
+            if self._lacking:
+                return Answer(*answers.lacking(raw_id, self._lacking))
+            return Answer(*answers.failed(raw_id, final))
+        if self._lacking and self.method == "tools/call" and answers.is_failure(final):
+            return Answer(*answers.lacking(raw_id, self._lacking))
+        return Answer(200, answers.complete(raw_id, final, self.method, self._opened.server_info))
+
+    def _must_visit(self, error: answers.Error) -> Answer:
+        pages = inputs.url_elicitations(error)
+        if not pages or self.method not in ROUND_TRIP:
+            return Answer(*answers.failed(self._leg.raw_id, error))
+        if lack := inputs.lacking(pages[0], self._leg.said.capabilities):
+            return Answer(*answers.lacking(self._leg.raw_id, lack))
+        asked = {f"url-{number}": page for number, page in enumerate(pages, 1)}
+        return Answer(200, self._asking(asked, self._send_again(self.context)))
+
+    def _asking(self, asked: dict[str, inputs.Asked], state: str) -> bytes:
+        meta = {} if (opened := self._current) is None else opened.meta
+        return inputs.required(self._leg.raw_id, asked, state, meta)
+
+    # --- the server's side
+
+    async def hear(self, message: answers.Message, data: bytes) -> None:
+        """A message for this call, wherever it came."""
+        if isinstance(message.method, str):
+            if not isinstance(message.id, msgspec.UnsetType):
+                await self._question(bytes(message.id), message.method, message.params)
+            else:
+                await self._notification(message.method, message.params, data)
+        elif not isinstance(message.id, msgspec.UnsetType) and bytes(message.id) == b"%d" % self.id:
+            self._answered(message)
+
+    async def _run(self, call: Call, body: bytes, deadline_s: float) -> None:
+        try:
+            self._opened, reply = await self.session.send(call, body, self.id, self._leg.said.level, deadline_s)
+        except Refusal as refusal:
+            self._end(refusal)
+        except Exception as error:  # the root of a task: whoever waits must hear of it
+            self._end(BadUpstream(why=type(error).__name__))
+            raise
+        else:
+            await self._reading(reply)
+
+    async def _reading(self, reply: Reply) -> None:
+        try:
+            if isinstance(reply.body, bytes):
+                await self._whole(reply.body)
+            else:
+                if not self.is_streaming:
+                    self.is_streaming = self._is_woken = True
+                    self._wake()
+                await self._stream(reply)
+        except Refusal as refusal:
+            self._end(refusal)
+        except Exception as error:  # the root of a task: whoever waits must hear of it
+            self._end(BadUpstream(why=type(error).__name__))
+            raise
+        self._end(BadUpstream(why="the stream ended without an answer"))
+
+    async def _stream(self, reply: Reply) -> None:
+        last_event, tries = b"", 0
+        while True:
+            known = last_event
+            try:
+                last_event, pause_s = await self._events(reply, last_event)
+            except BadUpstream:
+                if not last_event:
+                    raise
+                pause_s = RESUME_S
+            if self._is_over or not last_event:
+                return
+            # A server may hang up and go on with the stream when it is asked for the rest (2025-11-25,
+            # basic/transports, "Resumability and Redelivery").
+            tries = tries + 1 if last_event == known else 1
+            if tries > MAX_RESUMED or self._opened is None:
+                return
+            await asyncio.sleep(pause_s)
+            deadline_s = self.session.clock.monotonic() + MAX_RESUME_S
+            try:
+                reply = await self.session.listen(self._opened, deadline_s, last_event)
+            except MethodNotAllowed:
+                return
+
+    async def _events(self, reply: Reply, last_event: bytes) -> tuple[bytes, float]:
+        assert not isinstance(reply.body, bytes)
+        splitter, pause_s = SseSplitter(MAX_EVENT_BYTES), RESUME_S
+        try:
+            async for chunk in reply.body:
+                for event in splitter.feed(chunk):
+                    if event.id is not None:
+                        last_event = event.id
+                    if b"retry:" in event.raw:
+                        pause_s = _pause_s(event.raw)
+                    if event.data and not self._is_over:
+                        await self._message(event.data)
+                if self._is_over:
+                    await self._linger(reply)
+                    break
+        finally:
+            close = getattr(reply.body, "aclose", None)
+            if close is not None:
+                await close()
+        return last_event, pause_s
+
+    async def _linger(self, reply: Reply) -> None:
+        assert not isinstance(reply.body, bytes)
+        try:
+            async with asyncio.timeout(LINGER_S):
+                async for _ in reply.body:
+                    pass
+        except (TimeoutError, Refusal):
+            pass  # the call has its answer; how the stream ends changes nothing
+
+    async def _message(self, data: bytes) -> None:
+        message = answers.read(data)
+        if message is not None:
+            await self.hear(message, data)
+
+    async def _whole(self, data: bytes) -> None:
+        message = answers.read(data)
+        if message is None:
+            raise BadUpstream(why="its answer is no JSON-RPC message")
+        if not isinstance(message.error, msgspec.UnsetType):
+            self._answered(message)  # also one without an id: it did not get that far
+        else:
+            await self.hear(message, data)
+        if not self._is_over:
+            raise BadUpstream(why="its answer is for another request")
+
+    def _answered(self, message: answers.Message) -> None:
+        if not isinstance(message.result, msgspec.UnsetType):
+            self._end(bytes(message.result))
+        elif not isinstance(message.error, msgspec.UnsetType):
+            self._end(answers.read_error(bytes(message.error)))
+
+    async def _notification(self, method: str, params: msgspec.Raw | msgspec.UnsetType, data: bytes) -> None:
+        said = b"{}" if isinstance(params, msgspec.UnsetType) else bytes(params)
+        if method == "notifications/progress":
+            if not self.token or not self._leg.said.token or answers.token_of(said) != self.token:
+                return
+            if self.token != self._leg.said.token:
+                data = answers.with_token(data, self._leg.said.token)
+        elif method == "notifications/message":
+            if not 0 <= self._leg.said.level <= answers.level_of(said):
+                return
+        elif method == "notifications/cancelled":
+            self._withdrawn(said)
+            return
+        elif method in listen.CHANGED or method == listen.UPDATED:
+            self.session.changed(method, said, data)
+            return
+        elif method in _DROPPED:
+            return
+        while self._queued_bytes > MAX_QUEUED_BYTES:
+            self._room = asyncio.get_running_loop().create_future()
+            await self._room
+        self._queue.append(data)
+        self._queued_bytes += len(data)
+        self._wake()
+
+    async def _question(self, raw_id: bytes, method: str, params: msgspec.Raw | msgspec.UnsetType) -> None:
+        body = inputs.answer_to(raw_id, method)
+        if body is None:
+            asked = inputs.read(raw_id, method, params)
+            said = self._leg.said.capabilities
+            if lack := inputs.lacking(asked, said):
+                if self.method in ROUND_TRIP:
+                    self._lacking |= lack
+                body = inputs.refused(asked, said)
+            elif self.method not in ROUND_TRIP:
+                body = inputs.failed(raw_id, inputs.METHOD_NOT_FOUND, "Nothing can be asked during this request.")
+            elif len(self.asked) >= MAX_ASKED:
+                body = inputs.failed(raw_id, inputs.INTERNAL_ERROR, "Too much is asked at once.")
+            else:
+                self._count += 1
+                self.asked[f"{asked.method.partition('/')[0]}-{self._count}"] = asked
+                self._is_untold = True
+                self._wake()
+                return
+        if (opened := self._current) is not None:
+            with suppress(Refusal):  # it asked, and did not wait for the answer
+                await self.session.answer(opened, body)
+
+    def _withdrawn(self, params: bytes) -> None:
+        raw_id = inputs.withdrawn(params)
+        for key, asked in list(self.asked.items()):
+            if asked.raw_id == raw_id:
+                del self.asked[key]
+        if not self.asked:
+            self._is_untold = False
+
+    def _end(self, final: bytes | answers.Error | Refusal) -> None:
+        if not self._is_over:
+            self._final = final
+            self._finish()
+            self._wake()
+
+    def _finish(self) -> None:
+        self._is_over = True
+        self.asked.clear()
+        self._is_untold = False
+        self.session.exchanges.pop(self.id, None)
+        self.session.tokens.discard(self.token)
+        if self.on_end is not None:
+            self.on_end()
+        self.session.leave()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+
+def _pause_s(raw: bytes) -> float:
+    for line in raw.splitlines():
+        name, _, value = line.partition(b":")
+        if name == b"retry" and value.strip().isdigit():
+            return min(int(value) / 1000, MAX_RESUME_S)
+    return RESUME_S

@@ -1,0 +1,62 @@
+"""Calls that wait for what their server asked of the client: found again by a random ticket, once, and not for ever."""
+
+import asyncio
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from mantlet.upstreams.bridge.to_legacy.exchange import Exchange
+from mantlet.upstreams.bridge.to_legacy.places import Places
+
+TICKET_BYTES: Final = 18
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    exchange: Exchange
+    timer: asyncio.TimerHandle
+
+
+class Held:
+    """Those of one server in this process. `places` bounds them for all servers together."""
+
+    def __init__(
+        self, places: Places, timeout_s: float, random_bytes: Callable[[int], bytes] = secrets.token_bytes
+    ) -> None:
+        self._places = places
+        self._timeout_s = timeout_s
+        self._random_bytes = random_bytes
+        self._waiting: dict[str, _Waiting] = {}
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def hold(self, exchange: Exchange) -> str:
+        """Keep `exchange` until it is taken or its time is over; gives the ticket. Raises `Overloaded`."""
+        self._places.hold(exchange.session.caller.key)
+        ticket = self._random_bytes(TICKET_BYTES).hex()
+        timer = asyncio.get_running_loop().call_later(self._timeout_s, self._expire, ticket)
+        self._waiting[ticket] = _Waiting(exchange, timer)
+        return ticket
+
+    def find(self, ticket: str) -> Exchange | None:
+        """What waits under `ticket`; it goes on waiting."""
+        waiting = self._waiting.get(ticket)
+        return None if waiting is None else waiting.exchange
+
+    def take(self, ticket: str) -> None:
+        """It waits no longer, and nobody finds it again."""
+        waiting = self._waiting.pop(ticket)
+        waiting.timer.cancel()
+        self._places.let_go(waiting.exchange.session.caller.key)
+
+    def close(self) -> None:
+        """Give all of them up."""
+        for ticket in list(self._waiting):
+            self._expire(ticket)
+
+    def _expire(self, ticket: str) -> None:
+        exchange = self._waiting[ticket].exchange
+        self.take(ticket)
+        exchange.leave()

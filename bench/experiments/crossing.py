@@ -134,7 +134,8 @@ def idle(lab: Lab) -> list[Table]:
     """Sessions and streams that nobody uses, by thousands."""
     upstream = lab.direct("http_echo", *era_arguments("modern"))
     ws_port = free_port()
-    sections = {"websocket": {"enabled": True, "port": ws_port, "max_connections": IDLE + 100}}
+    room = {"max_connections": 2 * IDLE, "per_address_connections": 2 * IDLE}
+    sections = {"http": room, "websocket": {"enabled": True, "port": ws_port, **room}}
     cells: list[Sequence[str]] = []
 
     async def session(gateway: Gateway, _: int) -> Any:

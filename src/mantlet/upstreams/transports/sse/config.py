@@ -17,10 +17,14 @@ class SseServerConfig(ChannelConfig, frozen=True, forbid_unknown_fields=True, kw
 
     url: str
     transport: Literal["sse"] = "sse"
+    isolation: Literal["shared", "session"] = "session"
+    """See the other transports. Here the default is `session`, because such a server knows sessions only."""
+    max_children: int = 100
+    """Streams to this server at once."""
     headers: Mapping[str, Secret] = {}
     tls: TlsConfig = TlsConfig()
-    max_connections: int = 100
-    """Each channel holds one for its stream, and borrows others for its messages."""
+    max_connections: int = 200
+    """Each stream holds one; the others are for messages."""
     connect_timeout: float = 5.0
     idle_timeout: float = 55.0
     post_timeout: float = 30.0

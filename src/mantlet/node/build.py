@@ -34,7 +34,7 @@ from mantlet.listeners.tls import Certificates
 from mantlet.listeners.tls.served import LOOK_S
 from mantlet.node.bridging import bridged
 from mantlet.node.certificates import open_certificates, tell
-from mantlet.node.channels import connect_to, is_owned, owner_socket
+from mantlet.node.channels import is_owned, open_server, owner_socket
 from mantlet.node.config.model import Config
 from mantlet.node.config.refusals import is_let
 from mantlet.node.forward import Forward
@@ -59,16 +59,16 @@ from mantlet.stores.limits import open_limits
 from mantlet.stores.shared import open_shared
 from mantlet.stores.sqlite.api_keys import ApiKeys
 from mantlet.stores.sqlite.names import SqliteNames
-from mantlet.upstreams.transports.channel.channel import Connect
+from mantlet.upstreams.relayed.upstream import RelayedUpstream
 from mantlet.upstreams.transports.channel.config import ChannelConfig
+from mantlet.upstreams.transports.channel.isolated.server import IsolatedServer
 from mantlet.upstreams.transports.channel.server import ChannelServer
-from mantlet.upstreams.transports.channel.socket_channel import SocketChannel
 from mantlet.upstreams.transports.http import HttpServer
 from mantlet.upstreams.transports.openapi import OpenApiServer, OpenApiServerConfig
 from mantlet.wire import answer
 from mantlet.wire.jsonrpc import Bounds
 
-Server = HttpServer | ChannelServer | OpenApiServer
+Server = HttpServer | ChannelServer | IsolatedServer | RelayedUpstream | OpenApiServer
 """What carries calls to one configured server."""
 
 FLUSH_S: Final = 5.0
@@ -132,6 +132,7 @@ async def build(config: Config, shared: Shared) -> AsyncIterator[Node]:
                 clock=SYSTEM,
                 environment=environment,
                 report=audit_told,
+                is_alone=shared.workers == 1,
             )
         )
         metrics = Metrics(environment=environment)
@@ -331,19 +332,24 @@ async def _upstreams(config: Config, shared: Shared, sealer: NodeSealer, opened:
     is_plain_allowed = is_let("plain_upstream", config)
     for server in config.mcp.servers if config.mcp.enabled else ():
         upstream: Server
-        if isinstance(server, ChannelConfig):
-            is_relayed = bool(shared.sockets) and is_owned(server)
-            if is_relayed:
-                connect: Connect = partial(SocketChannel.connect, owner_socket(shared.sockets, server.name), server)
-            else:
-                connect = connect_to(server, opened, is_plain_allowed=is_plain_allowed)
-            upstream = ChannelServer(server, sealer, connect, events=log_event, is_relayed=is_relayed)
-            await upstream.start()
+        if isinstance(server, ChannelConfig) and shared.sockets and is_owned(server):
+            upstream = RelayedUpstream(server.name, owner_socket(shared.sockets, server.name))
+            opened.push_async_callback(upstream.close)
+        elif isinstance(server, ChannelConfig):
+            upstream = await open_server(
+                server,
+                sealer,
+                opened,
+                is_plain_allowed=is_plain_allowed,
+                input_timeout_s=config.mcp.bridge.input_timeout,
+                events=log_event,
+            )
         elif isinstance(server, OpenApiServerConfig):
             upstream = OpenApiServer(server, is_plain_allowed=is_plain_allowed)
+            opened.push_async_callback(upstream.close)
         else:
             upstream = HttpServer(server, sealer, is_plain_allowed=is_plain_allowed)
-        opened.push_async_callback(upstream.close)
+            opened.push_async_callback(upstream.close)
         upstreams[server.name] = upstream
     return upstreams
 

@@ -30,10 +30,12 @@ def record(request_id: str = "r", **fields: Any) -> Record:
 
 
 @asynccontextmanager
-async def journal(directory: Path, *, files: Any = None, **settings: Any) -> AsyncIterator[Journal]:
+async def journal(
+    directory: Path, *, files: Any = None, is_alone: bool = False, **settings: Any
+) -> AsyncIterator[Journal]:
     settings = {"durability": "write", "retry_interval": 0.01} | settings
     config = AuditConfig(path=str(directory), **settings)
-    async with open_journal(config, KEYS, clock=SYSTEM, files=files) as opened:
+    async with open_journal(config, KEYS, clock=SYSTEM, files=files, is_alone=is_alone) as opened:
         yield opened
 
 

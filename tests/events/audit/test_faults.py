@@ -71,18 +71,20 @@ async def drive(directory: Path, trails: Any, files: Faulty, **settings: Any) ->
 @pytest.mark.parametrize("operation", OPERATIONS)
 @pytest.mark.parametrize("points", [4, pytest.param(10_000, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(("code", "torn"), [(errno.EIO, False), (errno.ENOSPC, True)])
+@pytest.mark.parametrize("is_alone", [False, True])
 async def test_each_operation_failing_in_turn_loses_nothing_acknowledged(
-    tmp_path: Path, trails: Any, durability: str, operation: str, code: int, torn: bool, points: int
+    tmp_path: Path, trails: Any, durability: str, operation: str, code: int, torn: bool, points: int, is_alone: bool
 ) -> None:
     """AUD-02, AUD-03: and the trail heals without a restart."""
     plain = Faulty((operation,), 0, 0, code, torn)
-    await drive(tmp_path / "count", trails, plain, durability=durability, checkpoint_every=20)
+    settings: dict[str, Any] = {"durability": durability, "checkpoint_every": 20, "is_alone": is_alone}
+    await drive(tmp_path / "count", trails, plain, **settings)
     step = max(1, plain.seen // points)
     for first in range(1, plain.seen + 1, step):
         directory = tmp_path / str(first) / "audit"
         faulty = Faulty((operation,), first, 2 if first % 2 else 1, code, torn)
         try:
-            acknowledged, refused = await drive(directory, trails, faulty, durability=durability, checkpoint_every=20)
+            acknowledged, refused = await drive(directory, trails, faulty, **settings)
         except AuditUnavailable:
             continue  # it failed while opening: nothing was taken
         assert faulty.failed

@@ -1,4 +1,5 @@
 import asyncio
+import fcntl
 import json
 import threading
 from pathlib import Path
@@ -193,3 +194,30 @@ async def test_administrative_acts_are_recorded(tmp_path: Path, trails: Any) -> 
         "default/iss/root",
         "notice",
     )
+
+
+@pytest.mark.parametrize("durability", ["write", "fsync"])
+async def test_a_writer_that_is_alone_lets_others_in_after_a_moment(
+    tmp_path: Path, trails: Any, durability: str
+) -> None:
+    """AUD-04: it keeps the lock between groups, and one chain comes of it all the same."""
+    directory = tmp_path / "audit"
+    async with trails.journal(directory, durability=durability, is_alone=True) as alone:
+        for number in range(3):
+            await alone.append(trails.record(f"alone{number}"))
+        assert await asyncio.to_thread(_is_locked, directory)
+        async with trails.journal(directory, durability=durability) as other:
+            await other.append(trails.record("other"))
+        await alone.append(trails.record("alone3"))
+    report = trails.check(directory)
+    assert report.exit_code == verify.INTACT, report
+    assert trails.request_ids(directory) == ["alone0", "alone1", "alone2", "other", "alone3"]
+
+
+def _is_locked(directory: Path) -> bool:
+    with (directory / ".head").open("rb") as head:
+        try:
+            fcntl.flock(head, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False

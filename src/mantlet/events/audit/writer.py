@@ -38,6 +38,10 @@ LOOK_S: Final = 1.0
 """How often it is made sure that the files are still where they belong; with `fsync` before every group. Looking takes
 4 us, and a trail that was moved or deleted loses what is acknowledged until somebody looks."""
 
+HOLD_S: Final = 0.25
+"""How long the only writer keeps the trail locked before it gives others a chance: a group costs 10 us then instead of
+45, and whoever adds a record from beside (`mantlet keys rotate`) waits no longer than this."""
+
 Report = Callable[[str, str], None]
 """Told of trouble: event name, what the system said. Must not raise."""
 
@@ -66,12 +70,15 @@ class Journal:
         syncs: bool,
         config: AuditConfig,
         report: Report,
+        is_alone: bool = False,
     ) -> None:
         self._trail = trail
         self._clock = clock
         self._syncs = syncs
         self._config = config
         self._report = report
+        self._is_alone = is_alone
+        self._holding: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
         self._stamps = Stamps()
         self._bodies: list[bytes] = []
@@ -129,9 +136,12 @@ class Journal:
         look = self._syncs or since_s - self._looked_s >= LOOK_S
         if look:
             self._looked_s = since_s
+        holds = self._is_alone
+        if holds and self._holding is None:
+            self._holding = self._loop.call_later(HOLD_S, self._release)
         if not self._syncs:
             try:
-                self._trail.append(bodies, wait=False, look=look)
+                self._trail.append(bodies, wait=False, look=look, holds=holds)
             except BlockingIOError:
                 pass  # another process is writing: wait for it in the thread
             except Exception as error:  # the root of this callback: whatever it was, nobody may wait for ever
@@ -141,8 +151,19 @@ class Journal:
                 self._finish(waiting, since_s, None)
                 return
         self._hand_over(
-            lambda: self._trail.append(bodies, look=look), lambda error: self._finish(waiting, since_s, error)
+            lambda: self._trail.append(bodies, look=look, holds=holds),
+            lambda error: self._finish(waiting, since_s, error),
         )
+
+    def _release(self) -> None:
+        if self._is_busy:
+            self._holding = self._loop.call_later(0.001, self._release)
+            return
+        self._holding = None
+        try:
+            self._trail.release()
+        except OSError as error:
+            self._trouble(error)
 
     def _finish(self, waiting: list[Future[None]], since_s: float, error: BaseException | None) -> None:
         figures = self.figures
@@ -257,8 +278,9 @@ class Journal:
     async def close(self) -> None:
         """Write what waits, sign the end of the chain, stop the thread. Never raises for the disk: it reports."""
         self._is_closed = True  # nothing new is taken; what waits is still written
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._holding):
+            if timer is not None:
+                timer.cancel()
         try:
             async with asyncio.timeout(CLOSE_GRACE_S):
                 while self._bodies or self._is_busy:
@@ -303,8 +325,11 @@ async def open_journal(
     report: Report = lambda event, why: None,
     export_checkpoint: Callable[[bytes], None] | None = None,
     files: Files | None = None,
+    is_alone: bool = False,
 ) -> AsyncIterator[Journal]:
     """The journal of this process. Every worker of a node opens its own, after the fork; together they write one chain.
+
+    `is_alone`: no other process is expected to write, so the trail is kept locked for moments at a time.
 
     Raises `AuditUnavailable` when the trail cannot be opened. `export_checkpoint` is called in the journal's thread.
     """
@@ -326,7 +351,7 @@ async def open_journal(
         max_file_bytes=config.max_file_bytes,
         files=files,
     )
-    journal = Journal(trail, clock, syncs=syncs, config=config, report=report)
+    journal = Journal(trail, clock, syncs=syncs, config=config, report=report, is_alone=is_alone)
     try:
         await journal.open()
         yield journal

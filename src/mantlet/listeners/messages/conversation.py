@@ -20,6 +20,7 @@ from mantlet.core.refusal import (
     RateLimited,
     Refusal,
     SessionNotFound,
+    Unavailable,
 )
 from mantlet.listeners.messages import envelope
 from mantlet.listeners.messages.carrier import Carrier, Ending, Terms
@@ -107,6 +108,9 @@ class Conversation:
         """Take one whole message."""
         if self._is_ended:
             return
+        if self._is_leaving:
+            self._turn_away(message)
+            return
         self.messages += 1
         self.last_s = self.terms.clock.monotonic()
         head = envelope.head_of(message)
@@ -114,6 +118,12 @@ class Conversation:
             self._pending.append(message)
         else:
             self._take(head, message)
+
+    def _turn_away(self, message: bytes) -> None:
+        head = envelope.head_of(message)
+        if head.is_request:
+            trail = Trail(self.terms.new_id(), self.terms.door, self.peer, 0.0, rpc_id=envelope.raw(head.id))
+            self.carrier.send(answer.rpc_error(Unavailable("The node is going away; connect again."), trail))
 
     def _must_wait(self, head: Head) -> bool:
         if self._barrier is not None:
@@ -291,7 +301,6 @@ class Conversation:
     def leave(self) -> None:
         """Take no more, and close the connection once what is under way has been answered."""
         self._is_leaving = True
-        self._pending.clear()
         for exchange in [e for e in self._in_flight.values() if e.head.method == "subscriptions/listen"]:
             exchange.stop()  # it would never end
         if not self.is_busy:

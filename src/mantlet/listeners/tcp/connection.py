@@ -17,8 +17,8 @@ from mantlet.listeners.http.door import NEVER_S, ConnectionInfo
 from mantlet.listeners.messages import envelope
 from mantlet.listeners.messages.carrier import Ending, Gate
 from mantlet.listeners.messages.conversation import Conversation
+from mantlet.listeners.messages.lines import Lines
 from mantlet.listeners.tcp.door import AUTH, TcpDoor
-from mantlet.listeners.tcp.lines import Lines
 from mantlet.wire import answer, jsonrpc
 
 MAX_AUTH_LINE_BYTES: Final = 32_768

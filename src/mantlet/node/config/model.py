@@ -11,6 +11,7 @@ import msgspec
 
 from mantlet.events.config import AuditConfig, LoggingConfig, TelemetryConfig
 from mantlet.listeners.http.config import HttpConfig
+from mantlet.listeners.stdio.config import StdioConfig
 from mantlet.listeners.tcp.config import TcpConfig
 from mantlet.listeners.tls.config import TlsConfig
 from mantlet.listeners.websocket.config import WebSocketConfig
@@ -157,6 +158,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     http: HttpConfig = HttpConfig()
     websocket: WebSocketConfig = WebSocketConfig()
     tcp: TcpConfig = TcpConfig()
+    stdio: StdioConfig = StdioConfig()
     admin: AdminConfig = AdminConfig()
     auth: AuthConfig = AuthConfig()
     limits: LimitsConfig = LimitsConfig()

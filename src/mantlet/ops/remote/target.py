@@ -34,7 +34,7 @@ def target(door: Door, wish: Wish, environ: Mapping[str, str]) -> Address:
     this machine: a URL from elsewhere must not be able to collect it.
     """
     url = wish.url or environ.get(URL_VARIABLE[door], "")
-    token = _told_token(wish, environ)
+    token = told_token(wish, environ)
     if url and token:
         return Address(url, token)
     config = _config(wish, environ, is_needed=not url)
@@ -44,7 +44,8 @@ def target(door: Door, wish: Wish, environ: Mapping[str, str]) -> Address:
     return Address(url or known, token)
 
 
-def _told_token(wish: Wish, environ: Mapping[str, str]) -> Secret | None:
+def told_token(wish: Wish, environ: Mapping[str, str]) -> Secret | None:
+    """The token that options or variables name, or None. Raises `ConfigError`."""
     if wish.token:
         return wish.token
     if file := wish.token_file or environ.get("MANTLET_TOKEN_FILE", ""):

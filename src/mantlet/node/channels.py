@@ -11,8 +11,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+from mantlet.core.ports import Sealer
 from mantlet.upstreams.transports.channel.channel import Connect
 from mantlet.upstreams.transports.channel.config import ChannelConfig
+from mantlet.upstreams.transports.channel.isolated.server import IsolatedServer
+from mantlet.upstreams.transports.channel.server import ChannelServer
+from mantlet.upstreams.transports.channel.stderr import Events
 from mantlet.upstreams.transports.python.config import PythonServerConfig
 from mantlet.upstreams.transports.python.connector import PythonConnector
 from mantlet.upstreams.transports.sse.config import SseServerConfig
@@ -43,6 +47,27 @@ def connect_to(config: ChannelConfig, opened: AsyncExitStack, *, is_plain_allowe
     if isinstance(connect, SseConnector):
         opened.push_async_callback(connect.close)
     return connect
+
+
+async def open_server(
+    config: ChannelConfig,
+    sealer: Sealer,
+    opened: AsyncExitStack,
+    *,
+    is_plain_allowed: bool,
+    input_timeout_s: float,
+    events: Events,
+) -> ChannelServer | IsolatedServer:
+    """The server with channels of its own, started; `opened` closes it. Raises as `connect_to`."""
+    connect = connect_to(config, opened, is_plain_allowed=is_plain_allowed)
+    server: ChannelServer | IsolatedServer
+    if config.isolation == "session":
+        server = IsolatedServer(config, sealer, connect, events=events, input_timeout_s=input_timeout_s)
+    else:
+        server = ChannelServer(config, sealer, connect, events=events)
+    await server.start()
+    opened.push_async_callback(server.close)
+    return server
 
 
 def is_owned(config: ChannelConfig) -> bool:

@@ -20,7 +20,7 @@ from mantlet.core.tasks import Tasks
 from mantlet.keys.seal import open_sealer
 from mantlet.listeners.http.listener import bound
 from mantlet.node.build import Shared, build, failed, log_event
-from mantlet.node.channels import connect_to, is_owned, owner_socket
+from mantlet.node.channels import is_owned, open_server, owner_socket
 from mantlet.node.config.model import Config
 from mantlet.node.config.refusals import is_let
 from mantlet.node.doors import open_admin
@@ -30,9 +30,8 @@ from mantlet.node.signals import on_hangup
 from mantlet.node.worker import Order
 from mantlet.node.workers import Workers
 from mantlet.stores.valkey.embedded import EmbeddedValkey
+from mantlet.upstreams.relayed.owner import Owner
 from mantlet.upstreams.transports.channel.config import ChannelConfig
-from mantlet.upstreams.transports.channel.relay import Relay
-from mantlet.upstreams.transports.channel.server import ChannelServer
 
 log: Final = structlog.get_logger("mantlet")
 
@@ -104,13 +103,17 @@ async def _own_channels(config: Config, shared: Shared, opened: AsyncExitStack) 
     sealer = open_sealer(config.database.path.parent / "keys" / "node.key")
     for server in config.mcp.servers if config.mcp.enabled else ():
         if isinstance(server, ChannelConfig) and is_owned(server):
-            connect = connect_to(server, opened, is_plain_allowed=is_let("plain_upstream", config))
-            owner = ChannelServer(server, sealer, connect, events=log_event)
-            await owner.start()
+            upstream = await open_server(
+                server,
+                sealer,
+                opened,
+                is_plain_allowed=is_let("plain_upstream", config),
+                input_timeout_s=config.mcp.bridge.input_timeout,
+                events=log_event,
+            )
+            owner = Owner(upstream)
+            await owner.start(owner_socket(shared.sockets, server.name))
             opened.push_async_callback(owner.close)
-            relay = Relay(owner, server)
-            await relay.start(owner_socket(shared.sockets, server.name))
-            opened.push_async_callback(relay.close)
 
 
 def _without_servers(config: Config) -> Config:

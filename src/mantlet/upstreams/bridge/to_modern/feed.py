@@ -189,6 +189,8 @@ class Feed:
         if not self._ears and self._current is not None:
             current, self._current = self._current, None
             await self._close(current)
+        if not self._ears:
+            self._acknowledge(self._asked)
         return bool(self._ears)  # nothing is awaited after this: who joins later starts another keeper
 
     def _failed(self) -> None:

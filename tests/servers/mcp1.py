@@ -146,6 +146,22 @@ async def unsubscribe(uri: Any) -> None:
     watched.remove(str(uri))
 
 
+_capabilities = server._mcp_server.get_capabilities
+
+
+def capabilities(*args: Any, **named: Any) -> Any:
+    """What it offers. The SDK says `subscribe: false` and `listChanged: false` whatever handlers there are."""
+    found = _capabilities(*args, **named)
+    if found.resources is not None:
+        found.resources.subscribe = True
+    if found.tools is not None:
+        found.tools.listChanged = True
+    return found
+
+
+server._mcp_server.get_capabilities = capabilities  # type: ignore[method-assign]
+
+
 async def websocket(scope: Scope, receive: Any, send: Any) -> None:
     """The SDK's own WebSocket transport."""
     if scope["type"] != "websocket":

@@ -14,6 +14,7 @@ from mantlet.core.clock import SYSTEM
 from mantlet.core.policy import ArrivalHandler, chain
 from mantlet.core.refusal import NotFound
 from mantlet.listeners.http import HttpConfig, HttpListener, listen
+from mantlet.listeners.http.listener import alpn_of
 from mantlet.listeners.messages.carrier import Terms
 from mantlet.listeners.tcp.listener import TcpListener
 from mantlet.node.build import Node, failed
@@ -88,7 +89,7 @@ async def open_calls(node: Node, *, reuse_port: bool = False, sock: socket.socke
         reuse_port=reuse_port,
         sock=sock,
         public_hosts=[public] if public else [],
-        tls=show(node, "http", http.tls),
+        tls=show(node, "http", http.tls, alpn=alpn_of(http)),
     )
 
 

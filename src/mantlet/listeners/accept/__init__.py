@@ -1,5 +1,5 @@
 """Taking connections: a seat first, then who it is for (PROXY protocol), then TLS, then the protocol spoken in it."""
 
-from mantlet.listeners.accept.acceptor import BACKLOG, Accepted, Acceptor, Seats
+from mantlet.listeners.accept.acceptor import BACKLOG, Accepted, Acceptor, Make, Seats
 
-__all__ = ["BACKLOG", "Accepted", "Acceptor", "Seats"]
+__all__ = ["BACKLOG", "Accepted", "Acceptor", "Make", "Seats"]

@@ -83,6 +83,12 @@ class Body:
             self._wake()
         return surplus
 
+    def finish(self) -> None:
+        """The body has ended where its framing says so (HTTP/2), whatever length was allowed for."""
+        if self._failure is None and not self.is_complete:
+            self.is_complete = True
+            self._wake()
+
     def fail(self, refusal: Refusal) -> None:
         """`read` raises `refusal`, now or when it is called; what else comes is dropped."""
         if self._failure is None and not self.is_complete:

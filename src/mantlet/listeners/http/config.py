@@ -50,8 +50,14 @@ class HttpConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     """`required`: every connection begins with a PROXY protocol v2 header, and only `trusted_proxies` may connect."""
     workers: Annotated[int, msgspec.Meta(ge=1, le=256)] = 1
     tls: TlsConfig = TlsConfig()
+    http2: bool = False
+    """Offer HTTP/2 to clients of TLS (ALPN `h2`). Needs the extra `mantlet[http2]`."""
+    max_streams: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 100
+    """Requests of one HTTP/2 connection under way at once."""
 
     def __post_init__(self) -> None:
+        if self.http2 and not self.tls.is_on:
+            raise ValueError("http.http2: is for TLS; set tls.cert_file and tls.key_file")
         for host in self.allowed_hosts:
             if not is_host(host.encode()):
                 raise ValueError(f"http.allowed_hosts: {host!r} is not a host or host:port; there are no patterns")

@@ -3,12 +3,13 @@
 import asyncio
 import socket
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
 from mantlet.core.clock import Clock
 from mantlet.core.policy import ArrivalHandler
 from mantlet.core.tasks import Tasks
-from mantlet.listeners.accept import BACKLOG, Acceptor
+from mantlet.listeners.accept import BACKLOG, Acceptor, Make
 from mantlet.listeners.http import origin
 from mantlet.listeners.http.answer import Constant
 from mantlet.listeners.http.config import HttpConfig
@@ -16,6 +17,7 @@ from mantlet.listeners.http.connection import Connection
 from mantlet.listeners.http.door import SWEEP_S, ConnectionInfo, Door, OnError, Refuse
 from mantlet.listeners.peer import networks
 from mantlet.listeners.tls import Certificates, Served
+from mantlet.listeners.tls.context import HTTP_1
 
 CANCEL_S: Final = 2.0
 """How long cancelled work may take to clean up."""
@@ -105,7 +107,7 @@ async def listen(
     Raises `OSError` or `ValueError` when the port or the TLS files cannot be had.
     """
     if tls is None:
-        tls = Certificates(clock=clock).serve(door, config.tls)
+        tls = Certificates(clock=clock).serve(door, config.tls, alpn=alpn_of(config))
     if sock is None:
         sock = bound(config.host, config.port, reuse_port=reuse_port)
     port = sock.getsockname()[1] if sock.family in (socket.AF_INET, socket.AF_INET6) else 0
@@ -137,7 +139,7 @@ async def listen(
     if tls is not None or config.proxy_protocol == "required":
         acceptor = Acceptor(
             sock,
-            lambda accepted: Connection(state, accepted),
+            _speaker(state),
             seats=state,
             tasks=tasks,
             monotonic=clock.monotonic,
@@ -149,6 +151,22 @@ async def listen(
         return HttpListener(state, acceptor, port)
     server = await asyncio.get_running_loop().create_server(lambda: Connection(state), sock=sock, backlog=BACKLOG)
     return HttpListener(state, server, port)
+
+
+def alpn_of(config: HttpConfig) -> tuple[str, ...]:
+    """What a listener offers its TLS clients to speak."""
+    return ("h2", *HTTP_1) if config.http2 else HTTP_1
+
+
+def _speaker(door: Door) -> Make:
+    if not door.config.http2:
+        return partial(Connection, door)
+    from mantlet.listeners.http2 import require
+
+    require()
+    from mantlet.listeners.http2.connection import Http2Connection
+
+    return lambda accepted: Http2Connection(door, accepted) if accepted.alpn == "h2" else Connection(door, accepted)
 
 
 def bound(host: str, port: int, *, reuse_port: bool) -> socket.socket:

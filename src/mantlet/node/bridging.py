@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack
 
 from mantlet.core.clock import SYSTEM
 from mantlet.core.ports import Post, Sealer, State, Upstream
-from mantlet.upstreams.bridge.bridged import Bridged
+from mantlet.upstreams.bridge.bridged import Bridged, Unbridged
 from mantlet.upstreams.bridge.config import BridgeConfig
 from mantlet.upstreams.bridge.to_legacy import Places, ToLegacy
 from mantlet.upstreams.bridge.to_modern import ToModern
@@ -25,7 +25,7 @@ def bridged(
 ) -> dict[str, Upstream]:
     """`upstreams` with the bridge around each. Closed by `opened` before they are."""
     if not config.enabled:
-        return dict(upstreams)
+        return {name: Unbridged(inner) for name, inner in upstreams.items()}
     joined: dict[str, Upstream] = {}
     places = Places(config)
     for name, inner in upstreams.items():

@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 from mantlet.core.call import Call, Reply
 from mantlet.core.ports import Upstream
-from mantlet.core.refusal import EraUnavailable
+from mantlet.core.refusal import EraUnavailable, MethodNotAllowed
 
 
 class Crossing(Protocol):
@@ -39,6 +39,32 @@ class Bridged:
         except EraUnavailable:
             pass
         return await (self._to_legacy if call.era == "modern" else self._to_modern).send(call)
+
+    async def health(self) -> Mapping[str, Any]:
+        """The server's."""
+        return await self.inner.health()
+
+
+class Unbridged:
+    """`inner` where the bridge is off: clients of the other era are told so in words that they know."""
+
+    def __init__(self, inner: Upstream) -> None:
+        self.inner = inner
+
+    @property
+    def name(self) -> str:
+        """As configured."""
+        return self.inner.name
+
+    async def send(self, call: Call, /) -> Reply:
+        """See the port."""
+        try:
+            return await self.inner.send(call)
+        except EraUnavailable as error:
+            if call.kind not in ("stream", "end"):
+                raise
+            # To a legacy client a revision that is not served and a stream that is not offered look different.
+            raise MethodNotAllowed("POST", error.detail) from error
 
     async def health(self) -> Mapping[str, Any]:
         """The server's."""

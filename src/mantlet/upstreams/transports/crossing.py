@@ -8,6 +8,6 @@ def unavailable(name: str, era: Era) -> str:
     speaks, needs = ("2026-07-28", "newer") if era == "legacy" else ("2025-11-25 and earlier", "older")
     other = "modern" if era == "legacy" else "legacy"
     return (
-        f"Server {name} speaks only {other} MCP (revision {speaks}); crossing eras is not offered yet."
+        f"Server {name} speaks only {other} MCP (revision {speaks}); the bridge between the eras is off."
         f" Use a client of the {needs} era."
     )

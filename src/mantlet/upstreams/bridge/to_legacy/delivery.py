@@ -1,6 +1,7 @@
 """One leg of a call as a reply: whole when the answer comes first, else a stream that ends with it."""
 
 import asyncio
+from dataclasses import replace
 from typing import Final
 
 from mantlet.core.call import Call, Reply
@@ -71,7 +72,7 @@ class Delivery:
                 item = await self._source.next(self._clock.monotonic() + KEEP_ALIVE_S)
             except Refusal as refusal:
                 # The head is sent: what is wrong can only be said in the answer.
-                item = Answer(200, _whole(answer.refused(refusal, self._call.trail)))
+                item = Answer(200, _whole(answer.refused(refusal, replace(self._call.trail, rpc_id=self._call.id))))
                 self._source.leave()
             except asyncio.CancelledError:
                 await self.aclose()

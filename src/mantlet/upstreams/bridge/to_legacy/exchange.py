@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple, Protocol
 import msgspec
 
 from mantlet.core.call import Call, Reply
-from mantlet.core.refusal import BadUpstream, MethodNotAllowed, Refusal
+from mantlet.core.refusal import BadUpstream, MethodNotAllowed, Refusal, SessionNotFound
 from mantlet.core.tasks import Tasks
 from mantlet.upstreams.bridge.to_legacy.session import Opened, Session
 from mantlet.wire.mcp.bridge import to_legacy_answers as answers
@@ -113,6 +113,8 @@ class Exchange:
         self._is_woken = False
         self._count = 0
         self._lacking: dict[str, Any] = {}
+        self._last_event = b""
+        self._pause_s = RESUME_S
         self._waiter: asyncio.Future[None] | None = None
         self._room: asyncio.Future[None] | None = None
         session.users += 1
@@ -261,39 +263,40 @@ class Exchange:
         self._end(BadUpstream(why="the stream ended without an answer"))
 
     async def _stream(self, reply: Reply) -> None:
-        last_event, tries = b"", 0
+        known, tries = b"", 0
         while True:
-            known = last_event
             try:
-                last_event, pause_s = await self._events(reply, last_event)
+                await self._events(reply)
             except BadUpstream:
-                if not last_event:
+                if not self._last_event:
                     raise
-                pause_s = RESUME_S
-            if self._is_over or not last_event:
+            last = self._last_event
+            if self._is_over or not last or self._opened is None:
                 return
             # A server may hang up and go on with the stream when it is asked for the rest (2025-11-25,
             # basic/transports, "Resumability and Redelivery").
-            tries = tries + 1 if last_event == known else 1
-            if tries > MAX_RESUMED or self._opened is None:
+            tries, known = (tries + 1, known) if last == known else (1, last)
+            if tries > MAX_RESUMED:
                 return
-            await asyncio.sleep(pause_s)
+            await asyncio.sleep(self._pause_s)
             deadline_s = self.session.clock.monotonic() + MAX_RESUME_S
             try:
-                reply = await self.session.listen(self._opened, deadline_s, last_event)
-            except MethodNotAllowed:
+                reply = await self.session.listen(self._opened, deadline_s, last)
+            except (MethodNotAllowed, SessionNotFound):
+                return
+            if isinstance(reply.body, bytes):
                 return
 
-    async def _events(self, reply: Reply, last_event: bytes) -> tuple[bytes, float]:
+    async def _events(self, reply: Reply) -> None:
         assert not isinstance(reply.body, bytes)
-        splitter, pause_s = SseSplitter(MAX_EVENT_BYTES), RESUME_S
+        splitter = SseSplitter(MAX_EVENT_BYTES)
         try:
             async for chunk in reply.body:
                 for event in splitter.feed(chunk):
                     if event.id is not None:
-                        last_event = event.id
+                        self._last_event = event.id
                     if b"retry:" in event.raw:
-                        pause_s = _pause_s(event.raw)
+                        self._pause_s = _pause_s(event.raw)
                     if event.data and not self._is_over:
                         await self._message(event.data)
                 if self._is_over:
@@ -303,7 +306,6 @@ class Exchange:
             close = getattr(reply.body, "aclose", None)
             if close is not None:
                 await close()
-        return last_event, pause_s
 
     async def _linger(self, reply: Reply) -> None:
         assert not isinstance(reply.body, bytes)
@@ -417,5 +419,5 @@ def _pause_s(raw: bytes) -> float:
     for line in raw.splitlines():
         name, _, value = line.partition(b":")
         if name == b"retry" and value.strip().isdigit():
-            return min(int(value) / 1000, MAX_RESUME_S)
+            return min(int(value[:10]) / 1000, MAX_RESUME_S)
     return RESUME_S

@@ -155,7 +155,10 @@ class Session:
             capabilities=capabilities if type(capabilities) is dict else {},
             server_info=msgspec.json.encode(info) if type(info) is dict else b"",
         )
-        await self._notify(opened, "notifications/initialized", {})
+        try:
+            await self._notify(opened, "notifications/initialized", {})
+        except SessionNotFound as error:
+            raise BadUpstream(why="it forgets its sessions") from error
         return opened
 
     def _tell(self, outcome: Opened | Refusal) -> None:

@@ -45,10 +45,6 @@ class LegacySide:
         self._link: Link | None = None
         self._by_uri: dict[str, set[Session]] = {}
         self._streams: set[EventStream] = set()
-        self.listeners: set[Callable[[str, str, bytes], None]] = set()
-        """Who else hears what the child tells everyone: workers that share it."""
-        self.is_held: Callable[[str], bool] = lambda _uri: False
-        """Whether someone beside these sessions is subscribed to a URI."""
         self._level = -1
         """The log level that the child was given, as an index of `LEVELS`; -1 for its own."""
 
@@ -85,25 +81,16 @@ class LegacySide:
             return self._unsubscribe(call)
         if call.method == "logging/setLevel" and (level := call.params.get("level")) in LEVELS:
             # One child has one level: the most talkative that any session asked for. Nobody can silence another.
-            return None if self.takes_level(level) else Reply(200, [_JSON], jsonrpc.result(call.id, {}))
+            return None if self._takes_level(level) else Reply(200, [_JSON], jsonrpc.result(call.id, {}))
         return None
 
-    def takes_level(self, level: str) -> bool:
+    def _takes_level(self, level: str) -> bool:
         """Whether the child must be told of `level`, because it is more talkative than what it was told."""
         index = LEVELS.index(level)
         if 0 <= self._level <= index:
             return False
         self._level = index
         return True
-
-    def tell_unsubscribed(self, uri: str) -> None:
-        """Nobody wants `uri` any more."""
-        if self._link is not None:
-            self._tell(self._link, "resources/unsubscribe", {"uri": uri})
-
-    def is_subscribed(self, uri: str) -> bool:
-        """Whether a session is subscribed to `uri`."""
-        return uri in self._by_uri
 
     def broadcast(self, method: str, uri: str, body: bytes) -> None:
         """Give a notification of the child to the sessions it is for; a stream too far behind is closed."""
@@ -112,8 +99,6 @@ class LegacySide:
             if session.stream is not None and not session.stream.push(body):
                 session.stream.end()
                 session.stream = None
-        for listener in list(self.listeners):
-            listener(method, uri, body)
 
     def reopened(self, link: Link) -> None:
         """A new child serves the sessions: it must hear again what they subscribed to."""
@@ -210,8 +195,8 @@ class LegacySide:
         sharers.discard(session)
         if not sharers:
             del self._by_uri[uri]
-            if not self.is_held(uri):
-                self.tell_unsubscribed(uri)
+            if self._link is not None:
+                self._tell(self._link, "resources/unsubscribe", {"uri": uri})
 
     def _tell(self, link: Link, method: str, params: Mapping[str, str]) -> None:
         # Nobody waits for the answer; were the child gone, its successor is told by `reopened`.

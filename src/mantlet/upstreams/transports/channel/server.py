@@ -20,7 +20,7 @@ from mantlet.upstreams.transports.channel.channel import Connect
 from mantlet.upstreams.transports.channel.config import ChannelConfig
 from mantlet.upstreams.transports.channel.legacy import LegacySide
 from mantlet.upstreams.transports.channel.link import Link
-from mantlet.upstreams.transports.channel.opening import FirstOpening, Opening, handshake, probe
+from mantlet.upstreams.transports.channel.opening import FirstOpening, Opening, handshake
 from mantlet.upstreams.transports.channel.requested import requested
 from mantlet.upstreams.transports.channel.stderr import Events
 from mantlet.upstreams.transports.channel.supervisor import Supervisor
@@ -41,7 +41,6 @@ class ChannelServer:
         chance: Callable[[], float] = random.random,
         random_bytes: Callable[[int], bytes] = secrets.token_bytes,
         events: Events = lambda _event, _fields: None,
-        is_relayed: bool = False,
     ) -> None:
         self._config = config
         self._clock = clock
@@ -50,9 +49,7 @@ class ChannelServer:
         self._events = events
         self._tasks = Tasks(self._task_failed)
         self.legacy = LegacySide(config, sealer, clock, random_bytes)
-        self._first_opening = FirstOpening()
-        self._is_relayed = is_relayed
-        self._primary = self._supervisor(self._open_primary, self._primary_opened)
+        self._primary = self._supervisor(FirstOpening(), self._primary_opened)
         self._second: Supervisor | None = None
         self._is_closed = False
 
@@ -105,7 +102,7 @@ class ChannelServer:
             raise UpstreamUnavailable(why="the server is closed")
         if call.era == "modern":
             return await self._modern(call)
-        if "legacy" not in self.eras():
+        if not self._knows_legacy():
             await self._reach(call)  # if it knows no sessions at all, that is what to say
         reply = await self.legacy.without_server(call)
         if reply is not None:
@@ -129,35 +126,32 @@ class ChannelServer:
 
     # --- children
 
+    def _knows_legacy(self) -> bool:
+        opening = self._primary.opening
+        if opening is None:
+            return False
+        return opening.era == "legacy" or (self._second is not None and self._second.opening is not None)
+
     async def _reach(self, call: Call) -> tuple[Supervisor, Link]:
         primary = self._primary
         if primary.link is not None and primary.link.mux.era == call.era and not primary.link.closed.is_set():
             return primary, primary.link  # the usual way, without another coroutine
-        return await self.reach(call.era, call.deadline_s, lambda: requested(call))
-
-    async def reach(self, era: Era, deadline_s: float, version: Callable[[], str] = str) -> tuple[Supervisor, Link]:
-        """The child of `era` and its open link. Raises `EraUnavailable` or `UpstreamUnavailable`."""
-        link = await self._primary.ready(deadline_s)
-        opening = self._primary.opening
-        if opening is not None and opening.era == era:
-            return self._primary, link
-        if era == "modern":
-            raise EraUnavailable(version(), LEGACY_VERSIONS, unavailable(self.name, "modern"))
+        link = await primary.ready(call.deadline_s)
+        if primary.opening is not None and primary.opening.era == call.era:
+            return primary, link
+        if call.era == "modern":
+            raise EraUnavailable(requested(call), LEGACY_VERSIONS, unavailable(self.name, "modern"))
         second = self._second or self._start_second()
         if second is None:
             detail = "max_children leaves this server no process for legacy clients."
-            raise EraUnavailable(version(), MODERN_VERSIONS, detail)
+            raise EraUnavailable(requested(call), MODERN_VERSIONS, detail)
         try:
-            link = await second.ready(deadline_s)
+            link = await second.ready(call.deadline_s)
         except UpstreamUnavailable:
             if second.wrong_era:
-                raise EraUnavailable(version(), MODERN_VERSIONS, unavailable(self.name, "legacy")) from None
+                raise EraUnavailable(requested(call), MODERN_VERSIONS, unavailable(self.name, "legacy")) from None
             raise
         return second, link
-
-    def deadline_s(self, timeout_s: float) -> float:
-        """A deadline from now, on the clock of calls."""
-        return self._clock.monotonic() + timeout_s
 
     def _start_second(self) -> Supervisor | None:
         if self._config.max_children < 2:
@@ -177,11 +171,6 @@ class ChannelServer:
             on_open=on_open,
             events=self._events,
         )
-
-    async def _open_primary(self, link: Link, timeout_s: float) -> Opening:
-        if self._is_relayed:
-            return await probe(link, timeout_s)  # the channel to the child's owner ends whenever the child does
-        return await self._first_opening(link, timeout_s)
 
     def _primary_opened(self, link: Link) -> None:
         if self._second is not None and self._second.wrong_era:

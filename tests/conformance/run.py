@@ -1,7 +1,7 @@
 """Run the MCP conformance suite directly and through Mantlet, and compare check by check: `make conformance`.
 
 Exit status 0: through Mantlet every check ends as it does directly, on both revisions, but for what a server behind by
-stdio cannot do (`NOT_BY_STDIO`). 1: a difference. 2: could not run.
+stdio cannot do (`NOT_BY_STDIO`) and one of the newer era only does not (`NOT_FROM_MODERN`). 1: a difference. 2: could not run.
 """
 
 import argparse
@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,8 @@ HERE = Path(__file__).resolve().parent
 REVISIONS = ("2025-11-25", "2026-07-28")
 SERVER = "conformance"
 BY_STDIO = "conformance-stdio"
+MODERN = "conformance-modern"
+"""The same server, taken for one that has never heard of a session."""
 SUITE_TIMEOUT_S = 300
 COUNTED = ("SUCCESS", "FAILURE")
 """What the suite adds up; INFO, WARNING and SKIPPED are compared as well."""
@@ -41,6 +43,14 @@ NOT_BY_STDIO = frozenset(
     }
 )
 """Scenarios of 2025-11-25 that end otherwise when the server is a child of the node; of 2026-07-28 none does."""
+NOT_FROM_MODERN = frozenset(
+    {
+        # It answers at once, with JSON; and streams that are closed in mid-call and resumed are of the older era only.
+        "server-sse-multiple-streams",
+        "server-sse-polling",
+    }
+)
+"""Scenarios of 2025-11-25 that end otherwise when the server speaks 2026-07-28 only. None of them fails."""
 
 Checks = Mapping[str, Counter[tuple[str, str]]]
 """Scenario to how often each (check id, status) came."""
@@ -131,16 +141,15 @@ def compare(revision: str, direct: Run, through: Run, *, verbose: bool) -> bool:
     return not changed and direct.exit_status == through.exit_status == 0
 
 
-def compare_stdio(revision: str, direct: Run, by_stdio: Run) -> bool:
-    """The same with the server a child of the node; True when only `NOT_BY_STDIO` differs."""
-    allowed = NOT_BY_STDIO if revision == "2025-11-25" else frozenset()
-    changed = differences(direct.checks, by_stdio.checks)
+def compare_other(how: str, direct: Run, other: Run, allowed: Collection[str]) -> bool:
+    """The same with a server that is reached, or speaks, in another way; True when only `allowed` differs."""
+    changed = differences(direct.checks, other.checks)
     for scenario, check, was, now in changed:
         if scenario not in allowed:
-            print(f"  differs: {scenario} / {check}: direct {was}; through Mantlet by stdio {now}")
+            print(f"  differs: {scenario} / {check}: direct {was}; through Mantlet {how} {now}")
     known = len({scenario for scenario, *_ in changed if scenario in allowed})
-    print(f"  by stdio {by_stdio.passed} passed, {by_stdio.failed} failed; {known} scenarios differ as documented")
-    return bool(by_stdio.checks) and all(scenario in allowed for scenario, *_ in changed)
+    print(f"  {how} {other.passed} passed, {other.failed} failed; {known} scenarios differ as documented")
+    return bool(other.checks) and all(scenario in allowed for scenario, *_ in changed)
 
 
 def report_direct(revision: str, run: Run, *, verbose: bool) -> bool:
@@ -177,7 +186,7 @@ def main() -> int:
 
 def _settings(url: str, workers: int) -> dict[str, Any]:
     child = stdio(BY_STDIO, sys.executable, str(HERE / "program"), "--stdio")
-    settings = config([http(SERVER, url), child])
+    settings = config([http(SERVER, url), child, {**http(MODERN, url), "era": "modern"}])
     settings["http"]["workers"] = workers
     # Otherwise refused here: what `tasks/*` act on is no object of any rule, so a rule must name the methods.
     rule = {"name": "tasks", "allow": {"scopes": ["mcp:read"], "servers": ["*"], "methods": ["tasks/*"]}}
@@ -201,7 +210,12 @@ def _both(folder: Path, revisions: Sequence[str], options: argparse.Namespace) -
                     through = suite(gateway.mcp(SERVER), revision, folder / f"through-{revision}", gateway.token)
                     same.append(compare(revision, direct, through, verbose=options.verbose))
                     by_stdio = suite(gateway.mcp(BY_STDIO), revision, folder / f"stdio-{revision}", gateway.token)
-                    same.append(compare_stdio(revision, direct, by_stdio))
+                    allowed = NOT_BY_STDIO if revision == "2025-11-25" else frozenset()
+                    same.append(compare_other("by stdio", direct, by_stdio, allowed))
+                    if revision == "2025-11-25":
+                        crossed = suite(gateway.mcp(MODERN), revision, folder / f"modern-{revision}", gateway.token)
+                        same.append(compare_other("to a modern server", direct, crossed, NOT_FROM_MODERN))
+                        same.append(crossed.failed == 0)
     if options.direct_only:
         verdict = "the suite's required scenarios all pass" if all(same) else "required scenarios FAIL"
         print(f"\nconformance, direct only ({', '.join(revisions)}): {verdict}")

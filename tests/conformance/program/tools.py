@@ -3,12 +3,15 @@
 import asyncio
 from typing import Annotated, Any, Literal
 
+from mcp.server.elicitation import AcceptedElicitation, ElicitationResult
 from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.prompts.base import Prompt
+from mcp.server.mcpserver.resolve import Elicit, Resolve, Sample
 from mcp.shared.exceptions import MCPError
 from mcp_types import (
     MISSING_REQUIRED_CLIENT_CAPABILITY,
     AudioContent,
+    CreateMessageResult,
     EmbeddedResource,
     ImageContent,
     SamplingMessage,
@@ -126,36 +129,49 @@ async def progress(ctx: Context) -> str:
     return "reported three times"
 
 
-async def sampling(prompt: str, ctx: Context) -> str:
+# What is asked of the client is asked by resolvers: the SDK then sends it as the era of the client wants it, in
+# mid-call, or as a result that needs input.
+
+
+async def _said(prompt: str) -> Sample:
+    return Sample([SamplingMessage(role="user", content=_text(prompt))], max_tokens=100)
+
+
+async def sampling(prompt: str, result: Annotated[CreateMessageResult, Resolve(_said)]) -> str:
     """Let the client's model answer."""
-    result = await ctx.session.create_message(
-        messages=[SamplingMessage(role="user", content=_text(prompt))],
-        max_tokens=100,
-        # Bound to this call: on the standalone stream it would be lost while that is not open yet.
-        related_request_id=ctx.request_id,
-    )
-    return f"LLM response: {result.content.text if result.content.type == 'text' else result.content.type}"
+    return f"LLM response: {result.content.text if isinstance(result.content, TextContent) else result.content}"
 
 
-async def _form(ctx: Context, message: str, schema: type[BaseModel]) -> str:
-    result = await ctx.elicit(message=message, schema=schema)
-    content = result.data.model_dump_json() if result.action == "accept" else "{}"
+async def _reply(message: str) -> Elicit[Reply]:
+    return Elicit(message, Reply)
+
+
+async def _defaults() -> Elicit[Defaults]:
+    return Elicit("Please look through the defaults", Defaults)
+
+
+async def _enums() -> Elicit[Enums]:
+    return Elicit("Please choose", Enums)
+
+
+def _completed(result: ElicitationResult[Any]) -> str:
+    content = result.data.model_dump_json() if isinstance(result, AcceptedElicitation) else "{}"
     return f"Elicitation completed: action={result.action}, content={content}"
 
 
-async def elicitation(message: str, ctx: Context) -> str:
+async def elicitation(message: str, result: Annotated[ElicitationResult[Reply], Resolve(_reply)]) -> str:
     """Ask the user one thing."""
-    return await _form(ctx, message, Reply)
+    return _completed(result)
 
 
-async def elicitation_defaults(ctx: Context) -> str:
+async def elicitation_defaults(result: Annotated[ElicitationResult[Defaults], Resolve(_defaults)]) -> str:
     """Ask with defaults."""
-    return await _form(ctx, "Please look through the defaults", Defaults)
+    return _completed(result)
 
 
-async def elicitation_enums(ctx: Context) -> str:
+async def elicitation_enums(result: Annotated[ElicitationResult[Enums], Resolve(_enums)]) -> str:
     """Ask for choices."""
-    return await _form(ctx, "Please choose", Enums)
+    return _completed(result)
 
 
 async def reconnection(ctx: Context) -> str:

@@ -1,7 +1,8 @@
 """Run the MCP conformance suite directly and through Mantlet, and compare check by check: `make conformance`.
 
 Exit status 0: through Mantlet every check ends as it does directly, on both revisions, but for what a server behind by
-stdio cannot do (`NOT_BY_STDIO`) and one of the newer era only does not (`NOT_FROM_MODERN`). 1: a difference. 2: could not run.
+stdio cannot do (`NOT_BY_STDIO`) and one of the newer era does not (`NOT_FROM_MODERN`). 1: a difference. 2: could not
+run.
 """
 
 import argparse
@@ -25,21 +26,26 @@ HERE = Path(__file__).resolve().parent
 REVISIONS = ("2025-11-25", "2026-07-28")
 SERVER = "conformance"
 BY_STDIO = "conformance-stdio"
+BY_SESSION = "conformance-session"
 MODERN = "conformance-modern"
 """The same server, taken for one that has never heard of a session."""
 SUITE_TIMEOUT_S = 300
 COUNTED = ("SUCCESS", "FAILURE")
 """What the suite adds up; INFO, WARNING and SKIPPED are compared as well."""
-NOT_BY_STDIO = frozenset(
+NOT_BY_SESSION = frozenset(
+    {
+        # An answer by stdio is one message: there is nothing to poll for or to resume.
+        "server-sse-multiple-streams",
+        "server-sse-polling",
+    }
+)
+NOT_BY_STDIO = NOT_BY_SESSION | frozenset(
     {
         # One child serves all callers: what it asks on its own could not be led to the one caller it concerns.
         "elicitation-sep1034-defaults",
         "elicitation-sep1330-enums",
         "tools-call-elicitation",
         "tools-call-sampling",
-        # An answer by stdio is one message: there is nothing to poll for or to resume.
-        "server-sse-multiple-streams",
-        "server-sse-polling",
     }
 )
 """Scenarios of 2025-11-25 that end otherwise when the server is a child of the node; of 2026-07-28 none does."""

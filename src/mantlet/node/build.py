@@ -30,6 +30,7 @@ from mantlet.keys.api_keys import read_pepper
 from mantlet.keys.files import read_secret
 from mantlet.keys.ring import open_ring
 from mantlet.keys.seal import NodeSealer, open_sealer
+from mantlet.listeners.messages.carrier import Terms
 from mantlet.listeners.tls import Certificates
 from mantlet.listeners.tls.served import LOOK_S
 from mantlet.node.bridging import bridged
@@ -40,6 +41,7 @@ from mantlet.node.config.refusals import is_let
 from mantlet.node.forward import Forward
 from mantlet.node.path import Steps, messages, path
 from mantlet.node.published import Published
+from mantlet.node.sse import open_sse
 from mantlet.policies.aggregate.opening import Bounds as AggregateBounds
 from mantlet.policies.aggregate.opening import Ports as AggregatePorts
 from mantlet.policies.aggregate.opening import open_aggregate
@@ -112,6 +114,7 @@ class Node:
     upstreams: dict[str, Server]
     tasks: Tasks
     new_id: Callable[[], str]
+    sse: Terms | None
     public_url: str
 
 
@@ -192,11 +195,23 @@ async def build(config: Config, shared: Shared) -> AsyncIterator[Node]:
             report=log_warning,
         )
         steps = _steps(config, record, authenticate, streams, limits, upstreams, aggregated, forward)
+        new_id, refuse = request_ids(), partial(_refuse, record)
+        sse = open_sse(
+            config,
+            steps,
+            resources(config),
+            refuse=refuse,
+            tasks=tasks,
+            new_id=new_id,
+            on_error=failed,
+            sealer=sealer,
+            post=post,
+        )
         yield Node(
             config=config,
-            handler=path(steps),
+            handler=path(steps, sse),
             messages=messages(steps),
-            refuse=partial(_refuse, record),
+            refuse=refuse,
             authenticate=authenticate,
             certificates=certificates,
             record=record,
@@ -210,7 +225,8 @@ async def build(config: Config, shared: Shared) -> AsyncIterator[Node]:
             sealer=sealer,
             upstreams=upstreams,
             tasks=tasks,
-            new_id=request_ids(),
+            new_id=new_id,
+            sse=None if sse is None else sse.terms,
             public_url=public_url(config),
         )
 

@@ -50,6 +50,8 @@ class Doors:
 
     async def drain(self, grace_s: float) -> None:
         """Close all: what is in flight ends within `grace_s`, and the sessions of connections with them."""
+        for terms in self.terms:
+            terms.leave()
         await asyncio.gather(*(listener.drain(grace_s) for listener in self.listeners.values()))
         await asyncio.gather(*(terms.ended(SESSIONS_S) for terms in self.terms))
 
@@ -61,6 +63,8 @@ async def open_doors(node: Node, *, reuse_port: bool = False) -> Doors:
     terms: list[Terms] = []
     if config.http.enabled:
         listeners["http"] = await open_calls(node, reuse_port=reuse_port)
+        if node.sse is not None:
+            terms.append(node.sse)
     if config.websocket.enabled:
         listeners[WEBSOCKET], its_terms = await open_websocket(node, reuse_port=reuse_port)
         terms.append(its_terms)

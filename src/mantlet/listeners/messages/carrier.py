@@ -59,6 +59,10 @@ class Talk(Protocol):
     caller: Caller
     carrier: Carrier
 
+    def leave(self) -> None:
+        """Take no more, and end once what is under way has been answered."""
+        ...
+
 
 def _holds(is_current: Callable[[Caller], bool], caller: Caller) -> bool:
     try:
@@ -98,6 +102,11 @@ class Terms:
         for talk in lapsed:
             talk.carrier.close(Ending.LAPSED)
         return len(lapsed)
+
+    def leave(self) -> None:
+        """Have every conversation take no more, and end with what it has under way (RES-05)."""
+        for talk in list(self.open):
+            talk.leave()
 
     async def ended(self, timeout_s: float) -> None:
         """Wait until the sessions of closed connections have ended, at most `timeout_s`."""

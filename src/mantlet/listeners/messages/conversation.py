@@ -17,10 +17,10 @@ from mantlet.core.refusal import (
     InvalidCredential,
     InvalidJson,
     InvalidRequest,
+    Overloaded,
     RateLimited,
     Refusal,
     SessionNotFound,
-    Unavailable,
 )
 from mantlet.listeners.messages import envelope
 from mantlet.listeners.messages.carrier import Carrier, Ending, Terms
@@ -34,6 +34,8 @@ END_S: Final = 5.0
 """How long a session of a connection that is gone may take to end."""
 SPARE_CANCELLATIONS: Final = 16
 """More than one for each request, before a client counts as flooding: nothing else limits or answers them."""
+MAX_WAITING: Final = 20_000
+"""Messages that wait, whatever their carrier does: it reads in slices, and stops between them."""
 _FIELDS: Final = (
     (b"content-type", b"application/json"),
     (b"accept", b"application/json, text/event-stream"),
@@ -108,7 +110,7 @@ class Conversation:
         """Take one whole message."""
         if self._is_ended:
             return
-        if self._is_leaving:
+        if self._is_leaving or len(self._pending) >= MAX_WAITING:
             self._turn_away(message)
             return
         self.messages += 1
@@ -123,7 +125,8 @@ class Conversation:
         head = envelope.head_of(message)
         if head.is_request:
             trail = Trail(self.terms.new_id(), self.terms.door, self.peer, 0.0, rpc_id=envelope.raw(head.id))
-            self.carrier.send(answer.rpc_error(Unavailable("The node is going away; connect again."), trail))
+            why = "The node is going away; connect again." if self._is_leaving else "Too many requests at once."
+            self.carrier.send(answer.rpc_error(Overloaded(why), trail))
 
     def _must_wait(self, head: Head) -> bool:
         if self._barrier is not None:

@@ -11,6 +11,7 @@ import msgspec
 
 from mantlet.events.config import AuditConfig, LoggingConfig, TelemetryConfig
 from mantlet.listeners.http.config import HttpConfig
+from mantlet.listeners.sse.config import SseConfig
 from mantlet.listeners.stdio.config import StdioConfig
 from mantlet.listeners.tcp.config import TcpConfig
 from mantlet.listeners.tls.config import TlsConfig
@@ -133,6 +134,7 @@ class McpConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     limits: McpLimits = McpLimits()
     bridge: BridgeConfig = BridgeConfig()
     """How clients of one era of MCP reach servers of the other."""
+    sse: SseConfig = SseConfig()
     servers: list[McpServer] = []
     pins: PinsConfig | None = None
     virtual: list[VirtualServerConfig] = []

@@ -281,6 +281,10 @@ class Http2Connection(asyncio.Protocol):
             return  # both sides have ended it
         self.flush()
 
+    def charge(self, points: float, what: str, now_s: float) -> None:
+        """Count what a client did for nothing. Raises `Abuse`; only within what its frames set in motion."""
+        self._points.spend(points, what, now_s)
+
     def done(self, stream: Stream) -> None:
         """A stream's task has ended."""
         stream.release()

@@ -15,7 +15,7 @@ from mantlet.listeners.http.body import Body
 from mantlet.listeners.http.door import NEVER_S
 from mantlet.listeners.http.exchange import ACLOSE_S
 from mantlet.listeners.http.origin import Fields, is_preflight, preflight_fields
-from mantlet.listeners.http2 import answer, head
+from mantlet.listeners.http2 import abuse, answer, head
 from mantlet.listeners.peer import first_untrusted
 from mantlet.wire import http1
 from mantlet.wire.answer import unhandled
@@ -37,6 +37,7 @@ class Stream:
         "_expects_continue",
         "_extra",
         "_has_ended",
+        "_is_broken",
         "_is_wanted",
         "_room",
         "_unreleased",
@@ -64,6 +65,8 @@ class Stream:
         self._extra: Fields = []
         self._body: Body | None = None
         self._expects_continue = self._is_wanted = self._has_ended = False
+        self._is_broken = False
+        """The request is malformed as HTTP/2 says it: a stream error, whatever else it is."""
         self._unreleased = 0
         """Bytes of the body that the client was not yet given room for again."""
         self._room: asyncio.Future[None] | None = None
@@ -77,6 +80,8 @@ class Stream:
             arrival = self._arrival(fields, now_s)
         except Refusal as refusal:
             self._run(self._serve_refusal(refusal))
+            if self._is_broken:
+                self._connection.charge(abuse.RESET, "broken requests", now_s)
             return
         if is_preflight(arrival.verb, arrival.headers):
             self._run(self._serve_preflight(arrival))
@@ -87,12 +92,16 @@ class Stream:
         connection, trail = self._connection, self.trail
         door = connection.door
         config = door.config
-        known = head.parse(
-            fields,
-            max_target_bytes=config.max_target_bytes,
-            max_headers=config.max_headers,
-            max_header_bytes=config.max_header_bytes,
-        )
+        try:
+            known = head.parse(
+                fields,
+                max_target_bytes=config.max_target_bytes,
+                max_headers=config.max_headers,
+                max_header_bytes=config.max_header_bytes,
+            )
+        except Malformed:
+            self._is_broken = True
+            raise
         self._verb, headers = known.verb, known.headers
         if connection.is_trusted:
             trail.peer = first_untrusted(connection.peer, headers.all(door.forwarded), door.trusted, door.forwarded)
@@ -258,7 +267,9 @@ class Stream:
             if not isinstance(body, bytes) and (aclose := getattr(body, "aclose", None)) is not None:
                 async with asyncio.timeout(ACLOSE_S):
                     await aclose()
-        if not self._has_ended and not self.is_over:
+        if self._is_broken:
+            self._reset(ErrorCodes.PROTOCOL_ERROR)  # after a 400 that says why, as section 8.1.1 allows
+        elif not self._has_ended and not self.is_over:
             # Answered before the whole request was there: the client need not send the rest (section 8.1).
             self._connection.reset(self.id, ErrorCodes.NO_ERROR)
         self.is_answered = self.is_over = True
@@ -274,11 +285,12 @@ class Stream:
             request_id=self.trail.request_id,
             extra=self._extra,
         )
-        connection.send_head(self.id, fields, ends=not has_content or (is_whole and not body))
+        ends = not self._is_broken
+        connection.send_head(self.id, fields, ends=ends and (not has_content or (is_whole and not body)))
         if not has_content:
             return
         if isinstance(body, bytes):
-            await self._write(body, ends=True)
+            await self._write(body, ends=ends)
             return
         async for chunk in body:
             await self._write(chunk, ends=False)

@@ -14,6 +14,9 @@ RISKY = [
     # what is written, the risk, the key it is told at, who refuses it ("d", "s", "p")
     ("mcp: {servers: [{name: a, url: 'http://h/mcp'}]}", "plain_upstream", "mcp.servers.a.url", "p"),
     ("mcp: {servers: [{name: a, url: 'HTTP://127.0.0.1/mcp'}]}", "plain_upstream", "mcp.servers.a.url", "p"),
+    ("mcp: {servers: [{name: a, url: 'ws://h/mcp'}]}", "plain_upstream", "mcp.servers.a.url", "p"),
+    ("mcp: {servers: [{name: a, transport: sse, url: 'http://h'}]}", "plain_upstream", "mcp.servers.a.url", "p"),
+    ("mcp: {servers: [{name: a, host: h, port: 1}]}", "plain_upstream", "mcp.servers.a.tls", "p"),
     ("agent: {url: 'http://h'}", "plain_upstream", "agent.url", "p"),
     ("http_upstreams: [{name: x, url: 'http://h'}]", "plain_upstream", "http_upstreams.x", "p"),
     ("remote_agents: [{name: x, agent_card_url: 'http://h'}]", "plain_upstream", "remote_agents.x", "p"),

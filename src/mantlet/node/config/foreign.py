@@ -8,7 +8,8 @@ from mantlet.node.config.problem import Problem, dotted
 from mantlet.node.config.tree import EMPTY, Node, with_value, without
 
 MCP_SERVERS: Final = "mcpServers"
-_TRANSPORTS: Final = {"streamable-http": "http", "streamableHttp": "http"}
+_TRANSPORTS: Final = {"streamable-http": "http", "streamableHttp": "http", "ws": "websocket"}
+_BY_KEY: Final = {"url": "http", "endpoints": "http", "command": "stdio", "object": "python", "port": "tcp"}
 _NOT_A_NAME: Final = re.compile(r"[^A-Za-z0-9._-]+")
 
 
@@ -24,11 +25,13 @@ def adopted(tree: Node, problems: list[Problem]) -> Node:
 
 
 def with_transport(server: Node) -> Node:
-    """A server with `url` speaks HTTP, one with `command` stdio, unless it says otherwise."""
+    """A server with `url` speaks HTTP (or what its scheme says), one with `command` stdio, unless it says otherwise."""
     given = server.mapping
     if "transport" in given or not isinstance(server.value, dict):
         return server
-    word = "http" if "url" in given or "endpoints" in given else "stdio" if "command" in given else ""
+    word = next((transport for key, transport in _BY_KEY.items() if key in given), "")
+    if "url" in given and str(given["url"].value).startswith(("ws://", "wss://")):
+        word = "websocket"
     return with_value(server, ("transport",), Node(word, server.origin)) if word else server
 
 

@@ -108,5 +108,8 @@ class Detection:
             (modern.versions if modern else ()) + (legacy.versions if legacy else ()),
         )
         if not found.eras:
-            raise BadUpstream(why="it answers neither server/discover nor initialize as an MCP server does")
+            raise BadUpstream(
+                why="it answers neither server/discover nor initialize as an MCP server over streamable HTTP does"
+                " (one of the older HTTP+SSE needs transport: sse)"
+            )
         return found, modern is not None and legacy is not None

@@ -192,7 +192,8 @@ def main() -> int:
 
 def _settings(url: str, workers: int) -> dict[str, Any]:
     child = stdio(BY_STDIO, sys.executable, str(HERE / "program"), "--stdio")
-    settings = config([http(SERVER, url), child, {**http(MODERN, url), "era": "modern"}])
+    children = {**child, "name": BY_SESSION, "isolation": "session", "max_children": 100}
+    settings = config([http(SERVER, url), child, children, {**http(MODERN, url), "era": "modern"}])
     settings["http"]["workers"] = workers
     # Otherwise refused here: what `tasks/*` act on is no object of any rule, so a rule must name the methods.
     rule = {"name": "tasks", "allow": {"scopes": ["mcp:read"], "servers": ["*"], "methods": ["tasks/*"]}}
@@ -218,6 +219,9 @@ def _both(folder: Path, revisions: Sequence[str], options: argparse.Namespace) -
                     by_stdio = suite(gateway.mcp(BY_STDIO), revision, folder / f"stdio-{revision}", gateway.token)
                     allowed = NOT_BY_STDIO if revision == "2025-11-25" else frozenset()
                     same.append(compare_other("by stdio", direct, by_stdio, allowed))
+                    by_session = suite(gateway.mcp(BY_SESSION), revision, folder / f"session-{revision}", gateway.token)
+                    allowed = NOT_BY_SESSION if revision == "2025-11-25" else frozenset()
+                    same.append(compare_other("by stdio, one for each session", direct, by_session, allowed))
                     if revision == "2025-11-25":
                         crossed = suite(gateway.mcp(MODERN), revision, folder / f"modern-{revision}", gateway.token)
                         same.append(compare_other("to a modern server", direct, crossed, NOT_FROM_MODERN))

@@ -10,8 +10,8 @@ from tests.policies.support import ALICE, BOB, Onward, Stream, call, sse
 from mantlet.core import refusal as r
 from mantlet.core.call import Call, Reply
 from mantlet.policies.aggregate import fanout
-from mantlet.policies.aggregate.catalogue import fits
 from mantlet.policies.aggregate.merge import ERRORS
+from mantlet.policies.aggregate.resources import Place, read_template
 from mantlet.policies.tasks.ids import Task, TaskIds
 
 
@@ -49,9 +49,27 @@ async def test_a_tool_nobody_listed_yet_is_looked_for_once() -> None:
     world = World(one=tools("echo"))
     policy = endpoint(world)
     assert result_of(await policy(ask("tools/call", {"name": "echo"}), world))["called"] == "echo"
+    for _ in range(10):
+        with pytest.raises(r.InvalidParams):
+            await policy(ask("tools/call", {"name": "nothing"}), world)
+    assert [c.method for c in world.reached] == ["tools/list", "tools/call"]
+
+
+async def test_who_makes_up_names_makes_the_servers_list_once_a_while() -> None:
+    """RATE-01: neither tools nor resources nor the URIs of a subscription multiply what servers are asked."""
+    now_s = [0.0]
+    world = World(one=tools("echo"), two=tools("x"))
+    policy = House(monotonic=lambda: now_s[0]).worker(world)
+    for turn in range(1, 4):
+        for n in range(20):
+            for item in (ask("tools/call", {"name": f"no-{n}"}), ask("resources/read", {"uri": f"no://{n}"})):
+                with pytest.raises(r.InvalidParams):
+                    await policy(item, world)
+        assert len(world.reached) == turn * 6
+        now_s[0] += 5.0
     with pytest.raises(r.InvalidParams):
-        await policy(ask("tools/call", {"name": "nothing"}), world)
-    assert [c.method for c in world.reached] == ["tools/list", "tools/call", "tools/list"]
+        await policy(ask("tools/call", {"name": "no"}, caller=BOB), world)
+    assert len(world.reached) == 20
 
 
 async def test_a_name_keeps_its_server_when_that_is_away_and_another_lists_it() -> None:
@@ -259,7 +277,7 @@ async def test_resources_lead_to_the_server_that_listed_them() -> None:
     ],
 )
 def test_templates_tell_servers_apart(template: str, uri: str, is_fitting: bool) -> None:
-    assert fits(template, uri) is is_fitting
+    assert (template == uri or read_template(template, Place("one", 0)).fits(uri)) is is_fitting
 
 
 async def test_completions_follow_what_they_complete() -> None:

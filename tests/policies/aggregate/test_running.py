@@ -1,7 +1,8 @@
 """The endpoint of all servers as it runs: three workers, real servers of both eras, real clients of both eras.
 
-Two legacy servers (mcp 1.x) offer the same tools, so every name of the second is prefixed and their requests to the
-client bear the same ids; a server of mcp 2.x serves both eras; one behind stdio is shared by all.
+Three legacy servers (mcp 1.x) offer the same tools, so all names of the others are prefixed and their requests to the
+client bear the same ids; one of them is a process of each session's own. A server of mcp 2.x serves both eras; one
+behind stdio is shared by all.
 """
 
 import asyncio
@@ -46,6 +47,8 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
             stack.enter_context(running(command, port, folder / f"{name}.log"))
             entries.append(http(name, f"http://127.0.0.1:{port}/mcp"))
         entries.append(stdio("lines", sys.executable, str(SERVERS / "lines.py")))
+        own = stdio("own", str(MCP1), str(SERVERS / "legacy_everything.py"), "--stdio")
+        entries.append({**own, "isolation": "session", "start_timeout": 30})
         settings = config(entries)
         settings["http"]["workers"] = WORKERS
         settings["mcp"]["virtual"] = [{"name": "few", "tools": ["echo", "older__*"]}]
@@ -135,12 +138,12 @@ async def test_servers_ask_the_client_and_each_gets_its_own_answer(gateway: Gate
         async with connected(gateway, mode, person) as client:
             await client.list_tools()
             calls = []
-            for prefix in ("", "older__"):
+            for prefix in ("", "older__", "own__"):
                 calls += [client.call_tool(f"{prefix}ask", {"question": f"{name}?"}),
                           client.call_tool(f"{prefix}sample", {"prompt": "hi"})]  # fmt: skip
             said = [text_of(result) for result in await asyncio.gather(*calls)]
-            assert said == [f"accept: {name}", f"test: {name} says hi"] * 2
-            assert person.asked == [f"{name}?"] * 2
+            assert said == [f"accept: {name}", f"test: {name} says hi"] * 3
+            assert person.asked == [f"{name}?"] * 3
 
     await asyncio.gather(*(one(name) for name in ("ann", "bob", "cid")))
 
@@ -149,7 +152,7 @@ async def test_what_a_server_asks_on_the_sessions_own_stream_comes_through(gatew
     """The SDK asks for roots outside of the call's stream."""
     async with connected(gateway, "legacy", Person("dot")) as client:
         await client.list_tools()
-        for name in ("roots", "older__roots"):
+        for name in ("roots", "older__roots", "own__roots"):
             assert "file:///dot" in text_of(await client.call_tool(name, {}))
 
 

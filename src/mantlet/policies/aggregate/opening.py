@@ -17,6 +17,7 @@ from mantlet.policies.aggregate.merged import Merged
 from mantlet.policies.aggregate.pages import Pages
 from mantlet.policies.aggregate.places import Places
 from mantlet.policies.aggregate.policy import Aggregate, Reach, TaskServer
+from mantlet.policies.aggregate.recent import Recent
 from mantlet.policies.aggregate.view import View
 
 
@@ -57,6 +58,12 @@ def open_aggregate(
 ) -> Aggregate:
     """The policy, ready for the path."""
     catalogue = Catalogue(servers, ports.names)
+    recent = Recent(ports.clock.monotonic)
+
+    def changed(server: str, method: str) -> None:
+        catalogue.changed(server, method)
+        recent.changed(method)
+
     merged = Merged(ports.tasks, Places(bounds.max_streams, bounds.max_streams_per_caller))
     legacy = Legacy(
         sealer=ports.sealer,
@@ -64,13 +71,13 @@ def open_aggregate(
         post=ports.post,
         clock=ports.clock,
         merged=merged,
-        changed=catalogue.changed,
+        changed=changed,
         chance=ports.chance,
         tell_timeout_s=bounds.list_timeout_s,
     )
     listening = Listening(
         merged,
-        changed=catalogue.changed,
+        changed=changed,
         monotonic=ports.clock.monotonic,
         chance=ports.chance,
         acknowledge_within_s=bounds.list_timeout_s,
@@ -83,6 +90,7 @@ def open_aggregate(
         listening=listening,
         pages=Pages(ports.sealer, bounds.page_size),
         alarms=Alarms(ports.report),
+        recent=recent,
         may_reach=may_reach,
         task_server=task_server,
         views={virtual_server.name: View(virtual_server) for virtual_server in virtual},

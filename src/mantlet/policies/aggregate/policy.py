@@ -5,6 +5,7 @@ rights, limits and filters are decided in one place and a name here never opens 
 server is the same with a view before it.
 """
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -22,6 +23,7 @@ from mantlet.policies.aggregate.listen import TASKS, URIS, Listening, share, wan
 from mantlet.policies.aggregate.merge import discovered, initialized, merged
 from mantlet.policies.aggregate.names import Owned
 from mantlet.policies.aggregate.pages import Pages, from_position
+from mantlet.policies.aggregate.recent import Recent
 from mantlet.policies.aggregate.session import Session
 from mantlet.policies.aggregate.view import View
 from mantlet.wire import jsonrpc
@@ -66,6 +68,7 @@ class Aggregate:
         listening: Listening,
         pages: Pages,
         alarms: Alarms,
+        recent: Recent,
         may_reach: Reach,
         task_server: TaskServer,
         views: Mapping[str, View],
@@ -79,6 +82,7 @@ class Aggregate:
         self._listening = listening
         self._pages = pages
         self._alarms = alarms
+        self._recent = recent
         self._may_reach = may_reach
         self._task_server = task_server
         self._views = views
@@ -170,6 +174,18 @@ class Aggregate:
             self._alarms.raise_for(_LISTED[method], learnt, call.trail)
         return learnt, errors
 
+    async def _look(self, kind: str, call: Call, at: At) -> bool:
+        """Look for something unknown in all lists of its kind; False when that was done a moment ago."""
+        if self._recent.has(kind, call.caller):
+            return False
+        methods = [method for method, listed in _LISTED.items() if listed == kind]
+        async with asyncio.TaskGroup() as group:
+            for method in methods:
+                group.create_task(self._learn(method, call, at, at.servers))
+        # At the end: who looks meanwhile must not be told that there is nothing before there was time to find it.
+        self._recent.note(kind, call.caller)
+        return True
+
     # --- items
 
     async def _named(self, call: Call, at: At) -> Reply:
@@ -178,8 +194,7 @@ class Aggregate:
 
     async def _owner(self, call: Call, kind: str, exposed: str, at: At) -> Owned:
         owned = await self._catalogue.owner(kind, exposed)
-        if owned is None:
-            await self._learn(f"{kind}/list", call, at, at.servers)
+        if owned is None and await self._look(kind, call, at):
             owned = await self._catalogue.owner(kind, exposed)
         if owned is None or owned.server not in self._servers or not _is_shown(at.view, kind, exposed, owned):
             raise InvalidParams(f"Unknown {kind.removesuffix('s')}: {exposed[:128]}")
@@ -192,9 +207,7 @@ class Aggregate:
 
     async def _resource(self, call: Call, uri: str, at: At) -> Owned:
         server = self._catalogue.server_of(uri)
-        if server is None:
-            await self._learn("resources/list", call, at, at.servers)
-            await self._learn("resources/templates/list", call, at, at.servers)
+        if server is None and await self._look("resources", call, at):
             server = self._catalogue.server_of(uri)
         if server is None or not _is_shown(at.view, "resources", uri, Owned(server, uri)):
             raise InvalidParams("Unknown resource.")

@@ -70,9 +70,9 @@ class Link:
         """Send a notification of the node's own."""
         self._write(jsonrpc.encode(message) + b"\n")
 
-    def pass_on(self, line: bytes) -> None:
-        """Send a client's notification, already one line with its end."""
-        self._write(line)
+    def pass_on(self, line: bytes) -> bool:
+        """Send a client's notification or response, already one line with its end; False when it cannot be sent."""
+        return self._write(line)
 
     async def ask(self, method: str, params: Mapping[str, Any], timeout_s: float) -> Answer:
         """A request of the node's own; raises `DeadlineExceeded` or what ends the link."""
@@ -107,7 +107,6 @@ class Link:
         for watcher in list(self.watchers):
             watcher(why)
 
-    def _write(self, line: bytes) -> None:
+    def _write(self, line: bytes) -> bool:
         # What is not a call may be lost when the channel is full: it is bounded, and nobody waits for it.
-        if self._channel is not None and not self.closed.is_set():
-            self._channel.write_line(line)
+        return self._channel is not None and not self.closed.is_set() and self._channel.write_line(line)

@@ -47,16 +47,17 @@ def test_ids_are_of_this_hop_and_are_answered_once() -> None:
     first, second = asks.open(Ask(b'"a"', "ping", 5.0)), asks.open(Ask(b"7", "ping", 9.0))
     assert first is not None
     assert second is not None
-    assert asks.find(b"7") == second
-    assert asks.find(b"8") is None
+    assert asks.id_of(b"7") == second
+    assert asks.id_of(b"8") is None
     assert asks.last_until_s() == 9.0
-    closed = asks.close(first)
-    assert closed is not None
-    assert closed.raw_id == b'"a"'
-    assert asks.close(first) is None
+    found = asks.find(first)
+    assert found is not None
+    assert found.raw_id == b'"a"'
+    asks.close(first)
+    assert asks.find(first) is None
     assert asks.was_open(first)
     for foreign in (0, -1, second + 1, "1", True, 1.0, None):
-        assert asks.close(foreign) is None, foreign
+        assert asks.find(foreign) is None, foreign
         assert not asks.was_open(foreign) or foreign is True, foreign
     assert [ask.raw_id for ask in asks.overdue(9.0)] == [b"7"]
     assert len(asks) == 0

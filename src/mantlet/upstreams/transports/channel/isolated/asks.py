@@ -75,15 +75,20 @@ class Asks:
         self._open[hop_id] = ask
         return hop_id
 
-    def close(self, hop_id: object) -> Ask | None:
-        """Take out the request that is answered, or None when there is no such one (any more)."""
-        return self._open.pop(hop_id, None) if type(hop_id) is int else None
+    def close(self, hop_id: object) -> None:
+        """Take out the request that is answered; nothing happens when there is none (any more)."""
+        if type(hop_id) is int:
+            self._open.pop(hop_id, None)
 
     def was_open(self, hop_id: object) -> bool:
         """Whether it was asked once: a late answer is no fault of the client's."""
         return type(hop_id) is int and 0 < hop_id < self._next_id
 
-    def find(self, raw_id: bytes) -> int | None:
+    def find(self, hop_id: object) -> Ask | None:
+        """The request that is open under this id."""
+        return self._open.get(hop_id) if type(hop_id) is int else None
+
+    def id_of(self, raw_id: bytes) -> int | None:
         """The id of the open request that the server calls `raw_id`."""
         return next((hop_id for hop_id, ask in self._open.items() if ask.raw_id == raw_id), None)
 

@@ -113,10 +113,12 @@ class Session:
     def _responded(self, call: Call) -> Reply:
         message = incoming(one_line(call.body))
         hop_id = None if message is None else message.id
-        ask = self.asks.close(hop_id)
+        ask = self.asks.find(hop_id)
         if ask is not None and message is not None:
             kind, content = (b"error", message.error) if message.error else (b"result", message.result)
-            self.link.pass_on(b'{"jsonrpc":"2.0","id":%b,"%b":%b}\n' % (ask.raw_id, kind, content))
+            if not self.link.pass_on(b'{"jsonrpc":"2.0","id":%b,"%b":%b}\n' % (ask.raw_id, kind, content)):
+                raise Overloaded(why="the server does not read as fast as it is written to")
+            self.asks.close(hop_id)
         elif not self.asks.was_open(hop_id):
             raise InvalidRequest("The server has asked nothing under this id.")
         return Reply(202, [])
@@ -181,7 +183,7 @@ class Session:
     def told(self, method: str, params: msgspec.Raw, /) -> None:
         """See `mux.Client`."""
         if method == "notifications/cancelled":
-            hop_id = self.asks.find(msgspec.json.encode(member(params, "requestId")))
+            hop_id = self.asks.id_of(msgspec.json.encode(member(params, "requestId")))
             if hop_id is None:
                 self.dropped += 1
                 return

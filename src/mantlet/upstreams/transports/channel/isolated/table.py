@@ -55,6 +55,7 @@ class SessionTable:
         self._opening = 0
         self._stopping: set[asyncio.Task[None]] = set()
         self._last_failure = ""
+        self._is_closed = False
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -97,6 +98,8 @@ class SessionTable:
                 raise WrongEra(why="the server refused initialize")
             if answered.code is not None:
                 return Reply(200, [JSON], answered.body)  # what the client said of itself; its own to hear
+            if self._is_closed:
+                raise UpstreamUnavailable(why="the server is closed")
             session.identity = self._ids.mint(call.caller, _version(answered.body))
             session.expires_at_s = self._clock.wall() + LIFE_S
             self._sessions[session.identity] = session
@@ -137,7 +140,8 @@ class SessionTable:
                 self.end(session, "its time is over")
 
     async def close(self) -> None:
-        """End all of them, and their channels for certain."""
+        """End all of them, and their channels for certain. One that is being opened ends when it is open."""
+        self._is_closed = True
         for session in list(self._sessions.values()):
             self.end(session, "the node stops")
         if self._stopping:

@@ -7,6 +7,7 @@ behind stdio is shared by all.
 
 import asyncio
 import contextlib
+import json
 import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 import httpx2
 import mcp_types as types
 import pytest
+import yaml
 from bench.rig.gateway import Gateway, config, http, start_gateway, stdio
 from bench.rig.process import ROOT, free_port, running
 from mcp import Client
@@ -51,9 +53,38 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
         entries.append({**own, "isolation": "session", "start_timeout": 30})
         settings = config(entries)
         settings["http"]["workers"] = WORKERS
+        settings["websocket"] = {"enabled": True, "host": "127.0.0.1", "port": free_port()}
         settings["mcp"]["virtual"] = [{"name": "few", "tools": ["echo", "older__*"]}]
         settings["mcp"]["limits"]["list_timeout_ms"] = 10_000
         yield stack.enter_context(start_gateway(settings, folder / "node"))
+
+
+@contextlib.asynccontextmanager
+async def socket(gateway: Gateway, subject: str, path: str = "/ws") -> AsyncIterator["Socket"]:
+    import websockets
+
+    settings = yaml.safe_load((gateway.folder / "mantlet.yaml").read_text())
+    url = f"ws://127.0.0.1:{settings['websocket']['port']}{path}"
+    headers = {"Authorization": f"Bearer {gateway.mint(subject)}"}
+    async with websockets.connect(url, subprotocols=["mcp"], additional_headers=headers) as opened:  # type: ignore[list-item]
+        yield Socket(opened)
+
+
+class Socket:
+    """Messages over one connection."""
+
+    def __init__(self, opened: Any) -> None:
+        self._opened = opened
+
+    async def say(self, **message: Any) -> None:
+        await self._opened.send(json.dumps({"jsonrpc": "2.0", **message}))
+
+    async def hear(self, wanted: Any) -> Any:
+        async with asyncio.timeout(20):
+            while True:
+                message = json.loads(await self._opened.recv())
+                if wanted(message):
+                    return message
 
 
 class Person:
@@ -230,3 +261,30 @@ async def test_a_virtual_server_is_a_server(gateway: Gateway, mode: str) -> None
         assert text_of(await client.call_tool("older__echo", {"message": "x"})) == "x"
         with pytest.raises(Exception, match="Unknown tool"):
             await client.call_tool("add", {"a": 1, "b": 2})
+
+
+@pytest.mark.parametrize("path", ["/ws", "/ws/few"])
+async def test_a_legacy_client_on_a_websocket_is_asked_too(gateway: Gateway, path: str) -> None:
+    async with socket(gateway, "ida", path) as client:
+        capabilities = {"elicitation": {}, "roots": {}}
+        await client.say(id=1, method="initialize", params={"protocolVersion": "2025-11-25",
+                         "capabilities": capabilities, "clientInfo": {"name": "c", "version": "1"}})  # fmt: skip
+        await client.hear(lambda m: m.get("id") == 1)
+        await client.say(method="notifications/initialized")
+        await client.say(id=2, method="tools/call", params={"name": "older__ask", "arguments": {"question": "?"}})
+        question = await client.hear(lambda m: m.get("method") == "elicitation/create")
+        await client.say(id=question["id"], result={"action": "accept", "content": {"name": "Ida"}})
+        answer = await client.hear(lambda m: m.get("id") == 2)
+        assert answer["result"]["content"][0]["text"] == "accept: Ida"
+
+
+async def test_a_modern_client_on_a_websocket_listens_to_all(gateway: Gateway) -> None:
+    meta = {"io.modelcontextprotocol/protocolVersion": "2026-07-28", "io.modelcontextprotocol/clientCapabilities": {}}
+    async with socket(gateway, "jon") as client:
+        wanted = {"resourceSubscriptions": ["test://counter"]}
+        await client.say(id="s", method="subscriptions/listen", params={"_meta": meta, "notifications": wanted})
+        agreed = await client.hear(lambda m: m.get("method") == "notifications/subscriptions/acknowledged")
+        assert agreed["params"]["notifications"] == wanted
+        await client.say(id=1, method="tools/call", params={"_meta": meta, "name": "change", "arguments": {}})
+        event = await client.hear(lambda m: m.get("method") == "notifications/resources/updated")
+        assert event["params"]["_meta"] == {"io.modelcontextprotocol/subscriptionId": "s"}

@@ -123,7 +123,7 @@ SERVERS = (
         (*_LEGACY, "--http", "{port}"),
     ),
     Played(
-        "sse",
+        "http-sse",  # not `sse`: FastMCP takes a URL that ends so for the old transport, whatever it leads to
         "HTTP+SSE",
         {"transport": "sse", "url": "http://127.0.0.1:{port}/sse", "isolation": "session"},
         (*_MCP1, "--sse", "{port}"),

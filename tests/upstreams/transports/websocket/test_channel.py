@@ -133,22 +133,38 @@ async def test_what_breaks_the_protocol_ends_the_connection_with_its_code(
     assert len(recorder.whys) == 1
 
 
-async def test_endless_empty_pieces_keep_nothing() -> None:
-    flooded = asyncio.Event()
+@pytest.mark.parametrize(
+    ("begun", "flood"),
+    [
+        (frame(TEXT, b"", fin=False), frame(CONTINUATION, b"", fin=False)),
+        (b"", frame(PING)),
+        (b"", frame(PONG, b"x")),
+    ],
+)
+async def test_frames_without_end_and_without_a_message_are_too_many(begun: bytes, flood: bytes) -> None:
+    """Empty pieces, pings nobody needs: each costs us more than it costs the server."""
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(frame(TEXT, b"", fin=False))
-        for _ in range(100):
-            writer.write(frame(CONTINUATION, b"", fin=False) * 1000)
+        writer.write(begun)
+        while not writer.is_closing():
+            writer.write(flood * 1000)
             await writer.drain()
-        writer.write(frame(CONTINUATION, b"{}"))
-        flooded.set()
-        await reader.read()
+            await asyncio.sleep(0)
 
     async with connected(talk, max_line_bytes=1000) as (_, recorder):
-        await within(flooded.wait())
-        await within(recorder.heard.wait())
-        assert recorder.lines == [b"{}"]
+        await within(recorder.closed.wait())
+        assert "no messages" in recorder.whys[0]
+        assert recorder.lines == []
+
+
+async def test_many_pieces_and_small_messages_are_no_flood() -> None:
+    pieces = frame(TEXT, b"", fin=False) + frame(CONTINUATION, b"", fin=False) * 9_000 + frame(CONTINUATION, b"{}")
+    async with connected(saying(pieces, pieces, frame(TEXT, b"[]") * 9_000)) as (_, recorder):
+        async with asyncio.timeout(10):
+            while len(recorder.lines) < 9_002:
+                recorder.heard.clear()
+                await recorder.heard.wait()
+        assert recorder.lines[:3] == [b"{}", b"{}", b"[]"]
 
 
 async def test_nothing_after_a_close_is_heard_and_the_reason_is_told() -> None:
@@ -234,9 +250,7 @@ async def test_a_peer_that_never_reads_is_written_to_within_bounds() -> None:
 async def test_a_flood_of_pings_to_a_full_pipe_is_answered_within_bounds() -> None:
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.transport.pause_reading()
-        for _ in range(40):
-            writer.write(frame(PING, b"x" * 125) * 500)
-            await writer.drain()
+        writer.write(frame(PING, b"x" * 125) * 5_000)
         writer.write(frame(TEXT, b"{}"))
         await asyncio.Event().wait()
 

@@ -74,6 +74,7 @@ class TcpChannel(asyncio.Protocol):
         """Hang up: what waits is sent first, within `timeout_s`."""
         try:
             if self._transport is not None:
+                self._writer.resume()
                 self._transport.close()
             await self._ends_within(timeout_s)
         finally:

@@ -25,6 +25,10 @@ from mantlet.upstreams.transports.websocket.config import WebSocketServerConfig
 
 ABORT_GRACE_S: Final = 1.0
 """How long the loop may take to tell of an end that we made ourselves."""
+MAX_EMPTY_FRAMES: Final = 10_000
+"""Frames between two of our pings that bring no message: the work for two bytes is 10 us."""
+SLICE_BYTES: Final = 4_096
+"""What is parsed before anybody looks at it: one read can hold a hundred thousand empty frames, a second of work."""
 _NO_GOODBYE: Final = "the server closed the connection without a goodbye"
 _NOWHERE: Final = WebSocketURI(False, "", 0, "", "")  # the library's request is not used: ours is bytes already
 
@@ -49,6 +53,7 @@ class WebSocketChannel(asyncio.Protocol):
         self._ended = asyncio.Event()
         self._why = ""
         self._is_heard = False
+        self._empty_frames = 0
         self._beat: asyncio.TimerHandle | None = None
 
     @property
@@ -111,8 +116,15 @@ class WebSocketChannel(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Bytes become frames, frames messages."""
         self._is_heard = True
-        self._protocol.receive_data(data)
-        self._advance()
+        if len(data) <= SLICE_BYTES:
+            self._protocol.receive_data(data)
+            self._advance()
+            return
+        for start in range(0, len(data), SLICE_BYTES):
+            self._protocol.receive_data(data[start : start + SLICE_BYTES])
+            self._advance()
+            if self._why:
+                return
 
     def eof_received(self) -> None:
         """Nothing comes any more; None lets the loop close."""
@@ -141,9 +153,12 @@ class WebSocketChannel(asyncio.Protocol):
             if self._why:
                 break
             if isinstance(event, Frame):
+                self._empty_frames += 1
                 self._frame(event)
             elif isinstance(event, Response) and protocol.handshake_exc is None and not self._opened.done():
                 self._opened.set_result(None)
+        if self._empty_frames > MAX_EMPTY_FRAMES:
+            self._fail(CloseCode.POLICY_VIOLATION, "the server sends frames and no messages")
         self._send()
         if protocol.handshake_exc is not None:
             self._close(_refused(protocol.handshake_exc))
@@ -168,6 +183,7 @@ class WebSocketChannel(asyncio.Protocol):
             self._close(f"the server closed the WebSocket: {said}")
 
     def _message(self, message: bytes) -> None:
+        self._empty_frames = 0
         try:
             if not message.isascii():
                 message.decode()
@@ -212,6 +228,7 @@ class WebSocketChannel(asyncio.Protocol):
         if self._why:
             return
         self._is_heard = False
+        self._empty_frames = 0
         self._protocol.send_ping(b"")
         self._send()
         self._beat = self._loop.call_later(self._config.ping_timeout, self._judge)

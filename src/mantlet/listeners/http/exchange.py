@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from mantlet.core.call import Arrival, Reply
 from mantlet.core.record import Trail
-from mantlet.core.refusal import Refusal
+from mantlet.core.refusal import Refusal, UpgradeRequired
 from mantlet.listeners.http import answer
 from mantlet.listeners.http.body import Body
 from mantlet.listeners.http.origin import Fields
@@ -47,6 +47,8 @@ class Exchange:
                 connection.door.on_error(error, self.trail)
                 reply = unhandled(self.trail)
             connection.caller = arrival.caller
+            if reply.upgrade is not None and self.is_http10:  # it has no such thing (RFC 9110 section 7.8)
+                reply = await connection.door.refuse(self.trail, UpgradeRequired())
             if reply.upgrade is not None:
                 self._switch(reply)
             elif type(reply.body) is bytes:

@@ -6,7 +6,7 @@ what has happened since it was set is found out then, and costs a message nothin
 
 import asyncio
 import logging
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from websockets.exceptions import ProtocolError
 from websockets.frames import CloseCode
@@ -247,9 +247,7 @@ class WebSocketConnection(asyncio.Protocol):
 
     def _in_the_middle(self) -> None:
         """Some of a message is here: the rest has to follow in time."""
-        waits_for = cast(Any, self._protocol.parser).gi_yieldfrom
-        is_between = waits_for is not None and waits_for.__name__ == "at_eof"
-        if is_between and self._fed_bytes != self._assembly.framed_bytes:
+        if self._fed_bytes != self._assembly.framed_bytes and _is_between_frames(self._protocol):
             # The library lets it pass: a length in more bytes than it takes (RFC 6455 section 5.2, "MUST be minimal").
             self._fail(CloseCode.PROTOCOL_ERROR, "length not minimal")
             self._ended()
@@ -325,3 +323,11 @@ class WebSocketConnection(asyncio.Protocol):
                 self._transport.write_eof()
             else:
                 self._transport.close()
+
+
+def _is_between_frames(protocol: ServerProtocol) -> bool:
+    """Whether the library's parser waits for a frame to begin, and not for more of one: it has no word for that."""
+    waits_for: Any = protocol.parser
+    while waits_for.gi_yieldfrom is not None:
+        waits_for = waits_for.gi_yieldfrom
+    return bool(waits_for.__name__ == "at_eof")

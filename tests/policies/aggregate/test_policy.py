@@ -10,6 +10,7 @@ from tests.policies.support import ALICE, BOB, Onward, Stream, call, sse
 from mantlet.core import refusal as r
 from mantlet.core.call import Call, Reply
 from mantlet.policies.aggregate import fanout
+from mantlet.policies.aggregate.listing import Memory
 from mantlet.policies.aggregate.merge import ERRORS
 from mantlet.policies.aggregate.resources import Place, read_template
 from mantlet.policies.tasks.ids import Task, TaskIds
@@ -163,7 +164,9 @@ async def test_pages_are_followed_and_an_endless_list_is_cut(monkeypatch: pytest
         return {"tools": [{"name": f"t{page}"}], "nextCursor": str(page + 1)}
 
     world = World(one=paged)
-    assert await listed(endpoint(world), world) == ["t0", "t1", "t2"]
+    result = result_of(await endpoint(world)(ask("tools/list"), world))
+    assert [tool["name"] for tool in result["tools"]] == ["t0", "t1", "t2"]
+    assert result["_meta"][ERRORS] == {"one": "truncated"}
 
 
 @pytest.mark.parametrize(
@@ -183,6 +186,44 @@ async def test_a_broken_server_breaks_only_its_own_part(answer: Reply, error: st
     result = result_of(await endpoint(world)(ask("tools/list"), world))
     assert [tool["name"] for tool in result["tools"]] == ["ok"]
     assert result.get("_meta", {}).get(ERRORS) == ({"one": error} if error else None)
+
+
+async def test_lists_that_did_not_change_are_read_once_and_only_for_those_who_see_the_same() -> None:
+    """AUTHZ-03: what is remembered is found by the bytes that came down the path for this caller."""
+
+    class Counted(MemoryNames):
+        asked = 0
+
+        async def owners(self, kind: str) -> Any:
+            self.asked += 1
+            return await super().owners(kind)
+
+    def server(item: Call) -> Any:
+        return {"tools": [{"name": "echo", "x": 1.0}, *([{"name": "secret"}] if item.caller is ALICE else [])]}
+
+    names, world = Counted(), World(one=server, two=server)
+    policy = endpoint(world, names=names)
+    first = result_of(await policy(ask("tools/list"), world))
+    asked = names.asked
+    for _ in range(5):
+        assert result_of(await policy(ask("tools/list"), world)) == first
+    assert names.asked == asked
+    assert await listed(policy, world, caller=BOB) == ["echo", "two__echo"]
+    assert await listed(policy, world) == ["echo", "secret", "two__echo", "two__secret"]
+    world.servers["two"] = tools("new")
+    assert await listed(policy, world) == ["echo", "secret", "new"]
+
+
+def test_what_is_remembered_has_a_bound() -> None:
+    memory: Memory[int] = Memory(max_bytes=100)
+    for n in range(50):
+        memory.put(n, n, 10)
+        memory.put(n, n, 10)
+    assert [n for n in range(50) if memory.get(n) is not None] == list(range(40, 50))
+    memory.put("huge", 1, 1_000)
+    assert memory.get("huge") is None
+    memory.put("small", 1, 100)
+    assert memory.get("small") == 1
 
 
 async def test_a_list_that_comes_as_a_stream_is_read_and_the_stream_closed() -> None:

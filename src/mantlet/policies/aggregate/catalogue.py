@@ -2,19 +2,20 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 from mantlet.core.ports import Names
+from mantlet.policies.aggregate.listing import Item, Listing, Memory
 from mantlet.policies.aggregate.names import Owned, Withheld, assign
 from mantlet.policies.aggregate.resources import Resources
-from mantlet.wire.mcp.methods import LISTS
+from mantlet.wire import jsonrpc
 
 
 @dataclass(frozen=True, slots=True)
 class Learnt:
     """Items under the names they have here, and those that got none."""
 
-    items: list[tuple[Owned, dict[str, Any]]]
+    items: Sequence[Item]
     """Each with its server and the name it has there; in the order of servers, then in the server's own."""
     withheld: Sequence[Withheld] = ()
     renamed: Mapping[str, Owned] = field(default_factory=dict)
@@ -41,17 +42,22 @@ class Catalogue:
         self._names = names
         self._owners: dict[str, dict[str, Owned]] = {}
         self._resources = Resources()
+        self._learnt: Memory[Learnt] = Memory()
 
-    async def learn(self, method: str, found: Mapping[str, Sequence[Mapping[str, Any]]]) -> Learnt:
+    async def learn(self, method: str, found: Mapping[str, Listing]) -> Learnt:
         """Take in one list of each server and give the items under the names they have here."""
         kind = _NAMED.get(method)
         if kind is None:
             return Learnt(self._resources.learn(method, found))
+        key = (method, *((server, listing.pages) for server, listing in found.items()))
+        learnt = self._learnt.get(key)
+        if learnt is not None:
+            return learnt
         owners = await self._load(kind)
         claims: dict[str, Owned] = {}
         withheld: list[Withheld] = []
-        for server, listed in found.items():
-            names = [name for item in listed if type(name := item.get("name")) is str]
+        for server, listing in found.items():
+            names = [name for item in listing.items if type(name := item.get("name")) is str]
             given, kept_back = assign({**owners, **claims}, server, names, self._servers)
             claims |= given
             withheld += kept_back
@@ -63,11 +69,15 @@ class Catalogue:
         # Another worker may have been faster: what is shown is what the store says, never what was hoped for.
         exposed_as = {owner: exposed for exposed, owner in claims.items() if owners.get(exposed) == owner}
         items = [
-            (owner, {**item, "name": exposed_as[owner]})
-            for server, listed in found.items()
-            for item in listed
+            Item(owner, exposed_as[owner], jsonrpc.encode({**item, "name": exposed_as[owner]}))
+            for server, listing in found.items()
+            for item in listing.items
             if (owner := Owned(server, str(item.get("name")))) in exposed_as
         ]
+        if len(exposed_as) == len(claims):
+            # Names are for ever, so the same lists always give this; only what was lost to another worker may not.
+            size = sum(page.size for listing in found.values() for page in listing.pages)
+            self._learnt.put(key, Learnt(items, withheld), size)
         return Learnt(items, withheld, {e: owner for e, owner in renamed.items() if exposed_as.get(owner) == e})
 
     async def owner(self, kind: str, exposed: str) -> Owned | None:
@@ -91,9 +101,3 @@ class Catalogue:
 
 def _owned(names: Mapping[str, tuple[str, str]]) -> dict[str, Owned]:
     return {exposed: Owned(server, name) for exposed, (server, name) in names.items()}
-
-
-def items_of(method: str, result: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The items of a list result; a result of another shape has none."""
-    items = result.get(LISTS[method])
-    return [item for item in items if type(item) is dict] if type(items) is list else []

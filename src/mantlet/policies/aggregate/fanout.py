@@ -1,24 +1,27 @@
 """One list of every server, at once, under one deadline: who is slow or broken is named, never waited for."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from typing import Final
 
 from mantlet.core.call import Call
 from mantlet.core.policy import CallHandler
-from mantlet.core.refusal import BadUpstream, DeadlineExceeded, Refusal, SessionNotFound
+from mantlet.core.refusal import DeadlineExceeded, Refusal, SessionNotFound
 from mantlet.policies.aggregate.behind import Behind, BehindSessions
-from mantlet.policies.aggregate.catalogue import items_of
+from mantlet.policies.aggregate.listing import Listing, Page, PageReader
 from mantlet.policies.aggregate.session import Session
 from mantlet.wire.mcp import calls
-from mantlet.wire.mcp.replies import is_method_not_found, read
+from mantlet.wire.mcp.replies import answer_in
 
 MAX_PAGES: Final = 100
 MAX_ITEMS: Final = 10_000
 """Per server: a list that never ends is cut, and says so."""
 
-Found = dict[str, Sequence[Mapping[str, Any]]]
-Outcome = Sequence[Mapping[str, Any]] | Refusal
+CUT: Final = "truncated"
+"""Stands for a refusal's word where a list had no end."""
+
+Found = dict[str, Listing]
+Outcome = Listing | Refusal
 
 
 class Fanout:
@@ -28,6 +31,7 @@ class Fanout:
         self._behind = behind
         self._timeout_s = timeout_s
         self._monotonic = monotonic
+        self._reader = PageReader()
 
     async def lists(
         self,
@@ -54,6 +58,8 @@ class Fanout:
                 errors[server] = outcome.reason
             else:
                 found[server] = outcome
+                if outcome.is_cut:
+                    errors[server] = CUT
         return found, errors
 
     async def _one(self, call: Call, server: str, method: str, session: Session | None, onward: CallHandler) -> Outcome:
@@ -78,13 +84,12 @@ class Fanout:
             behind = await self._behind.renewed(behind, session, call, onward)
             return await self._pages(call, server, method, onward, behind)
 
-    async def _pages(
-        self, call: Call, server: str, method: str, onward: CallHandler, behind: Behind | None
-    ) -> Sequence[Mapping[str, Any]]:
+    async def _pages(self, call: Call, server: str, method: str, onward: CallHandler, behind: Behind | None) -> Listing:
         deadline_s = min(call.deadline_s, self._monotonic() + self._timeout_s)
-        items: list[Mapping[str, Any]] = []
+        pages: list[Page] = []
         cursor: str | None = None
-        for _ in range(MAX_PAGES):
+        items = 0
+        while len(pages) < MAX_PAGES and items < MAX_ITEMS:
             params = calls.list_params(call, cursor)
             asked = calls.request(
                 call,
@@ -95,15 +100,11 @@ class Fanout:
                 deadline_s=deadline_s,
                 version="" if behind is None else behind.version,
             )
-            message = await read(await onward(asked))
-            result = message.get("result")
-            if type(result) is not dict:
-                if is_method_not_found(message):
-                    # A server without prompts has an empty list of them, not a broken one.
-                    return items
-                raise BadUpstream(why=f"{server}: {method} was answered with an error")
-            items += items_of(method, result)
-            cursor = result.get("nextCursor")
-            if type(cursor) is not str or len(items) >= MAX_ITEMS:
-                break
-        return items[:MAX_ITEMS]
+            page = self._reader.read(server, method, await answer_in(await onward(asked)))
+            if page is None:
+                return Listing(tuple(pages))
+            pages.append(page)
+            items += len(page.items)
+            if (cursor := page.cursor) is None:
+                return Listing(tuple(pages))
+        return Listing(tuple(pages), is_cut=True)

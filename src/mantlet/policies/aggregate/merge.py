@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from mantlet.core.call import Era
 from mantlet.policies.aggregate.view import View
+from mantlet.wire import jsonrpc
 from mantlet.wire.mcp.methods import LATEST_LEGACY, LEGACY_VERSIONS, LISTS, MODERN_VERSIONS
 
 ERRORS: Final = "mantlet/errors"
@@ -25,18 +26,17 @@ def capabilities(era: Era, view: View | None) -> dict[str, Any]:
     return offered
 
 
-def merged(
-    method: str, items: Sequence[Mapping[str, Any]], cursor: str, errors: Mapping[str, str], era: Era
-) -> dict[str, Any]:
+def merged(method: str, items: Sequence[bytes], cursor: str, errors: Mapping[str, str], era: Era) -> bytes:
     """The result of a list method. A modern result is private and at once stale: it depends on the caller's rights."""
-    result: dict[str, Any] = {LISTS[method]: list(items)}
+    rest: dict[str, Any] = {}
     if cursor:
-        result["nextCursor"] = cursor
+        rest["nextCursor"] = cursor
     if era == "modern":
-        result |= {"resultType": "complete", "ttlMs": 0, "cacheScope": "private"}
+        rest |= {"resultType": "complete", "ttlMs": 0, "cacheScope": "private"}
     if errors:
-        result["_meta"] = {ERRORS: dict(errors)}
-    return result
+        rest["_meta"] = {ERRORS: dict(errors)}
+    end = b"," + jsonrpc.encode(rest)[1:] if rest else b"}"
+    return b'{"%b":[%b]%b' % (LISTS[method].encode(), b",".join(items), end)
 
 
 def discovered(name: str, version: str, view: View | None) -> dict[str, Any]:

@@ -7,18 +7,17 @@ invalid.
 """
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
 from mantlet.core.call import Call
 from mantlet.core.ports import Sealer
 from mantlet.core.refusal import InvalidParams
-from mantlet.policies.aggregate.names import Owned
+from mantlet.policies.aggregate.listing import Item
 from mantlet.wire import jsonrpc
 
 MAX_CHARACTERS: Final = 1_024
-Item = tuple[Owned, dict[str, Any]]
 Position = tuple[str, int]
 """A server's name, and how many of its items lie before."""
 
@@ -44,20 +43,20 @@ class Pages:
             raise InvalidParams("The cursor is not one of this list.")
         return _DECODER.decode(plain)  # sealed by us: of this shape
 
-    def cut(self, call: Call, items: Sequence[Item], position: Position | None) -> tuple[list[dict[str, Any]], str]:
+    def cut(self, call: Call, items: Sequence[Item], position: Position | None) -> tuple[list[bytes], str]:
         """The page that begins at `position`, and the cursor of the next one, or an empty text."""
         first = 0
         if position is not None:
             server, shown = position
-            mine = [number for number, (owned, _) in enumerate(items) if owned.server == server]
+            mine = [number for number, item in enumerate(items) if item.owned.server == server]
             # A server that has fewer items now is done with; the next one's begin behind it.
             first = mine[0] + min(shown, len(mine)) if mine else 0
         last = first + self._size
-        page = [item for _, item in items[first:last]]
+        page = [item.raw for item in items[first:last]]
         if last >= len(items):
             return page, ""
-        server = items[last][0].server
-        before = sum(1 for owned, _ in items[:last] if owned.server == server)
+        server = items[last].owned.server
+        before = sum(1 for item in items[:last] if item.owned.server == server)
         return page, self._sealer.seal(msgspec.json.encode((server, before)), _context(call))
 
 

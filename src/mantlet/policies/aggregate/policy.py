@@ -158,14 +158,14 @@ class Aggregate:
     async def _list(self, call: Call, at: At) -> Reply:
         kind = _LISTED[call.method]
         if at.view is not None and not at.view.has(kind):
-            return _answer(call, merged(call.method, (), "", {}, call.era))
+            return _raw(call, merged(call.method, (), "", {}, call.era))
         position = self._pages.position(call)
         learnt, errors = await self._learn(call.method, call, at, from_position(at.servers, position))
         items = learnt.items
         if at.view is not None:
-            items = [(owned, item) for owned, item in items if at.view.shows(kind, _shown_name(item), owned)]
+            items = [item for item in items if at.view.shows(kind, item.name, item.owned)]
         page, cursor = self._pages.cut(call, items, position)
-        return _answer(call, merged(call.method, page, cursor, errors, call.era))
+        return _raw(call, merged(call.method, page, cursor, errors, call.era))
 
     async def _learn(self, method: str, call: Call, at: At, servers: Sequence[str]) -> tuple[Learnt, Mapping[str, str]]:
         found, errors = await self._fanout.lists(call, servers, at.session, at.onward, method=method)
@@ -267,10 +267,11 @@ def _is_shown(view: View | None, kind: str, exposed: str, owned: Owned) -> bool:
     return view is None or view.shows(kind, exposed, owned)
 
 
-def _shown_name(item: Mapping[str, Any]) -> str:
-    return str(item.get("uri") or item.get("uriTemplate") or item.get("name"))
-
-
 def _answer(call: Call, result: Mapping[str, Any]) -> Reply:
     assert call.id is not None
     return Reply(200, [_JSON], jsonrpc.result(call.id, result), origin="node")
+
+
+def _raw(call: Call, result: bytes) -> Reply:
+    assert call.id is not None
+    return Reply(200, [_JSON], b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (call.id, result), origin="node")

@@ -1,9 +1,11 @@
 """Whose a resource is: by the URIs that servers listed, and by their templates. In memory, until asked for again."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple, TypeVar
+from collections.abc import Mapping
+from typing import Final, NamedTuple, TypeVar
 
+from mantlet.policies.aggregate.listing import Item, Listing
 from mantlet.policies.aggregate.names import Owned
+from mantlet.wire import jsonrpc
 
 MAX_RESOURCES: Final = 100_000
 """Resource URIs remembered; beyond it the oldest are forgotten and asked for again."""
@@ -83,18 +85,16 @@ class Resources:
     def _is_current(self, kept: Place | Template) -> bool:
         return kept.edition == self._edition.get(kept.server, 0)
 
-    def learn(
-        self, method: str, found: Mapping[str, Sequence[Mapping[str, Any]]]
-    ) -> list[tuple[Owned, dict[str, Any]]]:
+    def learn(self, method: str, found: Mapping[str, Listing]) -> list[Item]:
         """Take in one list of each server; its items that are this server's here."""
         attribute = "uri" if method == "resources/list" else "uriTemplate"
-        items: list[tuple[Owned, dict[str, Any]]] = []
-        for server, listed in found.items():
-            for item in listed:
+        items: list[Item] = []
+        for server, listing in found.items():
+            for item in listing.items:
                 uri = item.get(attribute)
                 # The first server to list a URI keeps it here; the other's is still at its own endpoint.
                 if type(uri) is str and self._keep(attribute, uri, server) == server:
-                    items.append((Owned(server, uri), dict(item)))
+                    items.append(Item(Owned(server, uri), uri, jsonrpc.encode(item)))
         return items
 
     def _keep(self, attribute: str, uri: str, server: str) -> str:

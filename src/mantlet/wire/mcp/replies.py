@@ -14,33 +14,39 @@ _BOUNDS: Final = jsonrpc.Bounds(max_depth=64, max_keys=1_000_000)
 
 async def read(reply: Reply) -> Mapping[str, Any]:
     """The one JSON-RPC answer in `reply`, whole or streamed. Raises `BadUpstream`."""
+    return message_of(await answer_in(reply))
+
+
+async def answer_in(reply: Reply) -> bytes:
+    """The bytes of the one JSON-RPC answer in `reply`. Raises `BadUpstream` when a stream ends without one."""
+    if isinstance(reply.body, bytes):
+        return reply.body
+    splitter = SseSplitter(MAX_EVENT_BYTES)
     try:
-        if isinstance(reply.body, bytes):
-            return _message(reply.body)
-        splitter = SseSplitter(MAX_EVENT_BYTES)
-        try:
-            async for chunk in reply.body:
-                for event in splitter.feed(chunk):
-                    message = _message(event.data) if event.data else {}
-                    if "result" in message or "error" in message:
-                        return message
-        finally:
-            close = getattr(reply.body, "aclose", None)
-            if close is not None:
-                await close()
+        async for chunk in reply.body:
+            for event in splitter.feed(chunk):
+                message = message_of(event.data) if event.data else {}
+                if "result" in message or "error" in message:
+                    return event.data
+    finally:
+        close = getattr(reply.body, "aclose", None)
+        if close is not None:
+            await close()
+    raise BadUpstream(why="the stream ended without an answer")
+
+
+def message_of(body: bytes) -> Mapping[str, Any]:
+    """One JSON-RPC message of a server. Raises `BadUpstream`."""
+    try:
+        message = jsonrpc.decode(body, _BOUNDS)
     except InvalidJson as error:
         raise BadUpstream(why="the answer is not JSON") from error
-    raise BadUpstream(why="the stream ended without an answer")
+    if type(message) is not dict:
+        raise BadUpstream(why="the answer is not a JSON-RPC message")
+    return message
 
 
 def is_method_not_found(message: Mapping[str, Any]) -> bool:
     """Whether the server said that it has no such method."""
     error = message.get("error")
     return type(error) is dict and error.get("code") == -32601
-
-
-def _message(body: bytes) -> Mapping[str, Any]:
-    message = jsonrpc.decode(body, _BOUNDS)
-    if type(message) is not dict:
-        raise BadUpstream(why="the answer is not a JSON-RPC message")
-    return message

@@ -1,0 +1,106 @@
+"""What one server answered to a list method, read once for all callers to whom it answers the same bytes.
+
+Reading, naming and writing a list of a hundred tools costs 4 ms, and servers' lists seldom change. What is remembered
+is keyed by the exact bytes that came down the path, so by the caller's rights too (AUTHZ-03): nothing can be stale.
+"""
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Generic, NamedTuple, TypeVar
+
+from mantlet.core.refusal import BadUpstream
+from mantlet.policies.aggregate.names import Owned
+from mantlet.wire.mcp.methods import LISTS
+from mantlet.wire.mcp.replies import is_method_not_found, message_of
+
+MAX_BYTES: Final = 8 * 1024 * 1024
+"""Answers remembered, by their own size; what is made of them takes some ten times that."""
+
+V = TypeVar("V")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Page:
+    """One answer: equal bytes are one object, so that what is made of them can be found by it."""
+
+    items: Sequence[Mapping[str, Any]]
+    cursor: str | None
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """All pages of one server."""
+
+    pages: tuple[Page, ...] = ()
+    is_cut: bool = False
+    """It had no end."""
+
+    @property
+    def items(self) -> list[Mapping[str, Any]]:
+        """In the server's order."""
+        return [item for page in self.pages for item in page.items]
+
+
+class Item(NamedTuple):
+    """One item as it is shown: whose it is, its name or URI here, and its JSON."""
+
+    owned: Owned
+    name: str
+    raw: bytes
+
+
+class Memory(Generic[V]):
+    """The values most recently used, as many as their size allows."""
+
+    def __init__(self, max_bytes: int = MAX_BYTES) -> None:
+        self._max_bytes = max_bytes
+        self._size = 0
+        self._kept: OrderedDict[object, tuple[V, int]] = OrderedDict()
+
+    def get(self, key: object) -> V | None:
+        """The value, or None."""
+        found = self._kept.get(key)
+        if found is None:
+            return None
+        self._kept.move_to_end(key)
+        return found[0]
+
+    def put(self, key: object, value: V, size: int) -> None:
+        """Remember it, and forget what was not asked for the longest."""
+        former = self._kept.pop(key, None)
+        self._size += size - (0 if former is None else former[1])
+        self._kept[key] = value, size
+        while self._size > self._max_bytes:
+            _, (_, gone) = self._kept.popitem(last=False)
+            self._size -= gone
+
+
+class PageReader:
+    """Reads answers to list methods."""
+
+    def __init__(self) -> None:
+        self._memory: Memory[Page] = Memory()
+
+    def read(self, server: str, method: str, answer: bytes) -> Page | None:
+        """The page in `answer`; None when the server has no such list. Raises `BadUpstream`."""
+        key = (method, answer)
+        page = self._memory.get(key)
+        if page is not None:
+            return page
+        message = message_of(answer)
+        result = message.get("result")
+        if type(result) is not dict:
+            if is_method_not_found(message):
+                # A server without prompts has an empty list of them, not a broken one.
+                return None
+            raise BadUpstream(why=f"{server}: {method} was answered with an error")
+        items, cursor = result.get(LISTS[method]), result.get("nextCursor")
+        page = Page(
+            items=[item for item in items if type(item) is dict] if type(items) is list else [],
+            cursor=cursor if type(cursor) is str else None,
+            size=len(answer),
+        )
+        self._memory.put(key, page, len(answer))
+        return page

@@ -14,7 +14,8 @@ from tests.upstreams.transports.peers import MCP1_PYTHON, SERVERS, running
 TOKEN = "peer-token"
 BEARER = {"authorization": f"Bearer {TOKEN}"}
 MODERN = ["websocket", "tcp", "python"]
-LEGACY = ["websocket", "tcp", "python", "old-websocket", "sse", "sse-shared"]
+LEGACY = ["websocket", "tcp", "python", "old-websocket", "sse", "sse-shared", "ws-session"]
+ISOLATED = ["sse", "ws-session"]
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +35,12 @@ def servers() -> Iterator[list[dict[str, Any]]]:
             {"name": "tcp", "host": "127.0.0.1", "port": tcp, "token": TOKEN},
             {"name": "python", "object": "everything:server"},
             {"name": "old-websocket", "url": f"ws://127.0.0.1:{old}/ws", "headers": BEARER},
+            {
+                "name": "ws-session",
+                "url": f"ws://127.0.0.1:{old}/ws",
+                "headers": BEARER,
+                "isolation": "session",
+            },
             {"name": "sse", "transport": "sse", "url": url, "headers": BEARER},
             {"name": "sse-shared", "transport": "sse", "url": url, "headers": BEARER, "isolation": "shared"},
         ]
@@ -57,8 +64,9 @@ def text(answer: Answer) -> str:
     return messages(answer)[-1]["result"]["content"][0]["text"]
 
 
-async def session_of(house: House, server: str) -> str:
-    params = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "c", "version": "1"}}
+async def session_of(house: House, server: str, **capabilities: Any) -> str:
+    client = {"name": "c", "version": "1"}
+    params = {"protocolVersion": "2025-11-25", "capabilities": capabilities, "clientInfo": client}
     opened = await house.legacy("initialize", params, server=server)
     assert opened.status == 200, opened.body
     session = opened.headers["mcp-session-id"]
@@ -127,6 +135,37 @@ async def test_a_client_that_hangs_up_cancels_the_work(house: House, server: str
     await sees("started")
     client.close()
     await sees("cancelled")
+
+
+@pytest.mark.parametrize("server", ISOLATED)
+async def test_a_server_asks_the_client_whose_connection_it_is(house: House, server: str) -> None:
+    session = await session_of(house, server, elicitation={})
+    client = await Client.to(house.calls.port)
+    headers = {
+        "Host": f"localhost:{client.port}",
+        "Content-Type": "application/json",
+        "Accept": "application/json, text/event-stream",
+        "Authorization": f"Bearer {house.keys['alice']}",
+        "Mcp-Session-Id": session,
+        "MCP-Protocol-Version": "2025-11-25",
+    }
+    params = {"name": "ask", "arguments": {"question": "Who?"}}
+    raw = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}).encode()
+    head = "".join(f"{name}: {value}\r\n" for name, value in {**headers, "Content-Length": len(raw)}.items())
+    client.writer.write(f"POST /mcp/{server} HTTP/1.1\r\n{head}\r\n".encode() + raw)
+    assert (await client.answer(whole=False)).headers["content-type"] == "text/event-stream"
+    events = b""
+    async with asyncio.timeout(10):
+        async for chunk in client.chunks():
+            events += chunk
+            if b"elicitation/create" in chunk:
+                asked = json.loads(chunk.decode().partition("data: ")[2].splitlines()[0])
+                assert asked["params"]["message"] == "Who?"
+                result = {"action": "accept", "content": {"name": "Ada"}}
+                body = json.dumps({"jsonrpc": "2.0", "id": asked["id"], "result": result}).encode()
+                assert (await house.ask("POST", f"/mcp/{server}", headers, body)).status == 202
+    assert b"accept: Ada" in events
+    client.close()
 
 
 async def test_all_are_one_server_at_mcp(house: House) -> None:

@@ -185,6 +185,25 @@ async def test_callers_at_once_get_each_their_own_answer(started: Any, peer: str
         assert [text_of(answer) for answer in answers] == [f"{number}" for number in range(40)]
 
 
+@pytest.mark.parametrize(("peer", "era"), EVERY)
+async def test_nothing_is_left_after_close(started: Any, peer: str, era: str) -> None:
+    def held() -> int:
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    started(peer)  # its program holds a pipe of ours
+    for round_ in range(6):
+        async with talking(started, peer, era) as (server, options):
+            waiting = asyncio.ensure_future(server.send(tool("slow", {"tag": f"{peer}{era}{round_}"}, **options)))
+            assert text_of(await server.send(tool("add", {"a": 2, "b": 3}, id=2, **options))) == "5"
+        outcome = (await asyncio.gather(waiting, return_exceptions=True))[0]
+        assert isinstance(outcome, BadUpstream) or "error" in result_of(outcome)
+        if round_ == 0:
+            await until(lambda: len(asyncio.all_tasks()) == 1)
+            before = held()
+    await until(lambda: len(asyncio.all_tasks()) == 1)
+    await until(lambda: held() <= before)
+
+
 @pytest.mark.parametrize("peer", [peer.name for peer in LEGACY])
 async def test_a_legacy_server_says_so_to_modern_clients(started: Any, peer: str) -> None:
     async with served(*started(peer)) as server:

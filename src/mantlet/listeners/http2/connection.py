@@ -110,9 +110,10 @@ class Http2Connection(asyncio.Protocol):
             return
         self._is_leaving = True
         self._leave_deadline_s = self.door.clock.monotonic() + LEAVE_S
-        self._write(goaway(_LAST_POSSIBLE, ErrorCodes.NO_ERROR))
+        # The ping first: clients on `h2` understand nothing that comes behind a GOAWAY.
         self._h2.ping(b"leaving.")
         self.flush()
+        self._write(goaway(_LAST_POSSIBLE, ErrorCodes.NO_ERROR))
         self.reckon()
 
     def _leave_now(self) -> None:

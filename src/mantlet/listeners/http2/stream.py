@@ -307,6 +307,8 @@ class Stream:
                 continue
             room = connection.room(self.id)
             if room <= 0:
+                if self.write_deadline_s == NEVER_S:
+                    since = 0
                 await self._wait()
                 continue
             part = view[at : at + room]

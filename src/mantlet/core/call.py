@@ -42,6 +42,8 @@ class Arrival:
     """It came as a bare message (WebSocket, TCP, stdio): no header of it repeats what its body says."""
     peer_certificate: PeerCertificate | None = None
     """What the client showed when its connection opened, verified there; never out of a header (TLS-02)."""
+    body: bytes | None = None
+    """The body, where it came whole with the head: then nobody has to wait for `read`."""
 
 
 @dataclass(slots=True)

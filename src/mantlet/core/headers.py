@@ -1,6 +1,9 @@
 """HTTP field lines as they came, with names in lower case."""
 
 from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 class Headers:
@@ -10,7 +13,7 @@ class Headers:
     and whoever reads a security-relevant field asks there first.
     """
 
-    __slots__ = ("_first", "fields", "get", "has_repeats")
+    __slots__ = ("_first", "_found", "fields", "get", "has_repeats")
 
     def __init__(self, fields: Iterable[tuple[bytes, bytes]] = ()) -> None:
         self.fields: list[tuple[bytes, bytes]] = fields if isinstance(fields, list) else list(fields)
@@ -21,6 +24,19 @@ class Headers:
         """The first value of a name (lower case), or None."""
         self.has_repeats = len(first) != len(self.fields)
         """Whether any field stands more than once."""
+        self._found: dict[object, object] = {}
+
+    def once(self, read: Callable[["Headers"], T]) -> T:
+        """`read(self)`, worked out the first time only.
+
+        Clients repeat their heads, and a door may hand out one object for all that are equal. What `read` gives must
+        depend on nothing but the fields, and must not be changed by who gets it.
+        """
+        try:
+            return self._found[read]  # type: ignore[return-value]  # under `read` stands what it gave
+        except KeyError:
+            found = self._found[read] = read(self)
+            return found
 
     def text(self, name: bytes) -> str | None:
         """The first value of `name` as text; field values are ISO 8859-1 on the wire (RFC 9110 section 5.5)."""

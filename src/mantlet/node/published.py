@@ -1,6 +1,6 @@
 """The documents that strangers may read: where to get a token for this resource (RFC 9728)."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -24,11 +24,12 @@ class Published:
             f"{WELL_KNOWN}{base}{path}": _document(f"{root}{path}", authorization_servers) for path in paths
         }
 
-    async def __call__(self, arrival: Arrival, onward: ArrivalHandler, /) -> Reply:
+    def __call__(self, arrival: Arrival, onward: ArrivalHandler, /) -> Awaitable[Reply]:
         """Answer a listed document, or pass on."""
         document = self._documents.get(arrival.path)
-        if document is None:
-            return await onward(arrival)
+        return onward(arrival) if document is None else self._answer(arrival, document)
+
+    async def _answer(self, arrival: Arrival, document: bytes) -> Reply:
         arrival.trail.action, arrival.trail.rule = f"{arrival.verb} {WELL_KNOWN}", "published"
         if arrival.verb != "GET":
             raise MethodNotAllowed("GET")

@@ -2,7 +2,8 @@
 
 Two readers. The standard library's C scanner shows every member, repeated ones too: it decides on anything unusual, and
 it says what is wrong. msgspec is five times faster and keeps the last of two equal names in silence; so it may only
-answer where counting proves that nothing was dropped (`_lost_nothing`), which saves 3 µs of 6.5 on a 300-byte call.
+answer where it is proven that nothing was dropped: what it read is written again and equals what came (compact JSON, as
+nearly all clients send it), or counting says so (`_lost_nothing`). That saves 5, or 3, of 6.5 µs on a 300-byte call.
 That both read the same is a test's business (tests/wire/test_jsonrpc_readers.py).
 """
 
@@ -62,9 +63,16 @@ def decode(body: bytes, bounds: Bounds = Bounds()) -> Json:
             except (msgspec.MsgspecError, ValueError, RecursionError):
                 pass  # the strict reader says why
             else:
-                if _lost_nothing(value, colons):
+                if _is_as_written(value, body) or _lost_nothing(value, colons):
                     return value
     return _decode_strictly(body, bounds)
+
+
+def _is_as_written(value: Json, body: bytes) -> bool:
+    """Whether `body` is what `value` is written as, member for member and digit for digit."""
+    if type(value) is not dict or _LONG_NUMBER in body.translate(_DIGITS):
+        return False
+    return _ENCODER.encode(value) == body
 
 
 def _lost_nothing(value: Json, colons: int) -> bool:
@@ -209,6 +217,10 @@ def _constant(text: str) -> Json:
 
 
 _FAST: Final = msgspec.json.Decoder()
+_ENCODER: Final = msgspec.json.Encoder()
+_DIGITS: Final = bytes.maketrans(b"123456789", b"0" * 9)
+_LONG_NUMBER: Final = b"0" * MAX_NUMBER_CHARACTERS
+"""After `_DIGITS`: a number that the strict reader may not like, or a string of digits."""
 _SAFE_INTEGER: Final = 2**53
 _DECODER: Final = json.JSONDecoder(
     object_pairs_hook=_object, parse_int=_integer, parse_float=_float, parse_constant=_constant

@@ -16,6 +16,22 @@ _CHUNKS_AT_ONCE: Final = 16384
 _MAX_PARTS: Final = 256
 
 
+class Whole:
+    """A body that came with its head, as nearly all do: there is nothing to receive."""
+
+    __slots__ = ("octets",)
+
+    is_complete: Final = True
+    is_drainable: Final = True
+
+    def __init__(self, octets: bytes) -> None:
+        self.octets = octets
+
+    async def read(self) -> bytes:
+        """The body."""
+        return self.octets
+
+
 class Body:
     """Bytes in, one `read` out. Owned by its connection; `read` is awaited in the request's task."""
 
@@ -32,13 +48,12 @@ class Body:
         "max_bytes",
     )
 
-    def __init__(self, length: int, max_bytes: int, on_wanted: Callable[[], None], whole: bytes | None = None) -> None:
-        """`whole` is given when the body came with its head, as nearly all do: then there is nothing to receive."""
+    def __init__(self, length: int, max_bytes: int, on_wanted: Callable[[], None]) -> None:
         self.max_bytes = max_bytes
-        self.is_complete = length == 0 or whole is not None
+        self.is_complete = length == 0
         self._chunks = ChunkReader() if length == CHUNKED else None
         self._remaining = length
-        self._parts: list[bytes] = [] if whole is None else [whole]
+        self._parts: list[bytes] = []
         self._size = 0
         self._waiter: asyncio.Future[None] | None = None
         self._failure: Refusal | None = None

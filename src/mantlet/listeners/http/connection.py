@@ -18,11 +18,12 @@ from mantlet.core.record import Trail
 from mantlet.core.refusal import HeadersTooLarge, Malformed, ReceiptTimeout, Refusal
 from mantlet.listeners.accept import Accepted
 from mantlet.listeners.http import answer, request
-from mantlet.listeners.http.body import Body
+from mantlet.listeners.http.body import Body, Whole
 from mantlet.listeners.http.door import NEVER_S, ConnectionInfo, Door
 from mantlet.listeners.http.exchange import Exchange
 from mantlet.listeners.http.handover import Handover, Upgrade
 from mantlet.listeners.http.origin import is_preflight, preflight_fields
+from mantlet.listeners.http.repeated import Known, Repeated
 from mantlet.listeners.peer import address_of, first_untrusted, is_within
 from mantlet.wire import http1
 
@@ -50,6 +51,7 @@ class Connection(asyncio.Protocol):
         "_is_seated",
         "_is_trusted",
         "_lingered",
+        "_repeated",
         "_scanned",
         "_task",
         "_transport",
@@ -80,6 +82,7 @@ class Connection(asyncio.Protocol):
         self._body: Body | None = None
         self._is_closing = self._is_lost = self._is_read_paused = self._is_trusted = False
         self._lingered = 0
+        self._repeated = Repeated(door.repeated)
         self._writable: asyncio.Future[None] | None = None
         self.is_write_paused = False
         self.receive_deadline_s = self._accepted_s + door.config.header_timeout
@@ -118,6 +121,7 @@ class Connection(asyncio.Protocol):
         self._cancel()
         # At once, and not when the collector finds the circle of connection, exchange and task.
         self._buffer.clear()
+        self._repeated.forget()
         self._exchange = self._body = None
 
     def eof_received(self) -> bool:
@@ -251,6 +255,11 @@ class Connection(asyncio.Protocol):
         config = door.config
         exchange = self._new_exchange()
         self.receive_deadline_s = NEVER_S
+        if rest and len(rest) <= config.max_body_bytes and (known := self._repeated.find(block, len(rest))) is not None:
+            exchange.verb, exchange.closes, exchange.body = known.verb, False, Whole(rest)
+            exchange.trail.peer = known.peer
+            self._serve(exchange, known, exchange.body, door.clock.monotonic())
+            return
         try:
             head = request.parse(block, max_target_bytes=config.max_target_bytes, max_headers=config.max_headers)
             framing = head.framing
@@ -279,28 +288,33 @@ class Connection(asyncio.Protocol):
                 exchange.closes = True
             self._run(exchange.serve_refusal(refusal))
             return
-        self._run(
-            exchange.serve(
-                Arrival(
-                    head.verb,
-                    path,
-                    query,
-                    headers,
-                    trail.peer,
-                    body.read,
-                    now_s + config.request_timeout,
-                    trail,
-                    door.is_tls,
-                    peer_certificate=self._certificate,
-                )
-            )
-        )
+        known = Known(head.verb, path, query, headers, trail.peer)
+        if self.caller is not None and framing.is_plain and not (exchange.closes or head.is_http10):
+            self._repeated.keep(block, known)  # of who was let in before: a stranger is not worth the memory
+        self._serve(exchange, known, body, now_s)
 
-    def _receive(self, length: int, rest: bytes | None, now_s: float) -> Body:
+    def _serve(self, exchange: Exchange, known: Known, body: Body | Whole, now_s: float) -> None:
+        door = self.door
+        arrival = Arrival(
+            known.verb,
+            known.path,
+            known.query,
+            known.headers,
+            known.peer,
+            body.read,
+            now_s + door.config.request_timeout,
+            exchange.trail,
+            door.is_tls,
+            peer_certificate=self._certificate,
+            body=body.octets if type(body) is Whole else None,
+        )
+        self._run(exchange.serve(arrival))
+
+    def _receive(self, length: int, rest: bytes | None, now_s: float) -> Body | Whole:
         """The body that begins in `rest`, or in the buffer when there is no `rest`."""
         config = self.door.config
         if rest and len(rest) == length <= config.max_body_bytes:
-            return Body(length, config.max_body_bytes, self._body_wanted, rest)
+            return Whole(rest)
         body = Body(length, config.max_body_bytes, self._body_wanted)
         if rest is None:
             self._feed_from_buffer(body)

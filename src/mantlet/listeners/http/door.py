@@ -15,6 +15,7 @@ from mantlet.core.tasks import Tasks
 from mantlet.listeners.http.answer import Constant
 from mantlet.listeners.http.config import HttpConfig
 from mantlet.listeners.http.origin import Names
+from mantlet.listeners.http.repeated import Budget
 from mantlet.listeners.peer import X_FORWARDED_FOR, Network, is_within
 
 Refuse = Callable[[Trail, Refusal], Awaitable[Reply]]
@@ -90,6 +91,7 @@ class Door:
     """Monotonic, as of the last sweep: good enough for idle times, and free."""
     served: int = 0
     """Connections so far; the next one's id."""
+    repeated: Budget = field(default_factory=Budget)
     is_empty: asyncio.Event = field(default_factory=asyncio.Event)
 
     def seat(self, peer: str) -> bool:

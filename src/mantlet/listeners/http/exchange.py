@@ -8,7 +8,7 @@ from mantlet.core.call import Arrival, Reply
 from mantlet.core.record import Trail
 from mantlet.core.refusal import Refusal, UpgradeRequired
 from mantlet.listeners.http import answer
-from mantlet.listeners.http.body import Body
+from mantlet.listeners.http.body import Body, Whole
 from mantlet.listeners.http.origin import Fields
 from mantlet.wire.answer import unhandled
 
@@ -28,7 +28,7 @@ class Exchange:
         self.connection = connection
         self.trail = trail
         # What holds until a head is understood: nothing after it can be trusted to be a request.
-        self.body: Body | None = None
+        self.body: Body | Whole | None = None
         self.verb = "GET"
         self.is_http10 = False
         self.closes = True

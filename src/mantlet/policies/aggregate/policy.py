@@ -6,7 +6,7 @@ server is the same with a view before it.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -88,10 +88,11 @@ class Aggregate:
         self._views = views
         self._identity = (name, version)
 
-    async def __call__(self, call: Call, onward: CallHandler, /) -> Reply:
+    def __call__(self, call: Call, onward: CallHandler, /) -> Awaitable[Reply]:
         """Answer for the whole, lead on, or pass on a call that names its server."""
-        if call.server:
-            return await onward(call)
+        return onward(call) if call.server else self._whole(call, onward)
+
+    async def _whole(self, call: Call, onward: CallHandler) -> Reply:
         reachable = [server for server in self._servers if self._may_reach(call.caller, server)]
         if not reachable:
             raise Denied("No rule lets this caller use any server here.", why="no server within reach")

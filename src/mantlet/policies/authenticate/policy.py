@@ -9,6 +9,7 @@ from mantlet.core.call import Arrival, Reply
 from mantlet.core.caller import Caller
 from mantlet.core.certificate import PeerCertificate
 from mantlet.core.clock import Clock
+from mantlet.core.headers import Headers
 from mantlet.core.record import Trail
 from mantlet.core.refusal import AmbiguousCredentials, InvalidCredential, RateLimited, Unauthenticated
 from mantlet.policies.authenticate.credential import check, has_misplaced, is_absent, take
@@ -55,8 +56,14 @@ class Authenticate:
         # A path without a document of its own gets the first, that of the whole resource.
         self._challenge = next(iter(self._challenges.values()), _PLAIN)
 
-    async def __call__(self, arrival: Arrival, onward: Callable[[Arrival], Awaitable[Reply]], /) -> Reply:
+    def __call__(self, arrival: Arrival, onward: Callable[[Arrival], Awaitable[Reply]], /) -> Awaitable[Reply]:
         """Authenticate `arrival` and pass it on."""
+        if arrival.peer_certificate is None and (caller := self._known(arrival)) is not None:
+            arrival.caller = caller
+            return onward(arrival)
+        return self._unknown(arrival, onward)
+
+    async def _unknown(self, arrival: Arrival, onward: Callable[[Arrival], Awaitable[Reply]]) -> Reply:
         arrival.caller = await self.identify(arrival)
         return await onward(arrival)
 
@@ -70,14 +77,22 @@ class Authenticate:
             if known is not None:
                 note(arrival.trail, known)
                 return known
-        credential = take(arrival.headers, arrival.query)
-        digest = Verified.digest(credential)
         # A hit stands before the failure limit: a client that is already known gets in whatever its neighbours do.
-        caller = self._verified.caller(digest)
+        caller = self._known(arrival)
         if caller is None:
+            credential = take(arrival.headers, arrival.query)
             check(credential)
-            caller = await self._recognise(arrival, credential, digest)
-        note(arrival.trail, caller)
+            caller = await self._recognise(arrival, credential, Verified.digest(credential))
+            note(arrival.trail, caller)
+        return caller
+
+    def _known(self, arrival: Arrival) -> Caller | None:
+        """Whose credential it is, if that was found a moment ago."""
+        headers, query = arrival.headers, arrival.query
+        digest = Verified.digest(take(headers, query)) if query else headers.once(_digest)
+        caller = self._verified.caller(digest)
+        if caller is not None:
+            note(arrival.trail, caller)
         return caller
 
     def is_current(self, caller: Caller) -> bool:
@@ -197,6 +212,10 @@ def note(trail: Trail, caller: Caller) -> None:
     trail.tenant = caller.tenant
     trail.credential = caller.credential_id
     trail.authentication = caller.method
+
+
+def _digest(headers: Headers) -> bytes:
+    return Verified.digest(take(headers, b""))
 
 
 def _challenges(public_url: str, published: Sequence[str]) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """The decision point: every call of every door passes it, and it says no unless a rule says yes (AUTHZ-01)."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import lru_cache
 from typing import Final
 
@@ -51,7 +51,7 @@ class Authorize:
         self._lists = FilteredLists()
         self._decide: Callable[[Applicable, str, str, str], Decision] = lru_cache(DECISIONS_KEPT)(self._find_decision)
 
-    async def __call__(self, call: Call, onward: CallHandler, /) -> Reply:
+    def __call__(self, call: Call, onward: CallHandler, /) -> Awaitable[Reply]:
         """Refuse with `Denied`, or pass on and filter what comes back if it is a list."""
         who = self._applicable(call.caller.rights)
         decision = self._verdict(who, call)
@@ -61,10 +61,9 @@ class Authorize:
             trail.notes["shadow"] = decision.shadow
         if not decision.allowed:
             raise Denied(f"No rule allows {trail.action or 'this'} here for this caller.", why=f"rule {decision.rule}")
-        reply = await onward(call)
         if call.method in LISTS or call.kind == "stream":
-            return filter_reply(reply, lambda result: self._shown(who, call.server, result))
-        return reply
+            return self._filtered(who, call, onward)
+        return onward(call)
 
     def explain(self, caller: Caller, server: str, method: str, name: str) -> Decision:
         """What would be decided, and by which rule."""
@@ -73,6 +72,9 @@ class Authorize:
     def may_reach(self, caller: Caller, server: str) -> bool:
         """Whether the caller may talk to `server` at all."""
         return self._decide(self._applicable(caller.rights), server, "", "").allowed
+
+    async def _filtered(self, who: Applicable, call: Call, onward: CallHandler) -> Reply:
+        return filter_reply(await onward(call), lambda result: self._shown(who, call.server, result))
 
     def _shown(self, who: Applicable, server: str, result: bytes) -> bytes:
         return self._lists.filter(

@@ -7,7 +7,7 @@ Who has no such headers to send (a door of bare messages, a legacy client) gets 
 server behind may be one that insists. The same holds here: of a tool that nobody has listed yet, nothing is known.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
@@ -29,14 +29,17 @@ class Mirrored:
     def __init__(self, annotations: Annotations | None = None) -> None:
         self._annotations = annotations or Annotations()
 
-    async def __call__(self, call: Call, onward: CallHandler, /) -> Reply:
+    def __call__(self, call: Call, onward: CallHandler, /) -> Awaitable[Reply]:
         """Refuse with `HeaderMismatch`, add what is missing, or pass on and learn from the list that comes back."""
         if call.method == "tools/call":
             if (paths := self._annotations.of(call.server, call.target)) is not None:
                 call = _agreeing(call, paths)
-            return await onward(call)
+            return onward(call)
         if call.method != "tools/list":
-            return await onward(call)
+            return onward(call)
+        return self._learn(call, onward)
+
+    async def _learn(self, call: Call, onward: CallHandler) -> Reply:
         reply = await onward(call)
         if reply.status != 200:
             return reply

@@ -8,6 +8,7 @@ from typing import Final
 
 from mantlet.core.call import Arrival, Call, Kind, Reply
 from mantlet.core.caller import Caller
+from mantlet.core.headers import Headers
 from mantlet.core.policy import CallHandler
 from mantlet.core.refusal import (
     HeaderMismatch,
@@ -55,24 +56,39 @@ class Parse:
     def then(self, onward: CallHandler) -> Callable[[Arrival], Awaitable[Reply]]:
         """The handler of arrivals that parses each and hands the call on."""
 
-        async def parse(arrival: Arrival) -> Reply:
+        async def receive(arrival: Arrival) -> Reply:
             return await onward(await self.read(arrival))
+
+        def parse(arrival: Arrival) -> Awaitable[Reply]:
+            if arrival.body is None or arrival.verb != "POST":
+                return receive(arrival)
+            return onward(self._message(arrival, self._admitted(arrival), arrival.body))
 
         return parse
 
     async def read(self, arrival: Arrival) -> Call:
         """The call that `arrival` carries; raises the `Refusal` that says what is wrong with it."""
+        caller = self._admitted(arrival)
+        if arrival.verb == "POST":
+            return self._message(arrival, caller, await arrival.read())
+        return self._bodiless(arrival, caller)
+
+    def _admitted(self, arrival: Arrival) -> Caller:
+        """Refuse what needs no body to be refused."""
         caller = arrival.caller
         if caller is None:
             # Never reached on a path that authenticates; a path that does not must not get further (AUTHN-02).
             raise Unauthenticated
-        trail = arrival.trail
         server = self._paths.get(arrival.path)
         if server is None:
             raise NotFound
-        trail.server = server
-        if arrival.verb == "POST":
-            return await self._message(arrival, caller, server)
+        arrival.trail.server = server
+        if arrival.verb == "POST" and not arrival.headers.once(_says_json):
+            raise UnsupportedMediaType("The body must be application/json.")
+        return caller
+
+    def _bodiless(self, arrival: Arrival, caller: Caller) -> Call:
+        trail = arrival.trail
         kind = _STREAM_VERBS.get(arrival.verb)
         version = arrival.headers.text(inbound.PROTOCOL_VERSION)
         if kind is None or version in methods.MODERN_VERSIONS:
@@ -88,7 +104,7 @@ class Parse:
             caller=caller,
             kind=kind,
             era="legacy",
-            server=server,
+            server=trail.server,
             method="",
             target="",
             params={},
@@ -99,12 +115,9 @@ class Parse:
             view=self._views.get(arrival.path, ""),
         )
 
-    async def _message(self, arrival: Arrival, caller: Caller, server: str) -> Call:
+    def _message(self, arrival: Arrival, caller: Caller, body: bytes) -> Call:
         headers, trail = arrival.headers, arrival.trail
-        content_type = headers.get(b"content-type")
-        if content_type != b"application/json" and not _is_json(content_type):
-            raise UnsupportedMediaType("The body must be application/json.")
-        body = await arrival.read()
+        server = trail.server
         envelope = jsonrpc.envelope(jsonrpc.decode(body, self._bounds))
         # Noted before more is checked, so that a refusal can be answered to the id it belongs to.
         trail.rpc_id = None if envelope.is_response else envelope.id
@@ -139,8 +152,9 @@ class Parse:
         return min(arrival.deadline_s, self._monotonic() + self._request_timeout_s)
 
 
-def _is_json(content_type: bytes | None) -> bool:
+def _says_json(headers: Headers) -> bool:
     """`application/json` in any case, with parameters; a charset other than UTF-8 is not JSON (RFC 8259)."""
+    content_type = headers.get(b"content-type")
     if content_type is None:
         return False
     kind, _, parameters = content_type.lower().partition(b";")

@@ -6,7 +6,7 @@ this server (AUTHZ-04). What rules decide on is the tool whose call the task is:
 not have its results either. `notifications/tasks` and the filter that asks for them are exchanged the same way.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
@@ -35,12 +35,15 @@ class Tasks:
     def __init__(self, ids: TaskIds) -> None:
         self._ids = ids
 
-    async def __call__(self, call: Call, onward: CallHandler, /) -> Reply:
+    def __call__(self, call: Call, onward: CallHandler, /) -> Awaitable[Reply]:
         """Exchange the ids on both ways, or refuse with `InvalidParams`, or pass on."""
+        if call.method == "tools/call" and not may_start_task(call):
+            return onward(call)
+        return self._exchanging(call, onward)
+
+    async def _exchanging(self, call: Call, onward: CallHandler) -> Reply:
         method = call.method
         if method == "tools/call":
-            if not may_start_task(call):
-                return await onward(call)
             return _exchanged(await onward(call), self._giving(call, call.target, {}))
         if method in TASK_METHODS:
             task = self._ids.read(call.target, call.caller)

@@ -40,6 +40,21 @@ class Inbound(NamedTuple):
     requested: str
 
 
+class _Routing(NamedTuple):
+    """What the headers say of the message, for comparison with what it says itself."""
+
+    version: str | None
+    method: str | None
+    name: str | None
+
+
+def _routing(headers: Headers) -> _Routing:
+    if (repeated := headers.repeated(ROUTING)) is not None:
+        raise HeaderMismatch(f"The header {repeated.decode()} stands more than once.")
+    name = headers.get(NAME)
+    return _Routing(headers.text(PROTOCOL_VERSION), headers.text(METHOD), None if name is None else decode_value(name))
+
+
 def read(envelope: Envelope, headers: Headers, *, is_message: bool = False) -> Inbound:
     """Tell era and kind of a POST and check its headers against its body.
 
@@ -47,19 +62,17 @@ def read(envelope: Envelope, headers: Headers, *, is_message: bool = False) -> I
     in `headers` is then the one that its connection negotiated.
     Raises `HeaderMismatch`, `InvalidParams`, `UnsupportedVersion` or `InvalidRequest`.
     """
-    if (repeated := headers.repeated(ROUTING)) is not None:
-        raise HeaderMismatch(f"The header {repeated.decode()} stands more than once.")
+    routing = headers.once(_routing)
     refuse_folded(envelope.params, _PARAMS)
-    header = headers.get(PROTOCOL_VERSION)
-    version = "" if header is None else header.decode("latin-1")
+    version = routing.version or ""
     meta = envelope.params.get("_meta")
     declared = meta.get(META_VERSION) if type(meta) is dict else None
-    if declared is None and (is_message or header is None or version in LEGACY_VERSIONS):
+    if declared is None and (is_message or routing.version is None or version in LEGACY_VERSIONS):
         return _legacy(envelope, version)
     if envelope.method == "initialize" and declared is None:
         # The handshake negotiates the version in its params; a header sent ahead of it decides nothing.
         return _legacy(envelope, "")
-    return _modern(envelope, None if is_message else headers, declared if is_message else version, meta)
+    return _modern(envelope, None if is_message else routing, declared if is_message else version, meta)
 
 
 def _legacy(envelope: Envelope, version: str) -> Inbound:
@@ -70,7 +83,7 @@ def _legacy(envelope: Envelope, version: str) -> Inbound:
     return Inbound("request", "legacy", version)
 
 
-def _modern(envelope: Envelope, headers: Headers | None, version: Any, meta: Any) -> Inbound:
+def _modern(envelope: Envelope, routing: _Routing | None, version: Any, meta: Any) -> Inbound:
     if envelope.is_response:
         raise InvalidRequest("In this revision of MCP a client sends no responses.")
     if envelope.id is None:
@@ -81,28 +94,26 @@ def _modern(envelope: Envelope, headers: Headers | None, version: Any, meta: Any
         missing = [key for key in (META_VERSION, META_CAPABILITIES) if type(meta) is not dict or key not in meta]
         raise InvalidParams(f"params._meta lacks {', '.join(missing)}.")
     declared = meta[META_VERSION]
-    if headers is not None:
+    if routing is not None:
         if not version or version != declared:
             raise HeaderMismatch("The MCP-Protocol-Version header does not equal the version in params._meta.")
-        method = headers.get(METHOD)
-        if method is None or method.decode("latin-1") != envelope.method:
+        if routing.method != envelope.method:
             raise HeaderMismatch("The Mcp-Method header does not equal the method in the body.")
-        _check_name(envelope, headers)
+        _check_name(envelope, routing.name)
     _check_version(declared)
     if type(meta[META_CAPABILITIES]) is not dict:
         raise InvalidParams(f"params._meta {META_CAPABILITIES} must be an object.")
     return Inbound("request", "modern", version)
 
 
-def _check_name(envelope: Envelope, headers: Headers) -> None:
+def _check_name(envelope: Envelope, name: str | None) -> None:
     member = NAMED_BY.get(envelope.method)
     if member is None:
         return
     value = envelope.params.get(member)
     if type(value) is not str:
         raise InvalidParams(f'"{member}" must be a string.')
-    header = headers.get(NAME)
-    if header is None or decode_value(header) != value:
+    if name != value:
         raise HeaderMismatch(f'The Mcp-Name header does not equal "{member}" in the body.')
 
 

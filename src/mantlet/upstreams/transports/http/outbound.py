@@ -18,9 +18,6 @@ STREAM: Final = b"text/event-stream"
 TRACE: Final = (b"traceparent", b"tracestate")
 _PARAM_PREFIX: Final = PARAM_PREFIX.encode()
 _TRACES: Final = frozenset(TRACE)
-_KEPT: Final = 1024
-_KEPT_BYTES: Final = 512
-_known_lines: dict[tuple[bytes | str | None, ...], bytes] = {}
 
 Field = tuple[bytes, bytes]
 
@@ -58,19 +55,19 @@ def modern_fields(call: Call) -> list[Field]:
 
 def modern_lines(call: Call) -> bytes:
     """`modern_fields` as the lines of a head. Raises `Malformed` when a field holds a line end or NUL."""
-    headers = call.arrival.headers
-    get = headers.get
-    # What a caller says of a tool is the same every time: looking it up takes 6 us, making it 9.5.
-    key = (call.kind, get(b"accept"), get(PROTOCOL_VERSION), get(METHOD), get(NAME))
-    if None in key or headers.has_repeats or headers.has_any(_TRACES) or headers.has_prefix(_PARAM_PREFIX):
-        return lines(modern_fields(call))
-    if (known := _known_lines.get(key)) is None:
-        known = lines(modern_fields(call))
-        if len(known) <= _KEPT_BYTES:
-            if len(_known_lines) >= _KEPT:
-                _known_lines.clear()  # somebody makes up names; those in use are soon back
-            _known_lines[key] = known
-    return known
+    made = call.arrival.headers.once(_lines_of)
+    return lines(modern_fields(call)) if made is None else made
+
+
+def _lines_of(headers: Headers) -> bytes | None:
+    """The lines of a modern POST where the caller's headers alone say them, as those of nearly all tool calls do."""
+    version, method, name = headers.get(PROTOCOL_VERSION), headers.get(METHOD), headers.get(NAME)
+    if version is None or method is None or name is None:
+        return None
+    if headers.has_repeats or headers.has_any(_TRACES) or headers.has_prefix(_PARAM_PREFIX):
+        return None
+    taken = accept(headers, "request")
+    return lines([(b"accept", taken), (PROTOCOL_VERSION, version), (METHOD, method), (NAME, name)])
 
 
 def legacy_fields(call: Call, session: bytes | None) -> list[Field]:

@@ -19,6 +19,7 @@ from everything import server
 from mcp.shared._context_streams import create_context_streams
 from mcp.shared.message import SessionMessage
 from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
@@ -62,7 +63,10 @@ async def websocket(port: int, token: str, is_legacy: bool) -> None:
     """Serve WebSocket until killed."""
 
     async def connected(connection: ServerConnection) -> None:
-        await talk(aiter(connection), connection.send, is_legacy=is_legacy)
+        try:
+            await talk(aiter(connection), connection.send, is_legacy=is_legacy)
+        except* ConnectionClosed:
+            pass  # an answer had nobody left to go to
 
     def judged(connection: ServerConnection, request: Request) -> Response | None:
         if request.path != "/mcp":

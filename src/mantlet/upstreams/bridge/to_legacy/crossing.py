@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Final
 
 from mantlet.core.call import Call, Reply
@@ -98,8 +99,7 @@ class ToLegacy:
         return await self._plain(call, leg, session)
 
     async def _askable(self, call: Call, leg: Leg, session: Session) -> Source:
-        context = states.context(call.caller, call.server, call.method, call.params)
-        exchange = self._exchange(call, leg, session, context)
+        exchange = self._exchange(call, leg, session)
         try:
             if session.feed is not None and await session.feed.expect_questions():
                 exchange.on_end = session.feed.expect_no_questions
@@ -112,7 +112,7 @@ class ToLegacy:
 
     async def _plain(self, call: Call, leg: Leg, session: Session) -> Reply:
         # The usual case, without a task of its own until it is known that there is a stream to be read.
-        exchange = self._exchange(call, leg, session, b"")
+        exchange = self._exchange(call, leg, session)
         try:
             body = requests.body(call.method, call.body, exchange.id, exchange.token)
             opened, reply = await session.send(call, body, exchange.id, leg.said.level, call.deadline_s)
@@ -122,7 +122,8 @@ class ToLegacy:
             raise
         return await deliver(call, exchange, self._clock)
 
-    def _exchange(self, call: Call, leg: Leg, session: Session, context: bytes) -> Exchange:
+    def _exchange(self, call: Call, leg: Leg, session: Session) -> Exchange:
+        context = partial(states.context, call.caller, call.server, call.method, call.params)
         return Exchange(session, call, leg, context, self._tasks, self._hold, self._send_again)
 
     # --- input

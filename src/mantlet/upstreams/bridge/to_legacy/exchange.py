@@ -84,14 +84,14 @@ class Exchange:
         session: Session,
         call: Call,
         leg: Leg,
-        context: bytes,
+        seal_context: Callable[[], bytes],
         tasks: Tasks,
         hold: "Callable[[Exchange], str]",
         send_again: Callable[[bytes], str],
     ) -> None:
         self.session = session
         self.method = call.method
-        self.context = context
+        self._seal_context = seal_context
         self.id = session.next_id()
         self.token = session.token_for(leg.said.token) if leg.said.token else b""
         self.asked: dict[str, inputs.Asked] = {}
@@ -113,12 +113,20 @@ class Exchange:
         self._is_woken = False
         self._count = 0
         self._lacking: dict[str, Any] = {}
+        self._context: bytes | None = None
         self._last_event = b""
         self._pause_s = RESUME_S
         self._waiter: asyncio.Future[None] | None = None
         self._room: asyncio.Future[None] | None = None
         session.users += 1
         session.exchanges[self.id] = self
+
+    @property
+    def context(self) -> bytes:
+        """What a `requestState` of this call is sealed for; made when it is needed, which is seldom."""
+        if self._context is None:
+            self._context = self._seal_context()
+        return self._context
 
     @property
     def _current(self) -> Opened | None:
@@ -309,12 +317,16 @@ class Exchange:
 
     async def _linger(self, reply: Reply) -> None:
         assert not isinstance(reply.body, bytes)
+        assert self._task is not None  # it is what runs here
+        # Nobody waits for this task any more, so to cancel it is all that is needed; a timeout would cost 8 us a call.
+        timer = asyncio.get_running_loop().call_later(LINGER_S, self._task.cancel)
         try:
-            async with asyncio.timeout(LINGER_S):
-                async for _ in reply.body:
-                    pass
-        except (TimeoutError, Refusal):
+            async for _ in reply.body:
+                pass
+        except Refusal:
             pass  # the call has its answer; how the stream ends changes nothing
+        finally:
+            timer.cancel()
 
     async def _message(self, data: bytes) -> None:
         message = answers.read(data)

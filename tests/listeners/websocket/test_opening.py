@@ -125,11 +125,8 @@ async def test_only_pages_of_listed_origins_may_connect(serve: Serve, origin: by
 
 
 async def ticket_of(
-    house: object, origin: bytes = ORIGIN, fields: bytes = AUTHORIZED
+    house: House, origin: bytes = ORIGIN, fields: bytes = AUTHORIZED
 ) -> tuple[RawClient, dict[str, object]]:
-    from tests.listeners.websocket.house import House
-
-    assert isinstance(house, House)
     client = await house.connect()
     client.send(house.hello(b"/ws/ticket", fields + origin + b"Content-Length: 0\r\n").replace(b"GET", b"POST", 1))
     await client.head()

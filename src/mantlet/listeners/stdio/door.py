@@ -1,6 +1,7 @@
 """One conversation in lines over the standard streams, until the client ends it."""
 
 import asyncio
+from contextlib import suppress
 from typing import Final, cast
 
 from mantlet.core.caller import Caller
@@ -19,10 +20,11 @@ PEER: Final = "local"
 
 
 class StdioDoor(asyncio.Protocol):
-    """The carrier of the one conversation; `done` is set once it is over."""
+    """The carrier of the one conversation; `done` is set once it is over, `flushed` once all of it is written."""
 
     def __init__(self, terms: Terms, caller: Caller, path: str, max_line_bytes: int) -> None:
         self.done = asyncio.Event()
+        self.flushed = asyncio.Event()
         self._terms = terms
         self._lines = Lines(max_line_bytes)
         self._gate = Gate()
@@ -38,7 +40,7 @@ class StdioDoor(asyncio.Protocol):
     def begin(self, writer: asyncio.WriteTransport) -> None:
         """Stdout can be written to."""
         self._writer = writer
-        self._read_lines()
+        self.room()
 
     def connection_lost(self, error: Exception | None) -> None:
         """Stdin or stdout is closed."""
@@ -115,8 +117,15 @@ class StdioDoor(asyncio.Protocol):
         self.done.set()
         self._conversation.end()
         self._gate.open()
+        if self._reader is not None:
+            self._reader.close()
         if self._writer is not None:
             self._writer.close()
+
+    def written(self) -> None:
+        """All that was sent is written, or nobody takes it any more."""
+        self.flushed.set()
+        self.eof_received()
 
 
 async def converse(
@@ -124,7 +133,7 @@ async def converse(
 ) -> None:
     """Serve the client at the other end of two descriptors until it, or `stop`, ends it."""
     door = StdioDoor(terms, caller, path, max_line_bytes)
-    door.begin(await connect(door, incoming, outgoing))
+    door.begin(await connect(door, incoming, outgoing, on_written=door.written))
     stopping = terms.tasks.start(stop.wait(), "stdio stop")
     stopping.add_done_callback(lambda _: door.close(Ending.LEAVING))
     try:
@@ -132,3 +141,6 @@ async def converse(
     finally:
         stopping.cancel()
         await terms.ended(EOF_S)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(EOF_S):
+                await door.flushed.wait()

@@ -5,6 +5,7 @@ import os
 import stat
 import sys
 import threading
+from collections.abc import Callable
 from typing import Final
 
 COPY_BYTES: Final = 65_536
@@ -21,21 +22,23 @@ def take_streams() -> tuple[int, int]:
     return incoming, outgoing
 
 
-async def connect(protocol: asyncio.Protocol, incoming: int, outgoing: int) -> asyncio.WriteTransport:
+async def connect(
+    protocol: asyncio.Protocol, incoming: int, outgoing: int, *, on_written: Callable[[], None]
+) -> asyncio.WriteTransport:
     """Have `protocol` read `incoming`; gives what writes to `outgoing`, whose flow control `protocol` gets, too."""
     loop = asyncio.get_running_loop()
     # uvloop knows a protocol for reading by its class alone.
     await loop.connect_read_pipe(lambda: protocol, os.fdopen(_pollable(incoming), "rb", buffering=0))
     pipe = os.fdopen(_pollable(outgoing, is_output=True), "wb", buffering=0)
-    writer, _ = await loop.connect_write_pipe(lambda: _Writing(protocol), pipe)
+    writer, _ = await loop.connect_write_pipe(lambda: _Writing(protocol, on_written), pipe)
     return writer
 
 
 class _Writing(asyncio.Protocol):
     """The writing end tells the reader's protocol what concerns it."""
 
-    def __init__(self, protocol: asyncio.Protocol) -> None:
-        self._protocol = protocol
+    def __init__(self, protocol: asyncio.Protocol, on_written: Callable[[], None]) -> None:
+        self._protocol, self._on_written = protocol, on_written
 
     def pause_writing(self) -> None:
         self._protocol.pause_writing()
@@ -44,7 +47,7 @@ class _Writing(asyncio.Protocol):
         self._protocol.resume_writing()
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._protocol.connection_lost(error)
+        self._on_written()
 
 
 def _pollable(descriptor: int, *, is_output: bool = False) -> int:

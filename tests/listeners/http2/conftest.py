@@ -13,8 +13,8 @@ from h2.config import H2Configuration
 from h2.connection import H2Connection
 
 from mantlet.keys.certificates import make_authority, make_server
-from mantlet.listeners.http2.abuse import Points
-from mantlet.listeners.http2.frames import Gate
+from mantlet.wire.http2.abuse import Points
+from mantlet.wire.http2.frames import Gate
 
 PATIENCE_S = 10.0
 CONFIG = H2Configuration(

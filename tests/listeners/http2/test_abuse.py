@@ -1,19 +1,15 @@
 """What a client can send for nothing ends its connection (HTTP-05, HTTP-06; CVE-2023-44487, CVE-2024-27316 and kin)."""
 
 import asyncio
-import contextlib
 import struct
 
 import pytest
 from h2 import events
 from h2.errors import ErrorCodes
 from hpack import Encoder
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from mantlet.core.call import Arrival, Reply
-from mantlet.listeners.http2.abuse import Abuse, Points
-from mantlet.listeners.http2.frames import PREFACE, Gate, goaway
+from mantlet.wire.http2.frames import PREFACE
 
 CALM = int(ErrorCodes.ENHANCE_YOUR_CALM)
 DATA, HEADERS, PRIORITY, RST, SETTINGS, PUSH, PING, GOAWAY, WINDOW, CONTINUATION = range(10)
@@ -266,69 +262,3 @@ async def test_a_client_that_reads_nothing_costs_a_buffer_and_not_more(serve2, c
 
     await write()
     await house.until(lambda: all(guest._is_closing for guest in house.listener._door.guests))
-
-
-def gate(*, now_s: float = 0.0, **more) -> Gate:
-    return Gate(Points(now_s), max_block_bytes=10_000, **more)
-
-
-FRAMES = [
-    frame(PING, payload=b"12345678"),
-    frame(DATA, 1, 1, b"x" * 200),
-    frame(DATA, 1, 1, b""),
-    frame(HEADERS, 0x5, 1, b"abc"),
-    frame(HEADERS, 0, 3, b"abc") + frame(CONTINUATION, 4, 3, b"def"),
-    frame(SETTINGS, 1),
-    frame(0x77, payload=b"??"),
-]
-
-
-@settings(max_examples=200)
-@given(st.lists(st.sampled_from([*FRAMES, "goaway"]), max_size=15), st.lists(st.integers(1, 40), max_size=60))
-def test_a_gate_passes_all_but_goaway_however_it_is_cut(frames: list[bytes | str], cuts: list[int]) -> None:
-    left: list[tuple[int, int]] = []
-    sound = gate(on_goaway=lambda last, code: left.append((last, code)))
-    begun = PREFACE + frame(SETTINGS)
-    whole = begun + b"".join(goaway(9, 2) if one == "goaway" else one for one in frames)
-    wanted = begun + b"".join(one for one in frames if isinstance(one, bytes))
-    passed = b""
-    for cut in cuts:
-        passed += sound.feed(whole[:cut], 0.0)
-        whole = whole[cut:]
-    passed += sound.feed(whole, 0.0)
-    assert passed == wanted
-    assert left == [(9, 2)] * frames.count("goaway")
-    assert sound.is_begun
-
-
-@given(st.binary(max_size=300))
-def test_a_gate_lets_noise_through_or_ends(noise: bytes) -> None:
-    sound = gate()
-    with contextlib.suppress(Abuse):
-        sound.feed(PREFACE + frame(SETTINGS) + noise, 0.0)
-
-
-def test_points_come_back_with_time_and_with_answers() -> None:
-    points = Points(0.0)
-    points.spend(200, "x", 0.0)
-    with pytest.raises(Abuse):
-        points.spend(1, "x", 0.0)
-    points = Points(0.0)
-    points.spend(200, "x", 0.0)
-    points.spend(20, "x", 1.0)
-    points.answered()
-    points.spend(1, "x", 1.0)
-    with pytest.raises(Abuse):
-        points.spend(1, "x", 0.5)  # a clock that steps back gives nothing back
-
-
-def test_windows_are_free_for_what_was_sent() -> None:
-    points = Points(0.0)
-    for _ in range(1000):
-        points.sent_data()
-        points.window_update(0.0)
-        points.window_update(0.0)
-    for _ in range(200 + 32):
-        points.window_update(0.0)
-    with pytest.raises(Abuse):
-        points.window_update(0.0)

@@ -11,7 +11,6 @@ from typing import Any, Final, cast
 from h2 import events
 from h2.config import H2Configuration
 from h2.connection import H2Connection
-from h2.errors import ErrorCodes
 from h2.exceptions import ProtocolError, StreamClosedError
 from h2.settings import SettingCodes, Settings
 
@@ -21,11 +20,11 @@ from mantlet.core.refusal import Malformed
 from mantlet.listeners.accept import Accepted
 from mantlet.listeners.http.connection import LINGER_BYTES, LINGER_S
 from mantlet.listeners.http.door import NEVER_S, ConnectionInfo, Door
-from mantlet.listeners.http2 import abuse
-from mantlet.listeners.http2.abuse import Abuse, Points
-from mantlet.listeners.http2.frames import Gate, goaway
 from mantlet.listeners.http2.stream import Stream
 from mantlet.listeners.peer import is_within
+from mantlet.wire.http2 import abuse, codes
+from mantlet.wire.http2.abuse import Abuse, Points
+from mantlet.wire.http2.frames import Gate, goaway
 
 RECEIVE_BYTES: Final = 262_144
 """What one client may have sent that nobody has read, over all its streams."""
@@ -113,7 +112,7 @@ class Http2Connection(asyncio.Protocol):
         # The ping first: clients on `h2` understand nothing that comes behind a GOAWAY.
         self._h2.ping(b"leaving.")
         self.flush()
-        self._write(goaway(_LAST_POSSIBLE, ErrorCodes.NO_ERROR))
+        self._write(goaway(_LAST_POSSIBLE, codes.NO_ERROR))
         self.reckon()
 
     def _leave_now(self) -> None:
@@ -121,7 +120,7 @@ class Http2Connection(asyncio.Protocol):
             return
         self._has_left = True
         self._leave_deadline_s = NEVER_S
-        self._write(goaway(self._h2.highest_inbound_stream_id, ErrorCodes.NO_ERROR))
+        self._write(goaway(self._h2.highest_inbound_stream_id, codes.NO_ERROR))
         if not self._streams:
             self._close()
 
@@ -190,12 +189,12 @@ class Http2Connection(asyncio.Protocol):
     def _on_request(self, event: events.RequestReceived, now_s: float) -> None:
         stream_id = event.stream_id
         if self._has_left:
-            self._h2.reset_stream(stream_id, ErrorCodes.REFUSED_STREAM)
+            self._h2.reset_stream(stream_id, codes.REFUSED_STREAM)
             return
         if len(self._streams) >= self.door.config.max_streams:
             # Also those whose client has taken them back and whose work is not yet cleaned up: counting only what the
             # client keeps open is what made rapid resets so cheap.
-            self._h2.reset_stream(stream_id, ErrorCodes.REFUSED_STREAM)
+            self._h2.reset_stream(stream_id, codes.REFUSED_STREAM)
             self._points.spend(abuse.REFUSED, "refused streams", now_s)
             return
         self._requests += 1
@@ -272,7 +271,7 @@ class Http2Connection(asyncio.Protocol):
             self._h2.acknowledge_received_data(count, stream_id)
             self.flush()
 
-    def reset(self, stream_id: int, code: ErrorCodes) -> None:
+    def reset(self, stream_id: int, code: int) -> None:
         """End a stream without an answer, or without the rest of it."""
         if self._is_closing:
             return
@@ -322,7 +321,7 @@ class Http2Connection(asyncio.Protocol):
         if self._is_closing or self._paused_deadline_s <= now_s:
             self.abort()
         elif self._opening_deadline_s <= now_s:
-            self._end(ErrorCodes.ENHANCE_YOUR_CALM, "a preface or header block that does not end")
+            self._end(codes.ENHANCE_YOUR_CALM, "a preface or header block that does not end")
         elif self._idle_deadline_s <= now_s:
             self._leave_now()
         else:
@@ -332,7 +331,7 @@ class Http2Connection(asyncio.Protocol):
                 stream.expire(now_s)
             self.reckon()
 
-    def _end(self, code: ErrorCodes | None, why: str) -> None:
+    def _end(self, code: int | None, why: str) -> None:
         """End the connection for what its client did, and record it."""
         self.flush()
         if code is not None:

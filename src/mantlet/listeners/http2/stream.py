@@ -4,8 +4,6 @@ import asyncio
 from collections.abc import Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from h2.errors import ErrorCodes
-
 from mantlet.core.call import Arrival, Reply
 from mantlet.core.record import Trail
 from mantlet.core.refusal import Malformed, ReceiptTimeout, Refusal
@@ -15,10 +13,11 @@ from mantlet.listeners.http.body import Body
 from mantlet.listeners.http.door import NEVER_S
 from mantlet.listeners.http.exchange import ACLOSE_S
 from mantlet.listeners.http.origin import Fields, is_preflight, preflight_fields
-from mantlet.listeners.http2 import abuse, answer, head
+from mantlet.listeners.http2 import answer, head
 from mantlet.listeners.peer import first_untrusted
 from mantlet.wire import http1
 from mantlet.wire.answer import unhandled
+from mantlet.wire.http2 import abuse, codes
 
 if TYPE_CHECKING:
     from mantlet.listeners.http2.connection import Http2Connection
@@ -179,11 +178,11 @@ class Stream:
             if self._body is not None:
                 self._body.fail(ReceiptTimeout())
         if self.write_deadline_s <= now_s:
-            self.stop(ErrorCodes.CANCEL)
+            self.stop(codes.CANCEL)
 
     # --- the end ------------------------------------------------------------------------------------------------
 
-    def stop(self, code: ErrorCodes | None) -> None:
+    def stop(self, code: int | None) -> None:
         """Nobody wants the answer any more: the work for it stops (MCP-07). `code` is told to the client, if any."""
         if code is not None:
             self._reset(code)
@@ -193,7 +192,7 @@ class Stream:
         if task is not None:
             task.cancel()
 
-    def _reset(self, code: ErrorCodes) -> None:
+    def _reset(self, code: int) -> None:
         if not self.is_over:
             self.is_over = True
             self._connection.reset(self.id, code)
@@ -222,12 +221,12 @@ class Stream:
             self._connection.caller = arrival.caller
             await self._answer(reply)
         except asyncio.CancelledError:
-            self._reset(ErrorCodes.CANCEL)
+            self._reset(codes.CANCEL)
             raise
         except Exception as error:
             # The answer has begun, or cannot be made: a reset is the only honest sign left.
             door.on_error(error, self.trail)
-            self._reset(ErrorCodes.INTERNAL_ERROR)
+            self._reset(codes.INTERNAL_ERROR)
 
     async def _serve_refusal(self, refusal: Refusal) -> None:
         """Record and answer what was refused before there was an `Arrival`."""
@@ -235,11 +234,11 @@ class Stream:
         try:
             await self._answer(await door.refuse(self.trail, refusal))
         except asyncio.CancelledError:
-            self._reset(ErrorCodes.CANCEL)
+            self._reset(codes.CANCEL)
             raise
         except Exception as error:
             door.on_error(error, self.trail)
-            self._reset(ErrorCodes.INTERNAL_ERROR)
+            self._reset(codes.INTERNAL_ERROR)
 
     async def _serve_preflight(self, arrival: Arrival) -> None:
         self._extra = []
@@ -251,7 +250,7 @@ class Stream:
         try:
             await self._answer(Reply(204, fields, origin="node"))
         except asyncio.CancelledError:
-            self._reset(ErrorCodes.CANCEL)
+            self._reset(codes.CANCEL)
             raise
 
     async def _answer(self, reply: Reply) -> None:
@@ -268,10 +267,10 @@ class Stream:
                 async with asyncio.timeout(ACLOSE_S):
                     await aclose()
         if self._is_broken:
-            self._reset(ErrorCodes.PROTOCOL_ERROR)  # after a 400 that says why, as section 8.1.1 allows
+            self._reset(codes.PROTOCOL_ERROR)  # after a 400 that says why, as section 8.1.1 allows
         elif not self._has_ended and not self.is_over:
             # Answered before the whole request was there: the client need not send the rest (section 8.1).
-            self._connection.reset(self.id, ErrorCodes.NO_ERROR)
+            self._connection.reset(self.id, codes.NO_ERROR)
         self.is_answered = self.is_over = True
 
     async def _write_reply(self, reply: Reply) -> None:

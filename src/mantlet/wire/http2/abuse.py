@@ -6,7 +6,7 @@ with work that was really done; a client that has spent them all is told to calm
 
 from typing import Final
 
-from h2.errors import ErrorCodes
+from mantlet.wire.http2 import codes
 
 MAX_POINTS: Final = 200.0
 LEAK_PER_S: Final = 20.0
@@ -35,7 +35,7 @@ ANSWERED: Final = 1.0
 class Abuse(Exception):
     """The connection must end. `code` is for its GOAWAY frame; `why` for the record."""
 
-    def __init__(self, code: ErrorCodes, why: str) -> None:
+    def __init__(self, code: int, why: str) -> None:
         super().__init__(why)
         self.code, self.why = code, why
 
@@ -57,7 +57,7 @@ class Points:
             self._at_s = now_s
         self._spent += points
         if self._spent > MAX_POINTS:
-            raise Abuse(ErrorCodes.ENHANCE_YOUR_CALM, f"too much of {what}")
+            raise Abuse(codes.ENHANCE_YOUR_CALM, f"too much of {what}")
 
     def answered(self) -> None:
         """A request was answered whole."""

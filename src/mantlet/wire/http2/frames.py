@@ -8,10 +8,8 @@ counted here by their nine bytes, header blocks are measured as they grow, and G
 from collections.abc import Callable
 from typing import Final
 
-from h2.errors import ErrorCodes
-
-from mantlet.listeners.http2 import abuse
-from mantlet.listeners.http2.abuse import Abuse, Points
+from mantlet.wire.http2 import abuse, codes
+from mantlet.wire.http2.abuse import Abuse, Points
 
 PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 MAX_FRAME_BYTES: Final = 16_384
@@ -35,10 +33,14 @@ class Gate:
         is_server: bool = True,
         on_goaway: Callable[[int, int], None] = lambda last_stream, code: None,
     ) -> None:
-        """`max_block_bytes` bounds a header block as it is sent, compressed; `on_goaway` gets last stream and code."""
+        """`max_block_bytes` bounds a header block as it is sent, compressed; `on_goaway` gets last stream and code.
+
+        A server's events are small by nature: crumbs are counted in what clients send.
+        """
         self._points = points
         self._max_block_bytes = max_block_bytes
         self._on_goaway = on_goaway
+        self._is_server = is_server
         self._preface = PREFACE if is_server else b""
         self._rest = b""
         """The beginning of a frame's head."""
@@ -64,7 +66,7 @@ class Gate:
         if self._preface:
             at = min(len(self._preface), len(data))
             if not self._preface.startswith(data[:at]):
-                raise Abuse(ErrorCodes.PROTOCOL_ERROR, "no HTTP/2 preface")
+                raise Abuse(codes.PROTOCOL_ERROR, "no HTTP/2 preface")
             self._preface = self._preface[at:]
         end = len(data)
         while at < end:
@@ -95,14 +97,14 @@ class Gate:
         length = int.from_bytes(data[at : at + 3], "big")
         kind, flags = data[at + 3], data[at + 4]
         if length > MAX_FRAME_BYTES:
-            raise Abuse(ErrorCodes.FRAME_SIZE_ERROR, "an overlong frame")
+            raise Abuse(codes.FRAME_SIZE_ERROR, "an overlong frame")
         if self._is_first:
             if kind != SETTINGS or flags & ACK:
-                raise Abuse(ErrorCodes.PROTOCOL_ERROR, "the first frame is not SETTINGS")
+                raise Abuse(codes.PROTOCOL_ERROR, "the first frame is not SETTINGS")
             self._is_first = False
         self._payload = length
         if kind == DATA:
-            if length < abuse.SMALL_BYTES and not flags & END_STREAM:
+            if self._is_server and length < abuse.SMALL_BYTES and not flags & END_STREAM:
                 self._points.spend(abuse.SMALL_DATA if length else abuse.EMPTY_DATA, "small DATA", now_s)
         elif kind == HEADERS:
             self._block(length, flags, begins=True)
@@ -122,7 +124,7 @@ class Gate:
         elif kind == GOAWAY:
             self._points.spend(abuse.GOAWAY, "GOAWAY", now_s)
             if length < _GOAWAY_BYTES or self.is_in_block:
-                raise Abuse(ErrorCodes.PROTOCOL_ERROR, "a broken GOAWAY")
+                raise Abuse(codes.PROTOCOL_ERROR, "a broken GOAWAY")
             self._goaway = b""
         else:
             self._points.spend(abuse.PRIORITY if kind == PRIORITY else abuse.UNKNOWN, "frames of no use", now_s)
@@ -130,7 +132,7 @@ class Gate:
     def _block(self, length: int, flags: int, *, begins: bool) -> None:
         self._block_bytes = length if begins else self._block_bytes + length
         if self._block_bytes > self._max_block_bytes:
-            raise Abuse(ErrorCodes.ENHANCE_YOUR_CALM, "a header block that is too large")
+            raise Abuse(codes.ENHANCE_YOUR_CALM, "a header block that is too large")
         self.is_in_block = not flags & END_HEADERS
 
     def _end_goaway(self) -> None:

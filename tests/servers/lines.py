@@ -12,6 +12,7 @@ sends messages as they are given; `hello` tells what the client said of itself.
 # ruff: noqa: A002 - ids are called id
 import json
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -120,6 +121,12 @@ def tool(id, name, arguments, meta):
     elif name == "env":
         answer(id, text(dict(os.environ)))
         return
+    elif name == "rlimits":
+        names = ("NOFILE", "DATA", "NPROC", "FSIZE", "CORE")
+        answer(id, text({name: resource.getrlimit(getattr(resource, f"RLIMIT_{name}")) for name in names}))
+        return
+    elif name == "allocate":
+        bytearray(arguments["size"])
     elif name == "error":
         say({"jsonrpc": "2.0", "id": id, "error": {"code": arguments["code"], "message": "as asked"}})
         return

@@ -29,6 +29,8 @@ def test_the_documented_example_reads() -> None:
         ({"restart": {"backoff": 9, "max": 3}}, "backoff"),
         ({"shell": True}, "unknown field"),
         ({"stop_timeout": 0}, "stop_timeout"),
+        ({"rlimits": {"files": 0}}, "rlimits"),
+        ({"rlimits": {"cpu": 1}}, "unknown field"),
     ],
 )
 def test_what_makes_no_sense_is_refused(change: dict[str, object], says: str) -> None:

@@ -83,13 +83,14 @@ class Child(asyncio.SubprocessProtocol):
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         child._lifeline = ours  # from here on closing it is the end of all that was started
-        no_new_privs = "1" if config.sandbox == "auto" else "0"
+        limits = [f"{name}={value}" for name, value in config.rlimits.named().items()]
+        guard = ",".join(["1" if config.sandbox == "auto" else "0", *limits])
         # A spawn that is cancelled half way leaks its transport (uvloop) or waits without bound (asyncio): so it is
         # a task of its own that runs to its end, and what it made is ended after it.
         spawning = Tasks(lambda _error: None).start(
             child._loop.subprocess_exec(
                 lambda: child,
-                *(sys.executable, "-I", "-S", LAUNCHER, str(theirs.fileno()), no_new_privs, *command),
+                *(sys.executable, "-I", "-S", LAUNCHER, str(theirs.fileno()), guard, *command),
                 env=env,
                 cwd=config.cwd,
                 pass_fds=(theirs.fileno(),),

@@ -3,7 +3,32 @@
 from collections.abc import Mapping
 from typing import Literal
 
+import msgspec
+
 from mantlet.upstreams.transports.channel.config import ChannelConfig
+
+
+class RlimitsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What each process of a server may use at most, as the kernel counts it (getrlimit(2)). Null is no limit but the
+    node's own. Sizes are bytes."""
+
+    files: int | None = 4_096
+    """Open files and sockets."""
+    memory: int | None = None
+    """Memory that a process writes to (RLIMIT_DATA); Node.js and the JVM reserve far more than they use."""
+    processes: int | None = None
+    """Processes and threads of the node's user together, not of this server alone; root is exempt."""
+    file_size: int | None = None
+    """The longest file it can write."""
+
+    def __post_init__(self) -> None:
+        if any(value is not None and value < 1 for value in (self.files, self.memory, self.processes, self.file_size)):
+            raise ValueError("rlimits must be at least 1, or null")
+
+    def named(self) -> dict[str, int]:
+        """By the kernel's names."""
+        limits = {"NOFILE": self.files, "DATA": self.memory, "NPROC": self.processes, "FSIZE": self.file_size}
+        return {name: value for name, value in limits.items() if value is not None}
 
 
 class StdioServerConfig(ChannelConfig, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -19,6 +44,7 @@ class StdioServerConfig(ChannelConfig, frozen=True, forbid_unknown_fields=True, 
     cwd: str | None = None
     sandbox: Literal["auto", "off"] = "auto"
     """`auto`: the child and all it starts can gain no privileges (no_new_privs) and leave no core files."""
+    rlimits: RlimitsConfig = RlimitsConfig()
     stderr_lines: int = 200
     """The last lines of stderr that are kept for people to see."""
 

@@ -1,12 +1,16 @@
 """Run one command so that nothing of it outlives the node. Run as a script, with the standard library alone.
 
-    python -I -S launcher.py LIFELINE_FD NO_NEW_PRIVS PROGRAM [ARG…]
+    python -I -S launcher.py LIFELINE_FD GUARD PROGRAM [ARG…]
 
 Between the node and each child stands this small process, because no single means of the system is enough: a parent
 death signal reaches the child but not what the child starts (npx starts node), and a process group loses those who
 leave it. The launcher is a *subreaper*: whoever loses its parent below it becomes its own child, so it can find and
 kill them all. It holds one end of the lifeline socket; when the other end closes, for whatever reason (`kill -9` of
 the node too), it kills everything below it and ends. It also does so when the command itself ends.
+
+GUARD is `1` or `0`, whether the command and all below it can gain no privileges and leave no core files; after it may
+follow limits for each of its processes, by the names of getrlimit(2): `1,NOFILE=4096,DATA=1073741824`. A limit that
+cannot be set is no start.
 
 The command gets a session of its own, the inherited stdin, stdout and stderr, no other descriptor, and SIGKILL should
 the launcher die. SIGTERM to the launcher is passed on to the command's process group. The launcher tells the
@@ -37,7 +41,7 @@ def prctl(option: int, value: int) -> None:
 
 def main(argv: list[str]) -> int:
     """Start the command and stay until it ends or the lifeline does."""
-    lifeline, no_new_privs, command = int(argv[0]), argv[1] == "1", argv[2:]
+    lifeline, guard, command = int(argv[0]), argv[1], argv[2:]
     os.set_inheritable(lifeline, False)
     prctl(PR_SET_CHILD_SUBREAPER, 1)
     wake_read, wake_write = os.pipe()
@@ -51,7 +55,7 @@ def main(argv: list[str]) -> int:
     launcher = os.getpid()
     child = os.fork()
     if child == 0:
-        start(command, launcher, no_new_privs)
+        start(command, launcher, guard)
     nowhere = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):  # the pipes must close when the command closes them
         os.dup2(nowhere, descriptor)
@@ -62,22 +66,34 @@ def main(argv: list[str]) -> int:
     return status
 
 
-def start(command: list[str], launcher: int, no_new_privs: bool) -> None:
+def limit(name: str, value: int) -> None:
+    """Set a limit for this process and those it starts; never more than there is already."""
+    number = getattr(resource, f"RLIMIT_{name}")
+    _, hard = resource.getrlimit(number)
+    value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+    resource.setrlimit(number, (value, value))
+
+
+def start(command: list[str], launcher: int, guard: str) -> None:
     """In the forked child: become the command."""
     try:
         os.setsid()
         prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != launcher:  # it died before the line above
             os._exit(NOT_STARTED)
-        if no_new_privs:
+        no_new_privs, *limits = guard.split(",")
+        if no_new_privs == "1":
             prctl(PR_SET_NO_NEW_PRIVS, 1)
             resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        for each in limits:
+            name, _, value = each.partition("=")
+            limit(name, int(value))
         signal.set_wakeup_fd(-1)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, signal.SIGPIPE, signal.SIGXFSZ):
             signal.signal(number, signal.SIG_DFL)  # CPython ignores the last two, and ignoring is inherited
         os.execv(command[0], command)  # noqa: S606 - no shell is the point
-    except OSError as error:
-        os.write(2, f"cannot start {command[0]}: {error.strerror}\n".encode())
+    except (OSError, ValueError, AttributeError) as error:
+        os.write(2, f"cannot start {command[0]}: {error}\n".encode())
     finally:
         os._exit(NOT_STARTED)
 

@@ -4,6 +4,7 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, Final, Protocol
 
 from mantlet.core.refusal import BadUpstream, UpstreamUnavailable
@@ -74,7 +75,8 @@ class Dialer:
         if self._pins and not self._is_pinned(transport):
             protocol.abort()  # before the first byte is written (TLS-03)
             raise BadUpstream(why="its key is not one of the pinned")
-        _keep_alive(transport.get_extra_info("socket"))
+        with suppress(OSError):  # it ended already, which the protocol is about to be told
+            _keep_alive(transport.get_extra_info("socket"))
 
     def _is_pinned(self, transport: asyncio.BaseTransport) -> bool:
         certificate = transport.get_extra_info("ssl_object").getpeercert(binary_form=True)

@@ -211,6 +211,7 @@ async def test_a_legacy_server_says_so_to_modern_clients(started: Any, peer: str
             await server.send(tool("add", {"a": 1, "b": 2}))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("program", "options", "choice"),
     [

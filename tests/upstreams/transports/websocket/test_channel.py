@@ -1,6 +1,7 @@
 """One WebSocket, and servers that do not keep to RFC 6455."""
 
 import asyncio
+import random
 import struct
 
 import pytest
@@ -19,9 +20,12 @@ from tests.upstreams.transports.websocket.support import (
     read_frame,
     read_head,
 )
+from websockets.client import ClientProtocol
+from websockets.protocol import State
 
 from mantlet.core.refusal import UpstreamUnavailable
 from mantlet.core.secret import Secret
+from mantlet.upstreams.transports.websocket.channel import WebSocketChannel
 from mantlet.upstreams.transports.websocket.connector import WebSocketConnector
 
 
@@ -359,6 +363,43 @@ async def test_a_cancelled_opening_leaves_no_socket() -> None:
         opening.cancel()
         await asyncio.wait({opening})
         await within(left.wait())
+
+
+class Sink:
+    """A transport that keeps nothing."""
+
+    def write(self, data: bytes) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+    abort = close
+
+
+@pytest.mark.parametrize("seed", range(40))
+async def test_no_bytes_whatever_make_it_raise(seed: int) -> None:
+    """What raised here would be the loop's to report; every end must be told once."""
+    chance = random.Random(seed)
+    recorder = Recorder()
+    channel = WebSocketChannel(configured(1, max_line_bytes=2_000), recorder)
+    channel.connection_made(Sink())  # type: ignore[arg-type]
+    channel._protocol.state = State.OPEN
+    channel._protocol.parser = ClientProtocol.__mro__[1].parse(channel._protocol)
+    next(channel._protocol.parser)
+    channel._opened.set_result(None)
+    for _ in range(200):
+        opcode = chance.choice([TEXT, CONTINUATION, PING, PONG, chance.randrange(16)])
+        data = chance.randbytes(chance.choice([0, 1, 2, 125, 126, 700, 3_000])) if chance.random() < 0.2 else b"{}"
+        whole = bytearray(frame(opcode, data, fin=chance.random() < 0.9))
+        if chance.random() < 0.05:
+            whole[chance.randrange(len(whole))] ^= 1 << chance.randrange(8)
+        for part in (whole[: len(whole) // 2], whole[len(whole) // 2 :]):
+            channel.data_received(bytes(part))
+        channel.write_line(b"{}\n")
+    channel.eof_received()
+    channel.connection_lost(None)
+    assert len(recorder.whys) == 1
 
 
 async def test_nothing_listens_there() -> None:

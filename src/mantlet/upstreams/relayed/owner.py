@@ -109,7 +109,7 @@ class Worker:
             if (window := self._windows.get(number)) is not None:
                 window.give_back(message.size)
         elif isinstance(message, GivenUp):
-            if (task := self._calls.get(number)) is not None:
+            if (task := self._calls.pop(number, None)) is not None:  # here, as one that never ran cleans up nothing
                 task.cancel()
         elif isinstance(message, HealthAsked):
             self.tasks.start(self._health(number), "relayed:health")
@@ -117,7 +117,8 @@ class Worker:
     def on_lost(self) -> None:
         """See `protocol.Peer`."""
         self._owner.workers.discard(self)
-        for task in list(self._calls.values()):
+        calls, self._calls = self._calls, {}
+        for task in calls.values():
             task.cancel()
 
     async def _serve(self, asked: Asked) -> None:

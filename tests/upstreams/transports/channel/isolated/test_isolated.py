@@ -41,6 +41,10 @@ def pids(server: IsolatedServer) -> list[int]:
     return [pid for pid in found if pid is not None]
 
 
+def owners(server: IsolatedServer) -> list[str]:
+    return sorted(session.caller[2] for session in server.sessions._sessions.values())
+
+
 async def test_each_session_has_a_process_that_its_own_client_introduced_itself_to() -> None:
     async with isolated(LEGACY) as server:
         a, b = await begin(server), await begin(server, "bob", {})
@@ -313,6 +317,30 @@ async def test_max_children_bounds_the_channels_and_the_longest_idle_makes_room(
             await server.send(tool("echo", era="legacy", session=third, who="carol"))
         held.cancel()
         await stream.close()
+
+
+async def test_one_caller_does_not_push_out_the_others() -> None:
+    hand = Hand()
+    async with isolated(LEGACY, hand, max_children=4) as server:
+        greedy = [await begin(server, "mallory") for _ in range(3)]
+        alice = await begin(server, "alice")
+        hand.ahead_s += 60
+        mallorys = await begin(server, "mallory")  # of its own
+        bobs = await begin(server, "bob")  # of who has most
+        for session, who in ((alice, "alice"), (bobs, "bob"), (mallorys, "mallory"), (greedy[2], "mallory")):
+            echo = tool("echo", era="legacy", session=session, who=who, timeout_s=10_000)
+            assert text_of(await server.send(echo)) == "{}"
+        assert owners(server) == ["alice", "bob", "mallory", "mallory"]
+        for who in ("carol", "dave"):
+            hand.ahead_s += 60
+            await begin(server, who)  # the second of mallory's, then whoever rests longest
+        hand.ahead_s += 60
+        left = owners(server)
+        assert left == ["bob", "carol", "dave", "mallory"]
+        for _ in range(5):
+            await begin(server, "dave")
+            hand.ahead_s += 60
+        assert owners(server) == left
 
 
 async def test_an_idle_session_is_ended_and_one_that_listens_is_not() -> None:

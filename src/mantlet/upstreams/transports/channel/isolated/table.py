@@ -1,6 +1,7 @@
 """The sessions of one server, each with its channel: begun, found, ended; never more than `max_children`."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from typing import Final
 
@@ -87,7 +88,7 @@ class SessionTable:
 
         Raises `Overloaded`, `UpstreamUnavailable`, or `WrongEra` when the server knows no handshake.
         """
-        await self._make_room(call.deadline_s)
+        await self._make_room(call.caller, call.deadline_s)
         session = Session(self._config, call, self._clock, self._input_timeout_s)
         self._opening += 1
         is_kept = False
@@ -176,11 +177,11 @@ class SessionTable:
 
     # --- how many
 
-    async def _make_room(self, deadline_s: float) -> None:
+    async def _make_room(self, caller: Caller, deadline_s: float) -> None:
         bound = self._config.max_children
         while self.channels + self._occupied() >= bound:
             if not self._stopping:
-                longest_idle = self._evictable()
+                longest_idle = self._evictable(caller)
                 if longest_idle is None:
                     detail = _FULL.format(bound)
                     raise Overloaded(detail, why=f"{bound} channels are open (max_children)")
@@ -190,15 +191,26 @@ class SessionTable:
             if not done:
                 raise Overloaded(_FULL.format(bound), why="an ended session's channel is not gone yet")
 
-    def _evictable(self) -> Session | None:
+    def _evictable(self, caller: Caller) -> Session | None:
+        """Who makes room for a session of `caller`: one that rests, of whoever has most, the longest unused.
+
+        Nobody who has as few as `caller`: else one that begins sessions all day would end those of all others.
+        """
         now_s = self._clock.monotonic()
+        held = Counter(session.caller for session in self._sessions.values())
         resting = [
             session
             for session in self._sessions.values()
-            if not session.is_busy and now_s - session.last_used_s >= EVICTABLE_IDLE_S
+            if not session.is_busy
+            and now_s - session.last_used_s >= EVICTABLE_IDLE_S
+            and (session.caller == caller.key or held[session.caller] > held[caller.key])
         ]
         # A client that holds its stream open is still there: it goes last.
-        return min(resting, key=lambda session: (session.stream is not None, session.last_used_s), default=None)
+        return min(
+            resting,
+            key=lambda session: (-held[session.caller], session.stream is not None, session.last_used_s),
+            default=None,
+        )
 
     def _retire(self, channel: OwnedChannel | None) -> None:
         if channel is None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from tests.upstreams.transports.channel.support import (
+    PlainSealer,
     call,
     events_of,
     initialize,
@@ -28,6 +29,8 @@ from mantlet.core.secret import Secret
 from mantlet.upstreams.transports.channel.channel import Connect
 from mantlet.upstreams.transports.channel.config import ChannelConfig
 from mantlet.upstreams.transports.channel.server import ChannelServer
+from mantlet.upstreams.transports.http import HttpServer
+from mantlet.upstreams.transports.http.config import HttpServerConfig
 from mantlet.upstreams.transports.python.config import PythonServerConfig
 from mantlet.upstreams.transports.python.connector import PythonConnector
 from mantlet.upstreams.transports.sse.config import SseServerConfig
@@ -300,3 +303,17 @@ async def test_the_reference_server_over_sse(npm_port: int) -> None:
         assert [note["params"]["progressToken"] for note in notes] == [5] * len(notes)
         assert len(notes) >= 3
         assert "result" in answer
+
+
+async def test_a_server_of_the_older_transport_behind_the_newer_is_named(started: Any) -> None:
+    """2025-11-25, transports, "Backwards Compatibility": it is not fallen back to, but told."""
+    config, connect = started("sse-mcp1")
+    assert isinstance(config, SseServerConfig)
+    newer = HttpServer(
+        HttpServerConfig(name="test", url=config.url, headers=config.headers), PlainSealer(), is_plain_allowed=True
+    )
+    with pytest.raises(BadUpstream):
+        await newer.send(tool("add", {"a": 1, "b": 2}))
+    assert "transport: sse" in (await newer.health())["reasons"][0]
+    await newer.close()
+    await connect.close()

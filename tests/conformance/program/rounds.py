@@ -1,10 +1,12 @@
 """Tools and a prompt that answer in rounds: `InputRequiredResult`, then the client's inputs (SEP-2322)."""
 
+import asyncio
 import json
 from typing import Any
 
 from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.prompts.base import UserMessage
+from mcp.shared.message import ServerMessageMetadata
 from mcp_types import (
     CreateMessageRequest,
     CreateMessageRequestParams,
@@ -18,6 +20,9 @@ from mcp_types import (
     SamplingMessage,
     TextContent,
 )
+from mcp_types.version import MODERN_PROTOCOL_VERSIONS
+
+MAX_ROUNDS = 3
 
 
 def ask(message: str, name: str, type_: str = "string") -> ElicitRequest:
@@ -133,8 +138,51 @@ TOOLS = {
 }
 
 
+class Round:
+    """What a function of this file looks at, filled from what a legacy client was asked and said."""
+
+    def __init__(self, ctx: Context) -> None:
+        self._ctx = ctx
+        self.client_capabilities = ctx.client_capabilities
+        self.input_responses: dict[str, Any] = {}
+        self.request_state: str | None = None
+
+    async def ask(self, wanted: InputRequiredResult) -> None:
+        """All at once, as a server of that era does: by requests of its own, in mid-call."""
+        requests = wanted.input_requests or {}
+        answers = await asyncio.gather(*(self._one(request) for request in requests.values()))
+        self.input_responses = dict(zip(requests, answers, strict=True))
+        self.request_state = wanted.request_state
+
+    async def _one(self, request: Any) -> Any:
+        kind = {ElicitRequest: ElicitResult, CreateMessageRequest: CreateMessageResult}.get(
+            type(request), ListRootsResult
+        )
+        # On the call's own stream, so that whoever stands between can tell whose it is.
+        own = ServerMessageMetadata(related_request_id=self._ctx.request_id)
+        return await self._ctx.session.send_request(request, kind, metadata=own)
+
+
+def in_either_era(function: Any) -> Any:
+    """The function in rounds for modern clients, and in one go for legacy ones."""
+
+    async def played(ctx: Context) -> Any:
+        if ctx.protocol_version in MODERN_PROTOCOL_VERSIONS:
+            return await function(ctx)
+        round_ = Round(ctx)
+        for _ in range(MAX_ROUNDS):
+            result = await function(round_)
+            if not isinstance(result, InputRequiredResult):
+                return result
+            await round_.ask(result)
+        return "asked for it all"
+
+    played.__doc__ = function.__doc__
+    return played
+
+
 def add_to(server: MCPServer) -> None:
     """Register the tools and the prompt of this file."""
     for name, function in TOOLS.items():
-        server.add_tool(function, name=f"test_input_required_result_{name}", structured_output=False)
-    server.prompt(name="test_input_required_result_prompt")(prompt)
+        server.add_tool(in_either_era(function), name=f"test_input_required_result_{name}", structured_output=False)
+    server.prompt(name="test_input_required_result_prompt")(in_either_era(prompt))

@@ -19,6 +19,7 @@ BAD = [
     (JWT.replace("ALG", "none"), "auth.jwt.algorithms", "accepted"),
     (JWT.replace("ALG", "ES256"), "auth.jwt.algorithms", "none of"),
     ("http: {tls: {cert_file: bad.pem, key_file: bad.pem}}", "http.tls", "not accepted"),
+    ("auth: {mtls: {enabled: true}}", "auth.mtls", "listener with TLS"),
     ("store: {url: 'redsi://:p@h'}", "store.url", "unknown scheme"),
     ("mcp: {servers: [{name: a, url: 'ftp://h'}]}", "mcp.servers.a", "https://"),
     ("mcp: {servers: [{name: a, url: 'wss://h', tls: {pins: [sha256/x]}}]}", "mcp.servers.a", "pins"),

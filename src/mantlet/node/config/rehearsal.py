@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from mantlet.core.clock import SYSTEM
 from mantlet.core.config_error import ConfigError
 from mantlet.events.audit.keys import checkpoint_directory
+from mantlet.listeners.http2 import require as require_http2
 from mantlet.listeners.tls.context import context as tls_context
 from mantlet.node.certificates import callers_ca, check_callers
 from mantlet.node.certificates import listeners as tls_listeners
@@ -26,6 +27,7 @@ from mantlet.policies.limits.routes import compile_routes
 from mantlet.stores.valkey import address
 from mantlet.upstreams.client import endpoint
 from mantlet.upstreams.client import tls as client_tls
+from mantlet.upstreams.client.http2 import require as require_client_http2
 from mantlet.upstreams.transports.channel.config import ChannelConfig
 from mantlet.upstreams.transports.http.config import HttpServerConfig
 from mantlet.upstreams.transports.openapi import OpenApiServer, OpenApiServerConfig
@@ -70,6 +72,8 @@ def _parts(config: Config) -> Iterator[Part]:
     yield "limits.routes", lambda: compile_routes(config.limits.routes)
     yield "auth", lambda: _identity(config)
     yield "auth.mtls", lambda: check_callers(config)
+    if config.http.http2:
+        yield "http.http2", require_http2
     for name, tls in tls_listeners(config):
         yield f"{name}.tls", lambda tls=tls: tls_context(tls, callers_ca_file=callers_ca(config, tls))  # type: ignore[misc]
     if not config.store.url.startswith(("memory://", "embedded://")):
@@ -135,5 +139,7 @@ def _channel(server: ChannelConfig) -> None:
 
 def _http_server(server: HttpServerConfig) -> None:
     endpoint.parse(server.url, is_plain_allowed=True)  # whether plain is allowed is the environment's to say
+    if server.http2 == "auto":
+        require_client_http2()
     client_tls.read_pins(server.tls.pins)
     client_tls.context(server.tls)

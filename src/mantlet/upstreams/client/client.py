@@ -8,22 +8,28 @@ request that may be repeated is written once more when the server's end crossed 
 import asyncio
 import ssl
 from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
 
 from mantlet.core.clock import Clock
 from mantlet.core.refusal import BadUpstream, UpstreamUnavailable
 from mantlet.upstreams.client.config import Bounds, TlsConfig
 from mantlet.upstreams.client.connection import Connection, Vanished
 from mantlet.upstreams.client.endpoint import Endpoint
+from mantlet.upstreams.client.http2 import require
 from mantlet.upstreams.client.pool import Pool
 from mantlet.upstreams.client.response import Response
 from mantlet.upstreams.client.tls import context, read_pins, spki_digest
+
+if TYPE_CHECKING:
+    from mantlet.upstreams.client.http2.connection import Http2Connection
+    from mantlet.upstreams.client.http2.multiplexed import Multiplexed
 
 Resolve = Callable[[str, int], Awaitable[str]]
 """Turns a host name and port into the address to connect to; raises a `Refusal` for what must not be reached."""
 
 
 class HttpClient:
-    """One upstream's HTTP/1.1 client. Raises `ValueError` or `OSError` at once for TLS settings that cannot be used."""
+    """One upstream's HTTP client. Raises `ValueError` or `OSError` at once for TLS settings that cannot be used."""
 
     def __init__(
         self,
@@ -33,7 +39,9 @@ class HttpClient:
         bounds: Bounds = Bounds(),
         tls: TlsConfig = TlsConfig(),
         resolve: Resolve | None = None,
+        http2: bool = False,
     ) -> None:
+        """`http2`: offer it when TLS is made; a server that does not take it is spoken to in HTTP/1.1."""
         self.endpoint = endpoint
         self._bounds = bounds
         self._clock = clock
@@ -41,6 +49,10 @@ class HttpClient:
         self._pins = read_pins(tls.pins)
         self._tls: ssl.SSLContext | None = context(tls) if endpoint.is_tls else None
         self.pool = Pool(self._connect, bounds, clock)
+        self._multiplexed: Multiplexed | None = None
+        if http2 and endpoint.is_tls:
+            self._multiplexed = self._open_multiplexed()
+            self._tls2 = context(tls, ("h2", "http/1.1"))
 
     async def send(self, message: bytes, *, deadline_s: float, is_repeatable: bool = False) -> Response:
         """Send one whole request (see `request.head`) and give its response.
@@ -49,6 +61,10 @@ class HttpClient:
         `UpstreamUnavailable`, `Overloaded` (nothing was sent), `BadUpstream` or `DeadlineExceeded`. Cancelling the
         caller closes the connection, and that cancels the work upstream.
         """
+        if self._multiplexed is not None and not self._multiplexed.is_off:
+            response = await self._multiplexed.send(message, deadline_s=deadline_s, is_repeatable=is_repeatable)
+            if response is not None:
+                return response
         pool = self.pool
         while True:
             connection = None if pool.waiting else pool.take()
@@ -72,20 +88,39 @@ class HttpClient:
 
     async def close(self) -> None:
         """Close every connection; calls under way fail."""
+        if self._multiplexed is not None:
+            await self._multiplexed.close()
         await self.pool.close()
 
+    def _open_multiplexed(self) -> "Multiplexed":
+        require()
+        from mantlet.upstreams.client.http2.multiplexed import Multiplexed
+
+        return Multiplexed(self._connect2, self._bounds, self._clock)
+
     async def _connect(self, pool: Pool) -> Connection:
+        connection = Connection(pool, self._bounds, self._clock)
+        await self._open(connection, self._tls)
+        return connection
+
+    async def _connect2(self, owner: "Multiplexed") -> "Http2Connection":
+        from mantlet.upstreams.client.http2.connection import Http2Connection
+
+        connection = Http2Connection(owner, self._bounds, self._clock)
+        await self._open(connection, self._tls2)
+        return connection
+
+    async def _open(self, connection: "Connection | Http2Connection", tls: ssl.SSLContext | None) -> None:
         loop = asyncio.get_running_loop()
         endpoint = self.endpoint
-        connection = Connection(pool, self._bounds, self._clock)
         host = endpoint.host if self._resolve is None else await self._resolve(endpoint.host, endpoint.port)
         try:
             await loop.create_connection(
                 lambda: connection,
                 host,
                 endpoint.port,
-                ssl=self._tls,
-                server_hostname=endpoint.host if self._tls else None,
+                ssl=tls,
+                server_hostname=endpoint.host if tls else None,
             )
         except asyncio.CancelledError:
             connection.abort()  # uvloop may have opened it in this very turn, and would not tell of its end
@@ -96,9 +131,8 @@ class HttpClient:
             raise UpstreamUnavailable(why=f"no connection: {error}") from error
         if self._pins:
             self._check_pins(connection)
-        return connection
 
-    def _check_pins(self, connection: Connection) -> None:
+    def _check_pins(self, connection: "Connection | Http2Connection") -> None:
         """Before the first byte of a request is written (TLS-03)."""
         certificate = connection.peer_certificate()
         if certificate is None or spki_digest(certificate) not in self._pins:

@@ -4,7 +4,7 @@ import base64
 import binascii
 import hashlib
 import ssl
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from mantlet.upstreams.client.config import TlsConfig
@@ -12,7 +12,7 @@ from mantlet.upstreams.client.config import TlsConfig
 PIN_PREFIX: Final = "sha256/"
 
 
-def context(config: TlsConfig) -> ssl.SSLContext:
+def context(config: TlsConfig, alpn: Sequence[str] = ("http/1.1",)) -> ssl.SSLContext:
     """Made once and shared by all connections: a context costs 40 ms of CPU, most of it the CA bundle.
 
     Raises `ValueError` or `OSError` for what cannot be used.
@@ -21,7 +21,7 @@ def context(config: TlsConfig) -> ssl.SSLContext:
         raise ValueError("tls.client_cert_file and tls.client_key_file go together")
     made = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cafile=config.ca_file)
     made.minimum_version = ssl.TLSVersion.TLSv1_2
-    made.set_alpn_protocols(["http/1.1"])
+    made.set_alpn_protocols(list(alpn))
     if config.client_cert_file and config.client_key_file:
         made.load_cert_chain(config.client_cert_file, config.client_key_file)
     return made

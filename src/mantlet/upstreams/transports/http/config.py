@@ -40,6 +40,8 @@ class HttpServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     transport: Literal["http"] = "http"
     headers: Mapping[str, Secret] = {}
     tls: TlsConfig = TlsConfig()
+    http2: Literal["auto", "off"] = "off"
+    """`auto`: HTTP/2 where the server agrees to it (TLS, ALPN). Needs the extra `mantlet[http2]`."""
     era: EraSetting = "auto"
     """`auto` asks the server once; the others say what it serves and ask nothing."""
     max_connections: int = 100

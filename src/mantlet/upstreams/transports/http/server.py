@@ -61,7 +61,9 @@ class HttpServer:
         self._config = config
         self._sealer = sealer
         self._clock = clock
-        self._client = HttpClient(endpoint, clock, bounds=config.bounds(), tls=config.tls, resolve=resolve)
+        self._client = HttpClient(
+            endpoint, clock, bounds=config.bounds(), tls=config.tls, resolve=resolve, http2=config.http2 == "auto"
+        )
         own = [(b"user-agent", b"mantlet/" + __version__.encode()), (b"accept-encoding", b"identity")]
         own += [(name.lower().encode(), value.reveal().encode()) for name, value in config.headers.items()]
         json = [*own, (b"content-type", b"application/json")]

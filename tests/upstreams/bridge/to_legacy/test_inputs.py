@@ -19,7 +19,7 @@ META = {"a": 2}
 NAMED = {**FORM, "mode": "form", "x": 1}
 VISITED = {"action": "accept"}
 DECLINED = {"action": "decline"}
-SAMPLE = {"messages": [], "maxTokens": 5}
+SAMPLE = TOLD = {"messages": [], "maxTokens": 5}
 SAMPLED = {"role": "assistant", "content": {"type": "text", "text": "Paris"}, "model": "m"}
 ROOTS = {"roots": [{"uri": "file:///x"}]}
 
@@ -51,7 +51,7 @@ def asked_of(result: Any) -> tuple[str, dict[str, Any]]:
         ("elicitation/create", FORM, FORM, ACCEPTED),
         ("elicitation/create", {**NAMED, "task": {}}, NAMED, DECLINED),
         ("elicitation/create", URL, PAGE, VISITED),
-        ("sampling/createMessage", {**SAMPLE, "_meta": {"progressToken": 1, **META}}, {**SAMPLE, "_meta": META}, SAMPLED),
+        ("sampling/createMessage", {**TOLD, "_meta": {"progressToken": 1, **META}}, {**TOLD, "_meta": META}, SAMPLED),
         ("roots/list", None, None, ROOTS),
     ],
 )  # fmt: skip

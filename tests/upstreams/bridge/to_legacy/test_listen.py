@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from tests.upstreams.bridge.to_legacy.conftest import Door, MakeDoor
-from tests.upstreams.bridge.to_legacy.support import ALL, Answering, Client, Legacy, close, each
+from tests.upstreams.bridge.to_legacy.support import ALL, STREAM, Answering, Client, Legacy, close, each
 from tests.upstreams.transports.http.support import BOB
 
 from mantlet.core.call import Reply
@@ -273,4 +273,77 @@ async def test_the_stream_for_questions_is_shared_with_subscriptions(door: Door,
     listening, _ = await listen(client)
     await client.call("echo")
     assert list(server.streams) == ["s0"]
+    await listening.close()
+
+
+@pytest.mark.parametrize("status", [b"400 Bad", b"404 Not", b"501 No", b"500 Bad"])
+async def test_a_server_that_answers_a_get_in_its_own_way_has_no_stream(
+    door: Door, server: Legacy, status: bytes
+) -> None:
+    async def odd(request: Any, session: str, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 %b\r\nContent-Type: text/html\r\nContent-Length: 2\r\n\r\nno" % status)
+
+    server._stream = odd  # type: ignore[method-assign]
+    server.has_sessions = False
+    listening, honoured = await listen(door.client())
+    assert honoured == {}
+    await listening.close()
+
+
+async def test_calls_do_not_wait_again_for_a_stream_that_does_not_come(
+    door: Door, server: Legacy, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr("mantlet.upstreams.bridge.to_legacy.feed.ASKING_WAIT_S", 0.05)
+    waits = 0
+
+    async def silent(request: Any, session: str, writer: asyncio.StreamWriter) -> None:
+        nonlocal waits
+        waits += 1
+        await asyncio.get_running_loop().create_future()
+
+    async def echo(at: Answering) -> Any:
+        return {"content": []}
+
+    server._stream = silent  # type: ignore[method-assign]
+    server.tools["echo"] = echo
+    client = door.client(capabilities=ALL)
+    await client.call("echo")
+    loop = asyncio.get_running_loop()
+    began_s = loop.time()
+    for _ in range(20):
+        await client.call("echo")
+    assert loop.time() - began_s < 0.9  # twenty waits would take a second
+    assert waits
+
+
+async def test_streams_that_end_at_once_are_not_asked_for_in_a_loop(door: Door, server: Legacy) -> None:
+    times = 0
+
+    async def short(request: Any, session: str, writer: asyncio.StreamWriter) -> None:
+        nonlocal times
+        times += 1
+        writer.write(
+            b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+        )
+
+    server._stream = short  # type: ignore[method-assign]
+    listening, _ = await listen(door.client())
+    await asyncio.sleep(0.5)
+    assert times <= 4
+    await listening.close()
+
+
+async def test_nonsense_on_the_stream_does_not_end_it(door: Door, server: Legacy) -> None:
+    listening, _ = await listen(door.client())
+    changes = "notifications/tools/list_changed"
+    nonsense = [
+        {"method": changes, "params": [1]},
+        {"method": changes, "params": {"_meta": 1}},
+        {"id": {}, "method": "ping"},
+        {"id": 1, "result": {}},
+    ]
+    for message in nonsense:
+        server.push("s0", message)
+    changed(server, "notifications/resources/list_changed")
+    assert (await listening.next())["method"] == "notifications/resources/list_changed"
     await listening.close()

@@ -10,6 +10,7 @@ from tests.upstreams.bridge.to_legacy.conftest import Door, MakeDoor
 from tests.upstreams.bridge.to_legacy.support import ALL, Answering, Legacy, close, each, write_chunk
 from tests.upstreams.transports.http.support import ALICE, BOB
 
+from mantlet.core.call import Reply
 from mantlet.core.refusal import BadUpstream, DeadlineExceeded, InvalidParams, MethodNotFound, Refusal
 from mantlet.wire.mcp.methods import META_CLIENT_INFO
 
@@ -163,25 +164,32 @@ async def test_what_differs_in_anything_has_a_session_of_its_own(door: Door, ser
     assert sessions == [f"s{n}" for n in range(6) for _ in range(2)]
 
 
-async def test_interleaved_callers_never_share_a_session(door: Door, server: Legacy) -> None:
-    """AUTHZ-08"""
+@pytest.mark.parametrize("rounds", [5, pytest.param(100, marks=pytest.mark.slow)])
+async def test_interleaved_callers_never_share_a_session(door: Door, server: Legacy, rounds: int) -> None:
+    """AUTHZ-08: a hundred calls at a time, five callers with the same ids, at a server that answers in any order."""
 
     async def whose(at: Answering) -> Any:
-        await asyncio.sleep(0)
-        return {"content": [], "session": at.session, "who": at.arguments["who"]}
+        if at.arguments["n"] % 3:
+            await asyncio.sleep(0)
+        if at.arguments["n"] % 4 == 0:
+            at.notify("notifications/progress", progressToken=at.token, progress=1, who=at.arguments["who"])
+        return {"content": [], "session": at.session, "who": at.arguments["who"], "n": at.arguments["n"]}
 
     server.tools["whose"] = whose
-    clients = {name: door.client(caller=replace(ALICE, subject=name)) for name in ("a", "b", "c")}
+    clients = {name: door.client(caller=replace(ALICE, subject=name)) for name in "abcde"}
 
     async def one(name: str, number: int) -> tuple[str, str]:
-        result = await clients[name].call("whose", {"who": name}, id=number % 5)  # ids collide, on purpose
-        assert result["who"] == name
+        arguments = {"name": "whose", "arguments": {"who": name, "n": number}}
+        messages = await clients[name].messages("tools/call", arguments, id=number % 5, meta={"progressToken": "t"})
+        result = messages[-1]["result"]
+        assert (result["who"], result["n"], messages[-1]["id"]) == (name, number, number % 5)
+        assert all(message["params"]["who"] == name for message in messages[:-1])
         return name, result["session"]
 
     pairs: set[tuple[str, str]] = set()
-    for _ in range(10):
-        pairs |= set(await asyncio.gather(*(one(name, n) for n in range(30) for name in clients)))
-    assert len(pairs) == 3
+    for _ in range(rounds):
+        pairs |= set(await asyncio.gather(*(one(name, n) for n in range(20) for name in clients)))
+    assert len(pairs) == len({session for _, session in pairs}) == 5
 
 
 async def test_a_lost_session_is_opened_again_once_and_the_call_goes_through(door: Door, server: Legacy) -> None:
@@ -459,3 +467,103 @@ async def test_a_plain_call_starts_no_task_when_the_answer_is_whole(door: Door, 
 async def test_notifications_are_accepted_and_mean_nothing(door: Door, server: Legacy) -> None:
     reply = await door.client().send("notifications/cancelled", {"requestId": 1}, kind="notification")
     assert (reply.status, reply.body, server.got) == (202, b"", [])
+
+
+async def test_what_a_server_says_beside_the_point_is_passed_over(door: Door, server: Legacy) -> None:
+    """MCP-05"""
+
+    async def odd(at: Answering) -> Any:
+        at.begin()
+        for data in (b"", b"nothing", b"[]", b'{"id":{}}', b'{"id":[1],"method":"roots/list"}', b'{"method":7}'):
+            write_chunk(at.writer, b"data: " + data + b"\n\n")
+        at.event({"id": at.id + 1000, "result": {"content": "another's"}})
+        at.event({"id": str(at.id), "result": {"content": "of another type"}})
+        at.event({"method": "notifications/progress", "params": [1]})
+        at.event({"method": "notifications/message", "params": "x"})
+        at.event({"method": "notifications/tools/list_changed", "params": [1]})
+        at.event({"method": "notifications/cancelled", "params": {"requestId": at.id}})
+        at.event({"method": "notifications/elicitation/complete", "params": {"elicitationId": "x"}})
+        return {"content": []}
+
+    server.tools["odd"] = odd
+    for capabilities in ({}, ALL):
+        (answer,) = await door.client(capabilities=capabilities).messages("tools/call", {"name": "odd"})
+        assert answer["result"]["content"] == []
+
+
+async def test_what_comes_after_the_answer_is_not_passed_on(door: Door, server: Legacy) -> None:
+    """MCP-05"""
+
+    async def late(at: Answering) -> Any:
+        at.event({"id": at.id, "result": {"content": [], "first": True}})
+        at.notify("notifications/x")
+        at.event({"id": at.id, "result": {"content": [], "first": False}})
+        await asyncio.get_running_loop().create_future()  # nor is the end of the stream waited for
+
+    server.tools["late"] = late
+    (answer,) = await door.client().messages("tools/call", {"name": "late"})
+    assert answer["result"]["first"]
+    session = next(iter(door.crossing._sessions._by_key.values()))
+    assert (session.users, session.exchanges) == (0, {})
+
+
+@pytest.mark.parametrize("body", [b"", b"x", b"[]", b"{}", b'{"jsonrpc":"2.0","id":1}', b'{"id":1,"method":"x"}'])
+async def test_an_answer_that_is_none_is_the_servers_fault(
+    open_door: MakeDoor, server: Legacy, body: bytes, monkeypatch: Any
+) -> None:
+    door = open_door()
+    await door.client().call("echo")
+
+    async def send(call: Any) -> Reply:
+        return Reply(200, [(b"content-type", b"application/json")], body)
+
+    monkeypatch.setattr(door.inner, "send", send)
+    with pytest.raises(BadUpstream):
+        await door.client().send("tools/call", {"name": "echo"})
+
+
+async def test_a_big_result_is_passed_whole(door: Door, server: Legacy) -> None:
+    async def big(at: Answering) -> Any:
+        return {"content": [{"type": "text", "text": "x" * 2_000_000}]}
+
+    server.tools["big"] = big
+    for capabilities in ({}, ALL):
+        assert len((await door.client(capabilities=capabilities).call("big"))["content"][0]["text"]) == 2_000_000
+
+
+async def test_a_slow_reader_holds_the_server_up_and_no_memory(door: Door, server: Legacy) -> None:
+    async def loud(at: Answering) -> Any:
+        for _ in range(400):
+            at.notify("notifications/x", big="x" * 10_000)
+            await at.writer.drain()
+        return {"content": []}
+
+    server.tools["loud"] = loud
+    reply = await door.client().send("tools/call", {"name": "loud"})
+    for _ in range(50):
+        await asyncio.sleep(0.005)
+    (exchange,) = next(iter(door.crossing._sessions._by_key.values())).exchanges.values()
+    assert exchange._queued_bytes < 1_200_000
+    assert len([message async for message in each(reply)]) == 401
+
+
+async def test_nothing_but_the_principal_and_the_trace_goes_along(door: Door, server: Legacy) -> None:
+    """FWD-01"""
+    headers = [
+        (b"authorization", b"Bearer secret"),
+        (b"cookie", b"c"),
+        (b"traceparent", b"00-1-2-01"),
+        (b"mcp-param-x", b"1"),
+    ]
+    call = door.client().make("tools/call", {"name": "echo"}, headers=headers)
+    sent: list[Any] = []
+    inner = door.inner.send
+
+    async def send(call: Any) -> Reply:
+        sent.append(dict(call.arrival.headers.fields))
+        return await inner(call)
+
+    door.inner.send = send  # type: ignore[method-assign]
+    await door.crossing.send(call)
+    names = set().union(*sent)
+    assert names == {b"accept", b"content-type", b"mcp-protocol-version", b"traceparent"}

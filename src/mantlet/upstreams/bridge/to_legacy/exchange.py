@@ -193,7 +193,10 @@ class Exchange:
             asked = self.asked.pop(key, None)
             opened = self._current
             if asked is not None and opened is not None:
-                await self.session.answer(opened, inputs.answered(asked.raw_id, response))
+                try:
+                    await self.session.answer(opened, inputs.answered(asked.raw_id, response))
+                except SessionNotFound as error:
+                    raise BadUpstream(why="it has lost the session of the call that waited") from error
         self._is_untold = bool(self.asked)  # what was left out is asked for again
 
     def _taken(self) -> bytes:
@@ -235,13 +238,14 @@ class Exchange:
 
     async def hear(self, message: answers.Message, data: bytes) -> None:
         """A message for this call, wherever it came."""
-        if isinstance(message.method, str):
-            if not isinstance(message.id, msgspec.UnsetType):
-                await self._question(bytes(message.id), message.method, message.params)
-            else:
-                await self._notification(message.method, message.params, data)
-        elif not isinstance(message.id, msgspec.UnsetType) and bytes(message.id) == b"%d" % self.id:
-            self._answered(message)
+        raw_id = answers.identity_of(message)
+        if not isinstance(message.method, str):
+            if raw_id == b"%d" % self.id:
+                self._answered(message)
+        elif raw_id is not None:
+            await self._question(raw_id, message.method, message.params)
+        elif isinstance(message.id, msgspec.UnsetType):
+            await self._notification(message.method, message.params, data)
 
     async def _run(self, call: Call, body: bytes, deadline_s: float) -> None:
         try:

@@ -13,7 +13,15 @@ from typing import Final
 import msgspec
 
 from mantlet.core.call import Reply
-from mantlet.core.refusal import DeadlineExceeded, MethodNotAllowed, Overloaded, Refusal, SessionNotFound
+from mantlet.core.refusal import (
+    BadUpstream,
+    DeadlineExceeded,
+    InvalidRequest,
+    MethodNotAllowed,
+    Overloaded,
+    Refusal,
+    SessionNotFound,
+)
 from mantlet.core.tasks import Tasks
 from mantlet.upstreams.bridge.to_legacy.places import Places, Room
 from mantlet.upstreams.bridge.to_legacy.session import Opened, Session
@@ -31,6 +39,8 @@ LINGER_S: Final = 30.0
 """How long the stream is kept after the last who needed it."""
 MIN_PAUSE_S: Final = 0.1
 MAX_PAUSE_S: Final = 5.0
+MAX_FAILURES: Final = 3
+"""Attempts in a row after which those who wait are told: a server may be slow to see that the last stream has ended."""
 MAX_EVENT_BYTES: Final = 8_388_608
 
 
@@ -59,6 +69,7 @@ class Feed:
         self._linger: asyncio.TimerHandle | None = None
         self._waiters: set[asyncio.Future[bool]] = set()
         self._is_open = False
+        self._is_failing = False
         self._is_asking_room_taken = False
         self._without: Opened | None = None
         """The session for which the server said that it has no such stream."""
@@ -96,10 +107,13 @@ class Feed:
                 return False
             self._is_asking_room_taken = True
         self._use()
-        if not self._is_open:
+        if not self._is_open and not self._is_failing:
             try:
-                with suppress(Refusal):  # the call itself will tell what is wrong with the server
-                    await self._opened(self._session.clock.monotonic() + ASKING_WAIT_S)
+                await self._opened(self._session.clock.monotonic() + ASKING_WAIT_S)
+            except Refusal:
+                self._is_failing = (
+                    True  # the call itself will tell what is wrong with the server; the next is not held up
+                )
             except BaseException:
                 self._unuse()
                 raise
@@ -121,11 +135,12 @@ class Feed:
         """Tell those who subscribed to it."""
         if not self._listeners:
             return
-        uri = _uri_of(params) if method == listen.UPDATED else ""
+        uri = listen.uri_of(params) if method == listen.UPDATED else ""
         for listener in list(self._listeners):
             if not listen.belongs(listener.honoured, method, uri):
                 continue
-            if not listener.stream.push(listen.tagged(data, listener.raw_id)):
+            message = listen.tagged(data, listener.raw_id)
+            if message and not listener.stream.push(message):
                 # A subscription with gaps would lie; ended, its client begins another and reads anew.
                 listener.stream.end()
 
@@ -135,13 +150,19 @@ class Feed:
         self._use()
         self._session.users += 1
         try:
-            if not (honoured.changes or honoured.uris) or not await self._opened(deadline_s):
+            if not (honoured.changes or honoured.uris) or not await self._is_there(deadline_s):
                 return listen.Wanted(frozenset(), ())
             return honoured._replace(uris=await self._subscribe(honoured.uris, deadline_s))
         except BaseException:
             self._session.leave()
             self._unuse()
             raise
+
+    async def _is_there(self, deadline_s: float) -> bool:
+        try:
+            return await self._opened(deadline_s)
+        except (BadUpstream, InvalidRequest):
+            return False  # it answers, and not as one that has such a stream
 
     def _left(self, listener: Listener) -> None:
         self._listeners.discard(listener)
@@ -159,13 +180,9 @@ class Feed:
         done: list[str] = []
         try:
             async with self._lock:
-                opened = await self._session.open(deadline_s)
-                self._subscribed = self._subscribed or opened
                 for uri in uris:
-                    if uri not in self._uris:
-                        said = await self._session.ask(opened, "resources/subscribe", {"uri": uri})
-                        if "error" in said:
-                            continue
+                    if uri not in self._uris and not await self._subscribed_to(uri, deadline_s):
+                        continue
                     self._uris[uri] = self._uris.get(uri, 0) + 1
                     done.append(uri)
         except BaseException:
@@ -173,6 +190,18 @@ class Feed:
                 self._drop(uri)
             raise
         return tuple(done)
+
+    async def _subscribed_to(self, uri: str, deadline_s: float) -> bool:
+        for attempt in (1, 2):
+            opened = await self._session.open(deadline_s)
+            self._subscribed = self._subscribed or opened
+            try:
+                return "error" not in await self._session.ask(opened, "resources/subscribe", {"uri": uri})
+            except SessionNotFound:
+                self._session.forget(opened)
+                if attempt == 2:
+                    raise
+        return False
 
     def _drop(self, uri: str) -> bool:
         left = self._uris.get(uri, 0) - 1
@@ -213,7 +242,9 @@ class Feed:
 
     def _unuse(self) -> None:
         self._users -= 1
-        if self._users == 0 and self._task is not None:
+        if self._users == 0 and not self._is_open:
+            self._stop()
+        elif self._users == 0 and self._task is not None:
             self._linger = asyncio.get_running_loop().call_later(LINGER_S, self._stop)
 
     def _stop(self) -> None:
@@ -254,8 +285,19 @@ class Feed:
                 waiter.set_result(outcome)
 
     async def _run(self) -> None:
+        try:
+            await self._keep_open()
+        except Exception:  # the root of a task: who waits must hear of it, and the next may try again
+            self._tell(BadUpstream(why="the session's stream broke off"))
+            raise
+        finally:
+            if self._task is asyncio.current_task():
+                self._task = None
+                self._stop()
+
+    async def _keep_open(self) -> None:
         monotonic = self._session.clock.monotonic
-        pause_s = MIN_PAUSE_S
+        pause_s, failures = MIN_PAUSE_S, 0
         while True:
             opened: Opened | None = None
             try:
@@ -264,20 +306,23 @@ class Feed:
                 reply = await self._session.listen(opened, monotonic() + HEAD_S)
                 if isinstance(reply.body, bytes):
                     raise MethodNotAllowed("POST")
-                self._is_open = True
+                self._is_open, self._is_failing = True, False
                 self._tell(True)
-                pause_s = MIN_PAUSE_S
+                failures, began_s = 0, monotonic()
                 await self._read(opened, reply)
+                if monotonic() - began_s > MAX_PAUSE_S:
+                    pause_s = MIN_PAUSE_S  # not for one that ends as soon as it has begun
             except MethodNotAllowed:
                 self._without = opened
-                self._task = None
-                self._stop()
                 return
             except SessionNotFound:
                 if opened is not None:
                     self._session.forget(opened)
             except Refusal as refusal:
-                self._tell(refusal)
+                failures += 1
+                if failures >= MAX_FAILURES:
+                    self._is_failing = True
+                    self._tell(refusal)
             finally:
                 self._is_open = False
             await asyncio.sleep(pause_s)
@@ -299,12 +344,12 @@ class Feed:
     async def _heard(self, opened: Opened, message: answers.Message, data: bytes) -> None:
         if not isinstance(message.method, str):
             return
-        if isinstance(message.id, msgspec.UnsetType):
+        raw_id = answers.identity_of(message)
+        if raw_id is None:
             params = b"{}" if isinstance(message.params, msgspec.UnsetType) else bytes(message.params)
             if message.method in listen.CHANGED or message.method == listen.UPDATED:
                 self.changed(message.method, params, data)
             return  # progress and log messages belong on their call's own stream, and have come too late for it
-        raw_id = bytes(message.id)
         body = inputs.answer_to(raw_id, message.method)
         if body is None:
             # What is asked here is asked for some call of the session: with one under way, for that one.
@@ -315,20 +360,6 @@ class Feed:
             body = inputs.failed(raw_id, inputs.INTERNAL_ERROR, "It cannot be told which call this is for.")
         with suppress(Refusal):
             await self._session.answer(opened, body)
-
-
-class _Uri(msgspec.Struct):
-    uri: str = ""
-
-
-_URI: Final = msgspec.json.Decoder(_Uri)
-
-
-def _uri_of(params: bytes) -> str:
-    try:
-        return _URI.decode(params).uri
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return ""
 
 
 def _expire(waiter: asyncio.Future[bool]) -> None:

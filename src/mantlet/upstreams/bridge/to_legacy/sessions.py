@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Iterable
 from typing import Any, Final
 
 from mantlet.core.caller import Caller
@@ -70,9 +71,9 @@ class Sessions:
     def _add(self, key: tuple[Any, ...], caller: Caller, said: Wishes) -> Session:
         mine = self._by_caller.get(caller.key, ())
         if len(mine) >= MAX_PER_CALLER:
-            self._make_room([(other, self._by_key[other]) for other in mine])
+            self._make_room(mine)
         if len(self._by_key) >= self._config.max_sessions:
-            self._make_room(list(self._by_key.items()))
+            self._make_room(self._by_key)
         session = Session(self._inner, caller, said, self._clock, self._tasks)
         session.feed = Feed(session, self._places, self._asking, self._tasks)
         self._by_key[key] = session
@@ -82,12 +83,11 @@ class Sessions:
             self._tasks.start(self._reap(), "bridge-reap")
         return session
 
-    def _make_room(self, oldest_first: list[tuple[tuple[Any, ...], Session]]) -> None:
-        for key, session in oldest_first:
-            if not session.users:
-                self._end(key, session)
-                return
-        raise Overloaded(why="every session with the server is in use (mcp.bridge.max_sessions)")
+    def _make_room(self, oldest_first: Iterable[tuple[Any, ...]]) -> None:
+        resting = next((key for key in oldest_first if not self._by_key[key].users), None)
+        if resting is None:
+            raise Overloaded(why="every session with the server is in use (mcp.bridge.max_sessions)")
+        self._end(resting, self._by_key[resting])
 
     def _end(self, key: tuple[Any, ...], session: Session) -> asyncio.Task[Any] | None:
         del self._by_key[key]

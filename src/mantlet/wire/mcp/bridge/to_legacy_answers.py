@@ -32,6 +32,8 @@ INTERNAL_ERROR: Final = -32603
 _OF_THE_SPECIFICATION: Final = range(-32099, -32019)
 """Codes that only the modern specification may give a meaning (basic/index, "Error Codes")."""
 _CACHEABLE: Final = frozenset({*LISTS, "resources/read", "server/discover"})
+_BEGINS_ID: Final = frozenset({b'"', b"-", *(b"%d" % digit for digit in range(10))})
+_MAX_ID_BYTES: Final = 1024
 _HINTS: Final = b'"ttlMs":0,"cacheScope":"private"'
 """Nothing is known of how long a legacy result holds, or for whom (server/utilities/caching)."""
 
@@ -84,6 +86,15 @@ _TOKEN: Final = msgspec.json.Decoder(_Token)
 _MEMBERS: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _ENCODE: Final = msgspec.json.Encoder().encode
 _FAULTS: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+def identity_of(message: Message) -> bytes | None:
+    """The raw id of a request or response; None for a notification, and for an id that no JSON-RPC peer may use."""
+    raw = message.id
+    if isinstance(raw, msgspec.UnsetType):
+        return None
+    identity = bytes(raw)
+    return identity if identity[:1] in _BEGINS_ID and len(identity) <= _MAX_ID_BYTES else None
 
 
 def read(data: bytes) -> Message | None:

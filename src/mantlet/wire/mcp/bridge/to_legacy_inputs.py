@@ -22,7 +22,7 @@ INTERNAL_ERROR: Final = -32603
 Responses = Mapping[str, Mapping[str, Any]]
 """A client's answers by the keys of `inputRequests`."""
 
-_ACTIONS: Final = frozenset({"accept", "decline", "cancel"})
+_ACTIONS: Final = ("accept", "decline", "cancel")  # a tuple: what is compared may be anything
 _MAX_URL_ELICITATIONS: Final = 16
 _ENCODE: Final = msgspec.json.Encoder().encode
 

@@ -31,6 +31,13 @@ class Wanted(NamedTuple):
     uris: tuple[str, ...]
 
 
+class _Uri(msgspec.Struct):
+    uri: str = ""
+
+
+_URI: Final = msgspec.json.Decoder(_Uri)
+
+
 def wanted(params: Mapping[str, Any]) -> Wanted:
     """Read a filter. Unknown members are passed over, as a server that does not know them would. `InvalidParams`."""
     filter_ = params.get("notifications", {})
@@ -78,6 +85,14 @@ def ended(raw_id: bytes) -> bytes:
     return _ENCODE({"jsonrpc": "2.0", "id": msgspec.Raw(raw_id), "result": result})
 
 
+def uri_of(params: bytes) -> str:
+    """The resource that a notification is about; empty when it names none."""
+    try:
+        return _URI.decode(params).uri
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return ""
+
+
 def belongs(honoured: Wanted, method: str, uri: str) -> bool:
     """Whether a notification is one that the subscription is for. A server may name a part of what was subscribed to
     (2025-11-25, schema, ResourceUpdatedNotification)."""
@@ -89,10 +104,13 @@ def belongs(honoured: Wanted, method: str, uri: str) -> bool:
 
 
 def tagged(data: bytes, raw_id: bytes) -> bytes:
-    """The notification with the id of the subscription it is delivered on."""
-    message = _MEMBERS.decode(data)
-    params = _MEMBERS.decode(message["params"]) if "params" in message else {}
-    meta = _MEMBERS.decode(params["_meta"]) if "_meta" in params else {}
+    """The notification with the id of the subscription it is delivered on; empty when it is no well-formed one."""
+    try:
+        message = _MEMBERS.decode(data)
+        params = _MEMBERS.decode(message["params"]) if "params" in message else {}
+        meta = _MEMBERS.decode(params["_meta"]) if "_meta" in params else {}
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return b""
     meta[META_SUBSCRIPTION] = msgspec.Raw(raw_id)
     params["_meta"] = msgspec.Raw(_ENCODE(meta))
     message["params"] = msgspec.Raw(_ENCODE(params))

@@ -168,7 +168,7 @@ async def build(config: Config, shared: Shared) -> AsyncIterator[Node]:
             environment=environment,
             must_record=config.audit.must_record_in(environment),
         )
-        streams = CurrentStreams(authenticate.is_current)
+        streams = CurrentStreams(authenticate.is_current, config.limits.connections.streams_per_caller)
         tasks.start(every(CHECK_S, streams.check), "streams.check")
         mcp = config.mcp.limits
         joined = bridged(

@@ -5,7 +5,7 @@ from tests.policies.support import ALICE, BOB, Onward, Stream, arrival, reply
 
 from mantlet.core.call import Reply
 from mantlet.core.caller import Caller
-from mantlet.core.refusal import BadUpstream, StoreUnavailable
+from mantlet.core.refusal import BadUpstream, Overloaded, StoreUnavailable
 from mantlet.policies.authenticate.streams import CurrentStreams
 
 
@@ -120,3 +120,19 @@ async def test_cancelling_a_reader_is_no_end_of_the_stream() -> None:
 async def test_a_whole_answer_is_passed_as_it_is() -> None:
     whole = reply({})
     assert await CurrentStreams(lambda caller: False)(arrival(), Onward(whole)) is whole
+
+
+async def test_a_caller_has_so_many_streams_and_others_their_own() -> None:
+    """RATE-06"""
+    policy = CurrentStreams(lambda caller: True, max_per_caller=2)
+    first, second, third = Endless(), Endless(), Endless()
+    bodies = [(await opened(policy, source)).body for source in (first, second)]
+    with pytest.raises(Overloaded):
+        await opened(policy, third)
+    assert third.is_closed
+    assert (await opened(policy, Endless(), BOB)).body is not None
+    await bodies[0].aclose()  # type: ignore[union-attr]
+    await bodies[0].aclose()  # type: ignore[union-attr]
+    await opened(policy, Endless())
+    with pytest.raises(Overloaded):
+        await opened(policy, Endless())

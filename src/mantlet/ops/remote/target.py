@@ -72,10 +72,9 @@ def _config(wish: Wish, environ: Mapping[str, str], *, is_needed: bool) -> Confi
 
 
 def _url_of(config: Config, door: Door) -> str:
-    if door == "admin":
-        return f"http://{_reachable(config.admin.host)}:{config.admin.port}"
-    scheme = "https" if config.http.tls.is_on else "http"
-    return f"{scheme}://{_reachable(config.http.host)}:{config.http.port}"
+    section = config.admin if door == "admin" else config.http
+    scheme = "https" if section.tls.is_on else "http"
+    return f"{scheme}://{_reachable(section.host)}:{section.port}"
 
 
 def _reachable(host: str) -> str:

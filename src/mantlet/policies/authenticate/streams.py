@@ -11,7 +11,7 @@ from typing import Final
 from mantlet.core.call import Arrival, Reply
 from mantlet.core.caller import Caller
 from mantlet.core.policy import ArrivalHandler
-from mantlet.core.refusal import Refusal
+from mantlet.core.refusal import Overloaded, Refusal
 
 CHECK_S: Final = 2.0
 """With what is cached of a credential it stays below the 5 s in which a revocation acts."""
@@ -19,23 +19,58 @@ CHECK_S: Final = 2.0
 IsCurrent = Callable[[Caller], bool]
 
 
-class CurrentStreams:
-    """The policy behind `authenticate`: it wraps streaming replies and remembers them while they flow."""
+class OpenStreams:
+    """Those that flow now, and how many are whose."""
 
-    def __init__(self, is_current: IsCurrent) -> None:
+    def __init__(self) -> None:
+        self.streams: set[CurrentStream] = set()
+        self.of_caller: dict[tuple[str, str, str], int] = {}
+        """Never more keys than streams."""
+
+    def add(self, stream: "CurrentStream") -> None:
+        """It begins."""
+        self.streams.add(stream)
+        key = stream.caller.key
+        self.of_caller[key] = self.of_caller.get(key, 0) + 1
+
+    def discard(self, stream: "CurrentStream") -> None:
+        """It has ended; told any number of times."""
+        if stream in self.streams:
+            self.streams.remove(stream)
+            key = stream.caller.key
+            if (left := self.of_caller[key] - 1) > 0:
+                self.of_caller[key] = left
+            else:
+                del self.of_caller[key]
+
+
+class CurrentStreams:
+    """The policy behind `authenticate`: it wraps streaming replies and remembers them while they flow.
+
+    One caller has at most `max_per_caller` of them in one process (RATE-06).
+    """
+
+    def __init__(self, is_current: IsCurrent, max_per_caller: int = 1000) -> None:
         self._is_current = is_current
-        self._open: set[CurrentStream] = set()
+        self._max_per_caller = max_per_caller
+        self._open = OpenStreams()
 
     async def __call__(self, arrival: Arrival, onward: ArrivalHandler, /) -> Reply:
         """Pass on; a stream that comes back is watched."""
         reply = await onward(arrival)
-        if not isinstance(reply.body, bytes) and arrival.caller is not None:
-            reply.body = CurrentStream(reply.body, arrival.caller, self._open)
+        caller = arrival.caller
+        if not isinstance(reply.body, bytes) and caller is not None:
+            stream = CurrentStream(reply.body, caller, self._open)
+            if self._open.of_caller.get(caller.key, 0) >= self._max_per_caller:
+                await stream.aclose()
+                raise Overloaded("Too many streams are open.", why=f"{caller.name} has {self._max_per_caller} streams")
+            self._open.add(stream)
+            reply.body = stream
         return reply
 
     def check(self) -> int:
         """End the streams whose caller's credential no longer holds; how many. Call it every `CHECK_S`."""
-        lapsed = [stream for stream in self._open if not self._holds(stream.caller)]
+        lapsed = [stream for stream in self._open.streams if not self._holds(stream.caller)]
         for stream in lapsed:
             stream.end()
         return len(lapsed)
@@ -51,13 +86,12 @@ class CurrentStreams:
 class CurrentStream:
     """A stream that can be told to end while somebody waits for its next chunk."""
 
-    def __init__(self, chunks: AsyncIterator[bytes], caller: Caller, is_open: "set[CurrentStream]") -> None:
+    def __init__(self, chunks: AsyncIterator[bytes], caller: Caller, is_open: OpenStreams) -> None:
         self.caller = caller
         self._chunks = chunks
         self._open = is_open
         self._waiting: asyncio.Timeout | None = None
         self._has_ended = False
-        is_open.add(self)
 
     def __aiter__(self) -> "CurrentStream":
         return self

@@ -48,9 +48,11 @@ class Route(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
 
 class Connections(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Connection caps, kept by the listeners at accept (RATE-06)."""
+    """Caps on what stays open (RATE-06): connections at accept, streams when they would begin."""
 
     per_address: Annotated[int, msgspec.Meta(ge=1)] = 50
+    streams_per_caller: Annotated[int, msgspec.Meta(ge=1)] = 1000
+    """Streamed answers of one caller under way at once in one process."""
 
 
 class LimitsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

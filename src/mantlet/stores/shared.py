@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Final
 
 from mantlet.core.clock import Clock
 from mantlet.core.ports import Post, State
@@ -10,6 +11,9 @@ from mantlet.stores.state import MemoryState
 from mantlet.stores.valkey.client import ValkeyClient
 from mantlet.stores.valkey.post import ValkeyPost
 from mantlet.stores.valkey.state import ValkeyState
+
+TIMEOUT_S: Final = 1.0
+"""Longer than the limits wait: they have something to fall back on, a session that cannot be looked up is refused."""
 
 
 @asynccontextmanager
@@ -29,7 +33,7 @@ async def open_shared(
         yield MemoryState(clock), LocalPost()
         return
     async with AsyncExitStack() as opened:
-        client = ValkeyClient(url, chance=chance, on_error=on_error)
+        client = ValkeyClient(url, chance=chance, on_error=on_error, timeout_s=TIMEOUT_S)
         opened.push_async_callback(client.close)
         await client.start()
         post = ValkeyPost(url, client, chance=chance, on_error=on_error)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from tests.upstreams.bridge.to_legacy.conftest import Door, MakeDoor
-from tests.upstreams.bridge.to_legacy.support import ALL, STREAM, Answering, Client, Legacy, close, each
+from tests.upstreams.bridge.to_legacy.support import ALL, Answering, Client, Legacy, close, each
 from tests.upstreams.transports.http.support import BOB
 
 from mantlet.core.call import Reply

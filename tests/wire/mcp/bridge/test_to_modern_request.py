@@ -1,7 +1,6 @@
 """Legacy requests in modern words: what is not named changes no byte. VAL-02"""
 
 import json
-from typing import Any
 
 import pytest
 
@@ -10,7 +9,6 @@ from mantlet.wire.mcp.bridge.to_modern_request import (
     full_body,
     members_of,
     meta_of,
-    param_fields,
     params_of,
     plain_body,
 )
@@ -81,24 +79,3 @@ def test_meta_must_be_an_object(meta: str) -> None:
         full_body(b"1", b'"m"', members_of(message('{"_meta":' + meta + "}")), META)
     with pytest.raises(InvalidParams):
         params_of({"_meta": json.loads(meta)}, META)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "value"),
-    [
-        ({"a": {"b": "eu"}}, b"eu"),
-        ({"a": {"b": "\u00e9"}}, b"=?base64?w6k=?="),
-        ({"a": {"b": 7}}, b"7"),
-        ({"a": {"b": 42.0}}, b"42"),
-        ({"a": {"b": True}}, b"true"),
-        ({"a": {"b": None}}, None),
-        ({"a": {"b": {}}}, None),
-        ({"a": 1}, None),
-        ({}, None),
-        (None, None),
-    ],
-)
-def test_mirrored_arguments(arguments: Any, value: bytes | None) -> None:
-    """MCP-01"""
-    fields = param_fields({("a", "b"): (b"mcp-param-b", "string")}, arguments)
-    assert fields == ([] if value is None else [(b"mcp-param-b", value)])

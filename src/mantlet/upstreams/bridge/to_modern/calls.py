@@ -16,11 +16,10 @@ from mantlet.wire.mcp.bridge.to_modern_request import (
     Meta,
     full_body,
     members_of,
-    param_fields,
     params_of,
     plain_body,
 )
-from mantlet.wire.mcp.header_values import ParamPaths, encode_value
+from mantlet.wire.mcp.header_values import ParamPaths, encode_value, param_fields
 from mantlet.wire.mcp.inbound import METHOD, NAME, PROTOCOL_VERSION
 from mantlet.wire.mcp.methods import NAMED_BY
 
@@ -77,7 +76,8 @@ def as_caller(call: Call, caller: Caller) -> Call:
 
 
 def _param_fields(call: Call, paths: ParamPaths) -> list[Field]:
-    return param_fields(paths, call.params.get("arguments")) if paths else []
+    arguments = call.params.get("arguments")
+    return param_fields(paths, arguments) if paths and type(arguments) is dict else []
 
 
 def _call(call: Call, raw_id: bytes, params: Mapping[str, Any], body: bytes, more: list[Field]) -> Call:

@@ -9,7 +9,6 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from mantlet.core.refusal import InvalidParams
-from mantlet.wire.mcp.header_values import ParamPaths, encode_value
 from mantlet.wire.mcp.methods import META_CAPABILITIES, META_CLIENT_INFO, META_VERSION, MODERN_VERSIONS
 
 Raw = msgspec.Raw
@@ -79,27 +78,6 @@ def params_of(params: Mapping[str, Any], meta: Meta) -> dict[str, Any]:
     else:
         raise InvalidParams('"_meta" must be an object.')
     return told
-
-
-def param_fields(paths: ParamPaths, arguments: Any) -> list[tuple[bytes, bytes]]:
-    """`Mcp-Param-*` for the arguments that a tool's schema mirrors (streamable-http, "Custom Headers")."""
-    fields = []
-    for path, (header, _) in paths.items():
-        value = arguments
-        for key in path:
-            value = value.get(key) if type(value) is dict else None
-        text = _text(value)
-        if text is not None:
-            fields.append((header, encode_value(text)))
-    return fields
-
-
-def _text(value: Any) -> str | None:
-    if type(value) is bool:
-        return "true" if value else "false"
-    if type(value) is float and value.is_integer():
-        return str(int(value))
-    return str(value) if type(value) in (str, int, float) else None
 
 
 def _merged(own: Raw | None, meta: Meta) -> bytes:

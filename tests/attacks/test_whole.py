@@ -54,11 +54,11 @@ async def test_a_server_that_answers_half_costs_its_own_part_of_the_list(
             for name, upstream in other.upstreams.items()
         ]
         servers.insert(2, {"name": "half", "transport": "http", "url": f"http://127.0.0.1:{port}/mcp", "era": "dual"})
-        mcp = {"servers": servers, "limits": {"list_timeout_ms": 300}}
+        mcp = {"servers": servers, "limits": {"list_timeout_ms": 2_000}}
         inner = tmp_path / "inner"
         inner.mkdir()
         async with open_house(inner, servers=0, mcp=mcp) as house:
-            async with asyncio.timeout(3):  # ten times its share
+            async with asyncio.timeout(10):  # five times its share: the machine may be busy
                 if era == "modern":
                     answer = await house.send(call_body("tools/list"), server="")
                 else:

@@ -304,6 +304,29 @@ async def test_resources_lead_to_the_server_that_listed_them() -> None:
         await policy(ask("resources/read", {"uri": "other://x"}), world)
 
 
+async def test_whose_a_resource_is_does_not_depend_on_who_was_slow() -> None:
+    """All workers must lead a URI to the same server; and it stays that server's while it is away."""
+
+    def server(item: Call) -> Any:
+        if item.method == "resources/list":
+            return {"resources": [{"uri": "a://1"}]}
+        return {"resourceTemplates": []} if item.method == "resources/templates/list" else {"at": item.server}
+
+    async def at() -> Any:
+        return result_of(await policy(ask("resources/read", {"uri": "a://1"}), world))["at"]
+
+    world = World(one=lambda c: r.UpstreamUnavailable(why="x"), two=server)
+    policy = endpoint(world)
+    assert await at() == "two"
+    world.servers["one"] = server
+    await policy(ask("resources/list"), world)
+    assert await at() == "one"
+    world.servers["one"] = lambda c: r.UpstreamUnavailable(why="x")
+    await policy(ask("resources/list"), world)
+    with pytest.raises(r.UpstreamUnavailable):
+        await at()
+
+
 @pytest.mark.parametrize(
     ("template", "uri", "is_fitting"),
     [

@@ -21,6 +21,7 @@ from bench.rig.gateway import Gateway, config, http, start_gateway, stdio
 from bench.rig.process import ROOT, free_port, running
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
+from mcp.shared.exceptions import MCPError
 
 SERVERS = Path(__file__).parents[2] / "servers"
 MCP1 = ROOT / ".venv-mcp1" / "bin" / "python"
@@ -56,7 +57,22 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
         settings["websocket"] = {"enabled": True, "host": "127.0.0.1", "port": free_port()}
         settings["mcp"]["virtual"] = [{"name": "few", "tools": ["echo", "older__*"]}]
         settings["mcp"]["limits"]["list_timeout_ms"] = 10_000
-        yield stack.enter_context(start_gateway(settings, folder / "node"))
+        opened = stack.enter_context(start_gateway(settings, folder / "node"))
+        asyncio.run(_settle(opened))
+        yield opened
+
+
+async def _settle(gateway: Gateway) -> None:
+    """Wait until every server answers: names go to who has them first, and on a busy machine that may be any."""
+    for name in ("old", "older", "own", "new", ""):
+        for mode in ("legacy", "2026-07-28"):
+            async with asyncio.timeout(60), connected(gateway, mode, Person("zoe"), endpoint=name) as client:
+                while True:
+                    with contextlib.suppress(MCPError):
+                        listed = await client.list_tools()
+                        if not (listed.meta or {}).get("mantlet/errors"):
+                            break
+                    await asyncio.sleep(0.2)
 
 
 @contextlib.asynccontextmanager

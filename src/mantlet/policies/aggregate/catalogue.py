@@ -41,7 +41,7 @@ class Catalogue:
         self._servers = servers
         self._names = names
         self._owners: dict[str, dict[str, Owned]] = {}
-        self._resources = Resources()
+        self._resources = Resources(servers)
         self._learnt: Memory[Learnt] = Memory()
 
     async def learn(self, method: str, found: Mapping[str, Listing]) -> Learnt:

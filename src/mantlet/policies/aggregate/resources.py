@@ -1,6 +1,6 @@
 """Whose a resource is: by the URIs that servers listed, and by their templates. In memory, until asked for again."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple, TypeVar
 
 from mantlet.policies.aggregate.listing import Item, Listing
@@ -61,9 +61,14 @@ K = TypeVar("K", Place, Template)
 
 
 class Resources:
-    """The first server to list a URI keeps it here, until its list is another."""
+    """A URI that several servers list belongs to the first of them in `servers`.
 
-    def __init__(self) -> None:
+    By that order and not by who answered first, so that all workers come to the same, whoever was slow at the time.
+    While its server is away it stays that server's.
+    """
+
+    def __init__(self, servers: Sequence[str]) -> None:
+        self._rank = {server: rank for rank, server in enumerate(servers)}
         self._edition: dict[str, int] = {}
         self._listed: dict[str, Place] = {}
         self._templates: dict[str, Template] = {}
@@ -92,7 +97,7 @@ class Resources:
         for server, listing in found.items():
             for item in listing.items:
                 uri = item.get(attribute)
-                # The first server to list a URI keeps it here; the other's is still at its own endpoint.
+                # The other's is still at its own endpoint.
                 if type(uri) is str and self._keep(attribute, uri, server) == server:
                     items.append(Item(Owned(server, uri), uri, jsonrpc.encode(item)))
         return items
@@ -108,7 +113,9 @@ class Resources:
     def _keep_in(self, kept: dict[str, K], uri: str, mine: K, limit: int) -> str:
         standing = kept.get(uri)
         if standing is not None and self._is_current(standing):
-            return standing.server
+            if self._rank[standing.server] <= self._rank[mine.server]:
+                return standing.server
+            del kept[uri]
         kept[uri] = mine
         if len(kept) > limit:
             del kept[next(iter(kept))]

@@ -155,17 +155,23 @@ async def test_what_is_no_longer_kept_is_told_as_a_change_of_everything(node: No
     await events.next()
     await events.close()
     again = await listened(node, client, last=first)
-    said = [await again.next() for _ in range(4)]
+    said = [await again.next() for _ in range(5)]
     assert [message["method"] for message in said[:2]] == [TOOLS, "notifications/resources/list_changed"]
-    assert [message["params"]["uri"] for message in said[2:]] == ["x:/3", "x:/4"]
+    assert [message["params"]["uri"] for message in said[2:]] == ["x:", "x:/3", "x:/4"]
 
 
 @pytest.mark.parametrize("last", ["nonsense", "house0.unknown.5", "nowhere.t.1", "house0.unknown.9" * 50])
-async def test_an_event_that_nobody_knows_begins_a_new_stream(node: Node, last: str) -> None:
+async def test_an_event_that_nobody_knows_begins_a_new_stream_and_everything_may_have_changed(
+    node: Node, last: str
+) -> None:
     client = await node.client()
+    await client.ask("resources/subscribe", {"uri": "x:1"})
     events = await listened(node, client, last=last)
-    node.server.tell(TOOLS)
-    assert (await events.next())["method"] == TOOLS
+    node.server.tell("notifications/prompts/list_changed")  # not offered
+    node.server.tell(UPDATED, uri="x:1/2")
+    said = [await events.next() for _ in range(4)]
+    assert [message["method"] for message in said] == [TOOLS, "notifications/resources/list_changed", UPDATED, UPDATED]
+    assert [message["params"]["uri"] for message in said[2:]] == ["x:1", "x:1/2"]
 
 
 async def test_nobody_resumes_another_s_stream(node: Node) -> None:
@@ -177,8 +183,9 @@ async def test_nobody_resumes_another_s_stream(node: Node) -> None:
     node.server.tell(UPDATED, uri="x:1")
     last = await events.primed()
     stolen = await listened(node, eve, last=last)
-    node.server.tell(TOOLS)
-    assert (await stolen.next())["method"] == TOOLS
+    node.server.tell("notifications/resources/list_changed")
+    said = [(await stolen.next())["method"] for _ in range(3)]
+    assert said == [TOOLS, "notifications/resources/list_changed", "notifications/resources/list_changed"]
     assert (await events.next())["method"] == UPDATED
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from mantlet.wire.mcp.bridge.to_modern_events import changed, concerns, filter_of, read
+from mantlet.wire.mcp.bridge.to_modern_events import concerns, filter_of, missed, read
 from mantlet.wire.mcp.bridge.to_modern_handshake import Offers
 
 ID = "io.modelcontextprotocol/subscriptionId"
@@ -61,6 +61,11 @@ def test_whom_an_update_concerns(uri: str, subscribed: list[str], is_told: bool)
     assert concerns(uri, subscribed) is is_told
 
 
-def test_after_a_gap_every_list_may_have_changed() -> None:
-    told = [json.loads(message)["method"] for message in changed(Offers.TOOLS | Offers.PROMPTS)]
-    assert told == ["notifications/tools/list_changed", "notifications/prompts/list_changed"]
+def test_after_a_gap_every_list_and_resource_may_have_changed() -> None:
+    told = [json.loads(message) for message in missed(Offers.TOOLS | Offers.PROMPTS, ["x:1"])]
+    assert [message["method"] for message in told] == [
+        "notifications/tools/list_changed",
+        "notifications/prompts/list_changed",
+        "notifications/resources/updated",
+    ]
+    assert told[2]["params"] == {"uri": "x:1"}

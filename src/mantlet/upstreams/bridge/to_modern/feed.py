@@ -281,10 +281,8 @@ class Feed:
         if since_s is None or self._clock.monotonic() - since_s < DEAF_S:
             return
         for ear in list(self._ears):
-            for message in events.changed(ear.wants):
+            for message in events.missed(ear.wants, ear.uris):
                 ear.hear(message)
-            for uri in ear.uris:
-                ear.hear(events.updated(uri))
 
 
 def _tell(listening: _Listening, is_ready: bool) -> None:

@@ -86,7 +86,7 @@ class LegacyStream:
         if after is None:
             return
         if self._kept and self._kept[0][0] > after + 1:
-            for message in events.changed(self.wants):  # more is lost than was kept
+            for message in events.missed(self.wants, self.uris):  # more is lost than was kept
                 stream.push(message)
         for seq, message in self._kept:
             if seq > after:
@@ -138,17 +138,22 @@ class Streams:
         """The session's stream, new or resumed."""
         if not accepts_stream(call):
             raise NotAcceptable("The client must accept text/event-stream.")
-        resumed = _EVENT_ID.fullmatch(call.arrival.headers.text(LAST_EVENT_ID) or "")
+        last = call.arrival.headers.text(LAST_EVENT_ID) or ""
+        resumed = _EVENT_ID.fullmatch(last)
         token, after = (resumed[2], int(resumed[3])) if resumed else ("", None)
+        is_lost = False
         stream = self._here.get(session.key)
         if stream is None or stream.token != token:
             stream = await self._take_place(call, session, token)
             if stream.token != token:
                 after = None
+                is_lost = bool(last)  # nobody has what it did not hear
         body = EventStream()
         body.on_close = partial(self._left, stream, body, self._sessions.left_s(session))
         self._schedule(stream, self._sessions.left_s(session))
         stream.attach(body, is_primed=session.version >= PRIMED_FROM, after=after)
+        for message in events.missed(stream.wants, stream.uris) if is_lost else ():
+            stream.hear(message)
         return Reply(200, list(HEADERS), body)
 
     async def end(self, session: Session) -> None:

@@ -66,14 +66,10 @@ def read(data: bytes) -> Event | None:
     return Event(method, offer, uri if type(uri) is str else "", msgspec.json.encode(told))
 
 
-def changed(offer: Offers) -> list[bytes]:
-    """Every list of `offer` may have changed: for streams that were deaf for a while."""
-    return [notification(method) for method, kind in CHANGED.items() if kind in offer]
-
-
-def updated(uri: str) -> bytes:
-    """A resource may have changed."""
-    return notification(UPDATED, {"uri": uri})
+def missed(offer: Offers, uris: Iterable[str]) -> list[bytes]:
+    """What to tell a client that was deaf for a while: every list and resource it hears of may have changed."""
+    lists = [notification(method) for method, kind in CHANGED.items() if kind in offer]
+    return lists + [notification(UPDATED, {"uri": uri}) for uri in sorted(uris)]
 
 
 def notification(method: str, params: dict[str, Any] | None = None) -> bytes:

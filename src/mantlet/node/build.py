@@ -171,9 +171,10 @@ async def build(config: Config, shared: Shared) -> AsyncIterator[Node]:
         streams = CurrentStreams(authenticate.is_current, config.limits.connections.streams_per_caller)
         tasks.start(every(CHECK_S, streams.check), "streams.check")
         mcp = config.mcp.limits
-        joined = bridged(
+        relayed = {name: upstream for name, upstream in upstreams.items() if isinstance(upstream, RelayedUpstream)}
+        joined = relayed | bridged(  # what is relayed has the bridge at its owner: one session a caller, on any worker
             config.mcp.bridge,
-            upstreams,
+            {name: upstream for name, upstream in upstreams.items() if name not in relayed},
             sealer,
             state,
             post,

@@ -16,10 +16,11 @@ import msgspec
 import structlog
 
 from mantlet import __version__
+from mantlet.core.ports import Upstream
 from mantlet.core.tasks import Tasks
-from mantlet.keys.seal import open_sealer
 from mantlet.listeners.http.listener import bound
-from mantlet.node.build import Shared, build, failed, log_event
+from mantlet.node.bridging import bridged
+from mantlet.node.build import Node, Shared, build, failed, log_event
 from mantlet.node.channels import is_owned, open_server, owner_socket
 from mantlet.node.config.model import Config
 from mantlet.node.config.refusals import is_let
@@ -44,7 +45,7 @@ async def supervise(config: Config, accepted: list[str], stop: asyncio.Event) ->
         shared = Shared(await _store(config, opened), config.http.workers, _private_directory(opened))
         node = await opened.enter_async_context(build(_without_servers(config), shared))
         await note_start(node, accepted)
-        await _own_channels(config, shared, opened)
+        await _own_channels(node, config, shared, opened)
         tasks = Tasks(failed)
         opened.push_async_callback(tasks.close)
         workers = Workers(lambda number: Order(config, shared, number), config.http.workers, tasks)
@@ -99,21 +100,32 @@ def _private_directory(opened: AsyncExitStack) -> str:
     return directory
 
 
-async def _own_channels(config: Config, shared: Shared, opened: AsyncExitStack) -> None:
-    sealer = open_sealer(config.database.path.parent / "keys" / "node.key")
+async def _own_channels(node: Node, config: Config, shared: Shared, opened: AsyncExitStack) -> None:
+    upstreams: dict[str, Upstream] = {}
     for server in config.mcp.servers if config.mcp.enabled else ():
         if isinstance(server, ChannelConfig) and is_owned(server):
-            upstream = await open_server(
+            upstreams[server.name] = await open_server(
                 server,
-                sealer,
+                node.sealer,
                 opened,
                 is_plain_allowed=is_let("plain_upstream", config),
                 input_timeout_s=config.mcp.bridge.input_timeout,
                 events=log_event,
             )
-            owner = Owner(upstream)
-            await owner.start(owner_socket(shared.sockets, server.name))
-            opened.push_async_callback(owner.close)
+    joined = bridged(
+        config.mcp.bridge,
+        upstreams,
+        node.sealer,
+        node.state,
+        node.post,
+        opened,
+        is_alone=True,  # every call to these servers comes through this process
+        on_error=failed,
+    )
+    for name, upstream in joined.items():
+        owner = Owner(upstream)
+        await owner.start(owner_socket(shared.sockets, name))
+        opened.push_async_callback(owner.close)
 
 
 def _without_servers(config: Config) -> Config:

@@ -23,6 +23,8 @@ from tests.upstreams.transports.channel.support import (
 )
 
 from mantlet.core.call import Call, Reply
+from mantlet.core.caller import Caller
+from mantlet.core.headers import Headers
 from mantlet.core.refusal import (
     BadUpstream,
     DeadlineExceeded,
@@ -35,9 +37,10 @@ from mantlet.core.refusal import (
     UpstreamUnavailable,
 )
 from mantlet.upstreams.relayed import refusals
-from mantlet.upstreams.relayed.frames import Asked, Chunk, FrameSplitter, framed, read_at_worker
+from mantlet.upstreams.relayed.frames import Chunk, FrameSplitter, framed, read_at_worker
 from mantlet.upstreams.relayed.owner import WINDOW_BYTES, Owner
 from mantlet.upstreams.relayed.upstream import RelayedUpstream
+from mantlet.upstreams.relayed.upstream import asked as relayed_frame
 from mantlet.upstreams.transports.channel.config import RestartConfig
 from mantlet.upstreams.transports.channel.isolated.server import IsolatedServer
 from mantlet.upstreams.transports.channel.opening import WrongEra
@@ -244,13 +247,19 @@ async def test_what_the_owner_gets_is_what_the_server_needs(tmp_path: Path) -> N
     async with AsyncExitStack() as stack:
         fake = Fake(answer)
         (worker,) = await joined(fake, tmp_path, stack)
-        sent = tool("echo", {"a": [1, None]}, id="x", era="legacy", session="s", who="bob", timeout_s=100)
+        sent = tool("echo", {"a": [1, None]}, id="x", era="legacy", session="s", timeout_s=100)
+        sent.caller = Caller("bob", "i", "jwt", "t", "agent", frozenset({"r1", "r2"}), frozenset({"s"}), 1.0, "secret")
+        sent.arrival.headers = Headers([*sent.arrival.headers, (b"authorization", b"Bearer x"), (b"traceparent", b"t")])
         reply = await worker.send(sent)
         assert (reply.status, reply.headers, reply.body) == (202, [(b"a", b"b")], b"body")
         (got,) = fake.calls
-        for field in ("kind", "era", "method", "target", "params", "body", "id", "session", "message"):
+        for field in ("kind", "era", "method", "target", "params", "body", "id", "session", "message", "server"):
             assert getattr(got, field) == getattr(sent, field), field
-        assert got.caller.key == sent.caller.key
+        assert (got.caller.key, got.caller.rights) == (sent.caller.key, sent.caller.rights)
+        assert got.caller.credential_id == ""
+        assert got.arrival.headers.get(b"traceparent") == b"t"
+        assert b"authorization" not in got.arrival.headers
+        assert got.trail.request_id == sent.trail.request_id
         assert abs(got.deadline_s - sent.deadline_s) < 10
         assert got.arrival.headers.get(b"accept") == sent.arrival.headers.get(b"accept")
         ended = call("", era="legacy", kind="end", session="s")
@@ -349,7 +358,7 @@ def test_a_refusal_that_the_wire_does_not_know_goes_as_the_nearest(raised: Refus
 
 
 def test_frames_are_found_however_they_are_cut() -> None:
-    asked = Asked(1, ("a", "b", "c"), "request", "modern", "m", "t", b"1", "", 1.0, None, b"v", b"{}" * 500)
+    asked = relayed_frame(1, tool("echo", {"x": "y" * 500}), 1.0)
     stream = b"".join(framed(frame) for frame in (asked, Chunk(2, b""), Chunk(3, b"x" * 5_000)))
     whole = FrameSplitter().feed(stream)
     assert len(whole) == 3

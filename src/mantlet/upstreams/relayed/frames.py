@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 
 from mantlet.core.call import Era, Kind
+from mantlet.core.caller import CallerKind
 
 LENGTH_BYTES: Final = 4
 MAX_FRAME_BYTES: Final = 256 * 1024 * 1024
@@ -22,19 +23,21 @@ class Frame(msgspec.Struct, array_like=True, tag=True):
 
 
 class Asked(Frame):
-    """A call. What the owner need not know (peer, trail, rights) stays behind."""
+    """A call. What neither server nor bridge need (peer, credential, most headers) stays behind."""
 
-    caller: tuple[str, str, str]
+    caller: tuple[str, str, str, CallerKind, frozenset[str], frozenset[str]]
+    """Tenant, issuer, subject, kind, roles, scopes."""
     kind: Kind
     era: Era
+    server: str
     method: str
     target: str
     id: bytes | None
     session: str
     remaining_s: float
-    accept: bytes | None
-    version: bytes | None
-    """The `MCP-Protocol-Version` header."""
+    headers: list[tuple[bytes, bytes]]
+    is_message: bool
+    request_id: str
     body: bytes
 
 

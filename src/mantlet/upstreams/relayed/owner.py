@@ -16,7 +16,7 @@ from typing import Any, Final
 import msgspec
 
 from mantlet.core.call import Arrival, Call, Reply
-from mantlet.core.caller import Caller
+from mantlet.core.caller import Caller, CallerKind
 from mantlet.core.clock import SYSTEM, Clock
 from mantlet.core.headers import Headers
 from mantlet.core.ports import Upstream
@@ -40,8 +40,6 @@ from mantlet.upstreams.relayed.protocol import FrameProtocol
 MAX_WORKERS: Final = 256
 WINDOW_BYTES: Final = 262_144
 """What of one stream may be on its way; more waits in the stream itself, which is bounded."""
-_ACCEPT: Final = b"accept"
-_VERSION: Final = b"mcp-protocol-version"
 
 
 class Owner:
@@ -183,23 +181,16 @@ def called(asked: Asked, now_s: float) -> Call:
     """The call that a frame tells of. Its body has been read strictly by the worker, whose decision it carries out."""
     message = msgspec.json.decode(asked.body) if asked.body else {}
     deadline_s = now_s + asked.remaining_s
-    arrival = Arrival(
-        "POST",
-        "",
-        b"",
-        _headers(asked.accept, asked.version),
-        "",
-        _read,
-        deadline_s,
-        Trail("", "relayed", "", 0.0),
-        is_message=True,
-    )
+    caller = _caller(*asked.caller)
+    trail = Trail(asked.request_id, "relayed", "", 0.0, server=asked.server, era=asked.era, rpc_id=asked.id)
+    arrival = Arrival("POST", "", b"", Headers(asked.headers), "", _read, deadline_s, trail, False, caller,
+                      asked.is_message)  # fmt: skip
     return Call(
         arrival=arrival,
-        caller=_caller(*asked.caller),
+        caller=caller,
         kind=asked.kind,
         era=asked.era,
-        server="",
+        server=asked.server,
         method=asked.method,
         target=asked.target,
         params=message.get("params") or {},
@@ -212,13 +203,10 @@ def called(asked: Asked, now_s: float) -> Call:
 
 
 @lru_cache(maxsize=4_096)
-def _caller(tenant: str, issuer: str, subject: str) -> Caller:
-    return Caller(subject, issuer, "relayed", tenant)
-
-
-@lru_cache(maxsize=256)
-def _headers(accept: bytes | None, version: bytes | None) -> Headers:
-    return Headers([(name, value) for name, value in ((_ACCEPT, accept), (_VERSION, version)) if value is not None])
+def _caller(
+    tenant: str, issuer: str, subject: str, kind: CallerKind, roles: frozenset[str], scopes: frozenset[str]
+) -> Caller:
+    return Caller(subject, issuer, "relayed", tenant, kind, roles, scopes)
 
 
 async def _read() -> bytes:

@@ -26,6 +26,10 @@ from mantlet.upstreams.relayed.frames import (
 from mantlet.upstreams.relayed.protocol import FrameProtocol
 
 HEALTH_S: Final = 2.0
+CARRIED: Final = frozenset(
+    {b"accept", b"mcp-protocol-version", b"mcp-method", b"mcp-name", b"last-event-id", b"traceparent", b"tracestate"}
+)
+"""The headers that a server behind a channel, or the bridge before it, reads."""
 _LOST: Final = "the process that owns the server's channels is gone"
 
 
@@ -49,26 +53,10 @@ class RelayedUpstream:
         connection = self._connection
         if connection is None or connection.protocol.is_lost:
             connection = await self._connect()
-        headers = call.arrival.headers
         waiting = connection.ask()
         try:
             await connection.protocol.writable()
-            connection.protocol.send(
-                Asked(
-                    waiting.number,
-                    call.caller.key,
-                    call.kind,
-                    call.era,
-                    call.method,
-                    call.target,
-                    call.id,
-                    call.session,
-                    call.deadline_s - self._clock.monotonic(),
-                    headers.get(b"accept"),
-                    headers.get(b"mcp-protocol-version"),
-                    call.body,
-                )
-            )
+            connection.protocol.send(asked(waiting.number, call, call.deadline_s - self._clock.monotonic()))
             return await waiting.reply
         except asyncio.CancelledError:
             waiting.give_up()
@@ -101,6 +89,27 @@ class RelayedUpstream:
                     raise UpstreamUnavailable(why=f"{_LOST}: {error}") from error
                 self._connection = connection
             return self._connection
+
+
+def asked(number: int, call: Call, remaining_s: float) -> Asked:
+    """The frame of a call."""
+    arrival, caller = call.arrival, call.caller
+    return Asked(
+        number,
+        (caller.tenant, caller.issuer, caller.subject, caller.kind, caller.roles, caller.scopes),
+        call.kind,
+        call.era,
+        call.server,
+        call.method,
+        call.target,
+        call.id,
+        call.session,
+        remaining_s,
+        [field for field in arrival.headers.fields if field[0] in CARRIED],
+        arrival.is_message,
+        arrival.trail.request_id,
+        call.body,
+    )
 
 
 class Connection:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from tests.policies.aggregate.test_asked import ask, begun
 from tests.policies.aggregate.world import House, World, result_of, tools
-from tests.policies.support import BOB
+from tests.policies.support import BOB, Stream
 
 from mantlet.core import refusal as r
 from mantlet.core.call import Call
@@ -173,3 +173,23 @@ async def test_ten_thousand_sessions_leave_a_bounded_memory(monkeypatch: pytest.
         await policy(ask("ping", session=text), world)
     assert len(policy._legacy.ids._opened) == 10
     assert result_of(await policy(ask("ping", session=texts[0]), world)) == {}
+
+
+@pytest.mark.parametrize("is_stream", [False, True])
+async def test_the_id_of_a_session_behind_stays_inside(is_stream: bool) -> None:
+    """MCP-04: a client that took it up would have lost its own."""
+    world = World(one=tools("a"))
+    policy = House().worker(world)
+    mine = await begun(policy, world)
+
+    async def telling(item: Call) -> Any:
+        reply = await world(item)
+        if item.method == "tools/call":
+            reply.headers.append((b"mcp-session-id", item.session.encode()))
+            if is_stream:
+                reply.body = Stream(b"data: {}\n\n")
+        return reply
+
+    reply = await policy(ask("tools/call", {"name": "a"}, session=mine), telling)
+    assert reply.header(b"mcp-session-id") is None
+    assert reply.header(b"content-type") is not None

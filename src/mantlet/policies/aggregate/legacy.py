@@ -68,6 +68,7 @@ class Legacy:
         finally:
             if reply is None or isinstance(reply.body, bytes):
                 self._answered(key, led)
+        _keep_inside(reply)
         if not isinstance(reply.body, bytes):
             reply = passed_on(reply, session, led.server, lambda answer: self._refuse(call, led, answer, onward))
             assert not isinstance(reply.body, bytes)
@@ -179,6 +180,7 @@ class Legacy:
             last_event_id=own.decode("latin-1"),
         )
         reply = await onward(sub)
+        _keep_inside(reply)
         return passed_on(reply, session, server, lambda answer: self._refuse(call, sub, answer, onward))
 
     # --- all of them
@@ -219,6 +221,11 @@ def _level(session: Session) -> tuple[str, str]:
 
 def _note(call: Call, behind: Behind, params: Mapping[str, Any]) -> Call:
     return calls.notification(call, behind.server, call.method, params, session=behind.session, version=behind.version)
+
+
+def _keep_inside(reply: Reply) -> None:
+    """The id of a session behind is no business of the client's, and one that took it up would be lost."""
+    reply.headers = [field for field in reply.headers if field[0] != inbound.SESSION_ID]
 
 
 def _place_in(led: Call, behind: Behind) -> None:

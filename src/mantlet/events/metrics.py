@@ -9,7 +9,7 @@ import re
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable
-from typing import Final, Literal
+from typing import Final, Literal, TypeVar
 
 import msgspec
 
@@ -23,6 +23,7 @@ BOUNDS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0,
 
 OTHER: Final = "other"
 Labels = tuple[str, ...]
+V = TypeVar("V", float, list[float])
 Combine = Literal["sum", "max", "min"]
 
 REQUESTS: Final = "mantlet_requests"
@@ -90,6 +91,7 @@ class Metrics:
         self._counters: dict[str, dict[Labels, float]] = {name: {} for name in COUNTERS}
         self._histograms: dict[str, dict[Labels, list[float]]] = {name: {} for name in HISTOGRAMS}
         self._requests = self._counters[REQUESTS]
+        self._known: dict[tuple[str | int, ...], tuple[Labels, list[list[float]]]] = {}
         self._tools: set[tuple[str, str]] = set()
         self._tools_of: Counter[str] = Counter()
         self._gauges: dict[str, tuple[str, Callable[[], float], Combine]] = {}
@@ -103,26 +105,40 @@ class Metrics:
     def ended(self, record: Record, /) -> None:
         """A request ended as `record` says."""
         trail = record.trail
+        key = (trail.door, trail.server, trail.action, trail.object, record.verdict, record.reason, record.status)
+        known = self._known.get(key)
+        if known is None:
+            known = self._series_of(record)
+            if not record.reason:  # what was refused holds words of anybody's
+                if len(self._known) >= self._max_series:
+                    self._known.clear()
+                self._known[key] = known
+        labels, histograms = known
+        self._requests[labels] += 1
+        duration_s = record.duration_s
+        at = bisect_left(BOUNDS_S, duration_s)
+        for buckets in histograms:
+            buckets[at] += 1
+            buckets[-1] += duration_s
+        if record.reason:
+            self._refused(record)
+
+    def _series_of(self, record: Record) -> tuple[Labels, list[list[float]]]:
+        """Where a record is counted: its labels among the requests, and its histograms."""
+        trail = record.trail
         action = trail.action
         if " " in action:
             action = _PLAIN
         elif action not in _METHODS:
             action = OTHER  # a word of the caller's own, refused or let through unknown
         status = str(record.status)
-        key = (trail.door, trail.server, action, record.verdict, record.reason, status)
-        requests = self._requests
-        count = requests.get(key)
-        if count is None:
-            self.count(REQUESTS, *key)
-        else:
-            requests[key] = count + 1
+        labels = (trail.door, trail.server, action, record.verdict, record.reason, status)
+        histograms = [self._buckets(HTTP_REQUEST, (trail.door, status))]
         if action is not _PLAIN and action:
             tool = self._tool(record) if action == "tools/call" else ""
             error = record.reason or (status if record.status >= 500 else "")
-            self.observe(OPERATION, record.duration_s, action, tool, trail.server, error)
-        self.observe(HTTP_REQUEST, record.duration_s, trail.door, status)
-        if record.reason:
-            self._refused(record)
+            histograms.append(self._buckets(OPERATION, (action, tool, trail.server, error)))
+        return self._room(self._requests, labels, 0.0), histograms
 
     def _tool(self, record: Record) -> str:
         # Until a server has answered it with success, a name is nothing but what a caller wrote.
@@ -168,22 +184,26 @@ class Metrics:
     def count(self, family: str, *labels: str, by: float = 1) -> None:
         """Add to a counter of `COUNTERS`; labels stand in the order given there."""
         series = self._counters[family]
-        seen = series.get(labels)
-        if seen is None and len(series) >= self._max_series:
-            labels = (OTHER,) * len(labels)
-            seen = series.get(labels)
-        series[labels] = by if seen is None else seen + by
+        series[self._room(series, labels, 0.0)] += by
 
     def observe(self, family: str, value_s: float, *labels: str) -> None:
         """Add a duration to a histogram of `HISTOGRAMS`."""
-        series = self._histograms[family]
-        buckets = series.get(labels)
-        if buckets is None:
-            if len(series) >= self._max_series:
-                labels = (OTHER,) * len(labels)
-            buckets = series.setdefault(labels, [0.0] * (len(BOUNDS_S) + 2))
+        buckets = self._buckets(family, labels)
         buckets[bisect_left(BOUNDS_S, value_s)] += 1
         buckets[-1] += value_s
+
+    def _buckets(self, family: str, labels: Labels) -> list[float]:
+        series = self._histograms[family]
+        found = series.get(labels)
+        return series[self._room(series, labels, [0.0] * (len(BOUNDS_S) + 2))] if found is None else found
+
+    def _room(self, series: dict[Labels, V], labels: Labels, nothing: V) -> Labels:
+        """The labels that are counted for these: themselves, or `other` beyond the bound."""
+        if labels not in series:
+            if len(series) >= self._max_series:
+                labels = (OTHER,) * len(labels)
+            series.setdefault(labels, nothing)
+        return labels
 
     # --- off the hot path ----------------------------------------------------------------------------------------
 

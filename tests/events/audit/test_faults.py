@@ -67,11 +67,10 @@ async def drive(directory: Path, trails: Any, files: Faulty, **settings: Any) ->
     return acknowledged, refused
 
 
-@pytest.mark.parametrize("durability", ["write", "fsync"])
+@pytest.mark.parametrize(("durability", "is_alone"), [("write", False), ("fsync", False), ("write", True)])
 @pytest.mark.parametrize("operation", OPERATIONS)
 @pytest.mark.parametrize("points", [4, pytest.param(10_000, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(("code", "torn"), [(errno.EIO, False), (errno.ENOSPC, True)])
-@pytest.mark.parametrize("is_alone", [False, True])
 async def test_each_operation_failing_in_turn_loses_nothing_acknowledged(
     tmp_path: Path, trails: Any, durability: str, operation: str, code: int, torn: bool, points: int, is_alone: bool
 ) -> None:

@@ -6,7 +6,7 @@ posted message takes the way of all messages, limits and record included; the PO
 """
 
 import secrets
-from collections.abc import Collection
+from collections.abc import Awaitable, Collection
 from typing import Final
 from urllib.parse import parse_qs
 
@@ -58,11 +58,13 @@ class SseClients:
         self._streams: dict[bytes, SseStream] = {}
         post.open(BOX, self._heard)
 
-    async def __call__(self, arrival: Arrival, onward: ArrivalHandler, /) -> Reply:
+    def __call__(self, arrival: Arrival, onward: ArrivalHandler, /) -> Awaitable[Reply]:
         """Open a stream, take a message, or pass on."""
         path = arrival.path
-        if path != PATH and not path.startswith(PATH + "/"):
-            return await onward(arrival)
+        return self._serve(arrival) if path == PATH or path.startswith(PATH + "/") else onward(arrival)
+
+    async def _serve(self, arrival: Arrival) -> Reply:
+        path = arrival.path
         caller, endpoint = arrival.caller, self._endpoints.get(path)
         arrival.trail.action = f"{arrival.verb} {PATH}"
         if caller is None:

@@ -18,7 +18,7 @@ from mantlet.upstreams.client.config import Bounds
 from mantlet.upstreams.client.framing import Framing, framing
 from mantlet.upstreams.client.outbox import Outbox
 from mantlet.upstreams.client.response import BodyStream, Response
-from mantlet.upstreams.client.whole import read_whole
+from mantlet.upstreams.client.whole import WholeAnswers
 
 DOUBTFUL_AFTER_S: Final = 0.05
 """Idle for longer than this, a connection is asked whether the server closed it before it is used again."""
@@ -70,6 +70,7 @@ class Connection(asyncio.Protocol):
         "_timer",
         "_timer_at_s",
         "_transport",
+        "_whole",
         "answer",
         "idle_since_s",
         "is_open",
@@ -81,6 +82,7 @@ class Connection(asyncio.Protocol):
         self._bounds = bounds
         self._clock = clock
         self._loop = asyncio.get_running_loop()
+        self._whole = WholeAnswers(bounds)
         self._parser: Any = httptools.HttpResponseParser(self)
         self._transport: Any = None  # until the loop gives one; checking at each use would cost more than it tells
         self._poll: select.poll | None = None
@@ -170,7 +172,7 @@ class Connection(asyncio.Protocol):
             self.abort()  # nobody asked
             return
         if self._framing is None:
-            if self._head_bytes == 0 and (whole := read_whole(data, self._bounds)) is not None:
+            if self._head_bytes == 0 and (whole := self._whole.read(data)) is not None:
                 # The parser has not seen this answer and need not: it stands where one begins.
                 self._head_bytes = len(data)
                 self._response = Response(200, whole[0], whole[1])

@@ -190,10 +190,7 @@ class HttpServer:
     def _headers(
         self, call: Call, status: int, headers: Headers, upstream_session: bytes | None, has_body: bool
     ) -> list[tuple[bytes, bytes]]:
-        passed: list[tuple[bytes, bytes]] = []
-        for name in _PASSED_BACK if has_body else ():
-            if (value := headers.get(name)) is not None:
-                passed.append((name, value))
+        passed = [*headers.once(_passed_back)] if has_body else []
         if status in _WITH_RETRY_AFTER and (after := headers.get(b"retry-after")) is not None:
             passed.append((b"retry-after", after))
         if call.era == "legacy" and status == 200 and (theirs := headers.get(SESSION_ID)) is not None:
@@ -210,3 +207,7 @@ class HttpServer:
 
     def _count_dropped(self) -> None:
         self.dropped += 1
+
+
+def _passed_back(headers: Headers) -> list[tuple[bytes, bytes]]:
+    return [(name, value) for name in _PASSED_BACK if (value := headers.get(name)) is not None]

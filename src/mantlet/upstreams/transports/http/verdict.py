@@ -63,7 +63,7 @@ def same_id(theirs: msgspec.Raw | msgspec.UnsetType, ours: bytes | None) -> bool
 
 def judge(call: Call, status: int, headers: Headers, body: bytes) -> tuple[int, bytes]:
     """The status and body to pass on; raises the refusal that stands for what may not be."""
-    message = read(body) if body and media_type(headers) == JSON else None
+    message = read(body) if body and headers.once(media_type) == JSON else None
     if status == 404 and call.era == "legacy" and call.session:
         raise SessionNotFound()
     if 200 <= status < 300:

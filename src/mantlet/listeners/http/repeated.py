@@ -15,9 +15,9 @@ MAX_HEAD_BYTES: Final = 2048
 MAX_KEPT: Final = 4096
 """Of one listener, 32 MiB at worst."""
 
-_LENGTH: Final = b"ontent-length: "
+_LENGTH: Final = b"ength: "
 _FIELD: Final = b"content-length"
-_STARTS: Final = (b"\nc", b"\nC")
+_STARTS: Final = (b"\ncontent-l", b"\nContent-L")
 
 
 class Known(NamedTuple):

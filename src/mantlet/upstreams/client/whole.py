@@ -14,9 +14,9 @@ from mantlet.wire import http1
 from mantlet.wire.sse import CONTENT_TYPE as EVENT_STREAM
 
 _OK: Final = b"HTTP/1.1 200 OK\r\n"
-_LENGTH: Final = b"ontent-length: "
+_LENGTH: Final = b"ength: "
 _FIELD: Final = b"content-length"
-_STARTS: Final = (b"\nc", b"\nC")
+_STARTS: Final = (b"\ncontent-l", b"\nContent-L")
 _NOT_PLAIN: Final = frozenset(
     {b"connection", b"content-encoding", b"keep-alive", b"te", b"trailer", b"transfer-encoding", b"upgrade"}
 )

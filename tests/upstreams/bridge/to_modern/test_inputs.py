@@ -67,6 +67,23 @@ async def test_several_questions_are_asked_at_once_and_answered_in_any_order(nod
     }
 
 
+@pytest.mark.parametrize(
+    ("method", "params"), [("prompts/get", {"name": "p", "arguments": {"a": "b"}}), ("resources/read", {"uri": "x:1"})]
+)
+async def test_prompts_and_resources_may_ask_too(node: Node, method: str, params: dict[str, Any]) -> None:
+    async def asks_first(call: Call) -> Reply:
+        return text(call, "done") if "inputResponses" in call.params else asks(call, k=FORM)
+
+    node.server.on[method] = asks_first
+    client = await node.client()
+    events = Events(await client.send(method, params))
+    await client.answer((await events.next())["id"], ADA)
+    assert "result" in await events.next()
+    first, retry = node.server.of(method)
+    assert retry.arrival.headers.get(b"mcp-name") == first.arrival.headers.get(b"mcp-name")
+    assert {name: retry.params[name] for name in params} == params
+
+
 async def test_rounds_follow_each_other(node: Node) -> None:
     asking(node, rounds=3)
     client = await node.client()

@@ -298,6 +298,33 @@ async def test_a_server_that_never_acknowledges_does_not_hold_a_subscription_up(
     await until(lambda: not node.server.listening)
 
 
+async def test_a_server_that_knows_no_listen_is_not_asked_again_and_again(node: Node) -> None:
+    async def unknown(call: Call) -> Reply:
+        return error(call, -32601, "Method not found", status=404)
+
+    node.server.on["subscriptions/listen"] = unknown
+    client = await node.client()
+    events = Events(await client.stream())
+    await events.primed()
+    await until(lambda: node.server.of("subscriptions/listen"))
+    for n in range(3):
+        assert (await client.ask("resources/subscribe", {"uri": f"x:{n}"}))["result"] == {}
+    assert len(node.server.of("subscriptions/listen")) == 1
+
+
+async def test_one_listen_asks_for_so_many_resources_and_no_more(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feed, "MAX_URIS", 3)
+    door = node.process()
+    for number in range(2):
+        client = await node.client(door)
+        for n in range(2):
+            await client.ask("resources/subscribe", {"uri": f"x:{number}/{n}"})
+        await listened(node, client)
+    assert len(node.server.calls[-1].params["notifications"]["resourceSubscriptions"]) == 3
+    with pytest.raises(InvalidParams, match="Too many"):
+        await client.ask("resources/subscribe", {"uri": "x:more"})
+
+
 async def test_a_server_without_listen_gives_a_stream_that_only_stays_open(node: Node) -> None:
     async def bare(call: Call) -> Reply:
         return result(call, {"capabilities": {"tools": {}}})

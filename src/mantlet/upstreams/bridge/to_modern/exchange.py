@@ -37,6 +37,8 @@ MAX_ROUNDS: Final = 10
 MAX_LIST_PAGES: Final = 20
 PAUSES_S: Final = (0.05, 0.1, 0.2, 0.25)
 """Before a retry that the server wants without asking anything; the last one repeats."""
+LINGER_S: Final = 1.0
+"""How long a server may take to end a stream after its answer."""
 CANCELLED: Final = 4499
 """The code for a client that still waits for what it cancelled."""
 JSON: Final = (b"content-type", b"application/json")
@@ -234,9 +236,10 @@ class Exchange:
         if self._source is None:
             return
         try:
-            async for _ in self._source:
-                pass
-        except Refusal:
+            async with asyncio.timeout(LINGER_S):
+                async for _ in self._source:
+                    pass
+        except (Refusal, TimeoutError):
             pass  # how it ends changes nothing
         await closed(self._source)
         self._source = None

@@ -8,6 +8,7 @@ identities are forwarded, there must be one for each caller.
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
+from itertools import islice
 from typing import Any, Final, Protocol
 
 from mantlet.core.call import Call
@@ -34,8 +35,8 @@ UNSUPPORTED_PAUSE_S: Final = 300.0
 """Before a server without `subscriptions/listen` is asked again."""
 DEAF_S: Final = 1.0
 """After a longer time without a listen stream, everything may have changed."""
-MAX_URIS: Final = 5_000
-"""Resources subscribed to at one server by all streams of this process together."""
+MAX_URIS: Final = 2_000
+"""Resources that one listen asks for, by all streams of this process together; who comes later is not told of more."""
 
 _METHOD_NOT_FOUND: Final = -32601
 _META: Final = meta_of({"name": "mantlet", "version": ""}, {})
@@ -129,6 +130,8 @@ class Feed:
         """Wait until the server has acknowledged what is asked for now; False when it does not."""
         if self._acknowledged >= self._asked or not self._ears:
             return True
+        if self._is_unsupported:
+            return False
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((self._asked, waiter))
         try:
@@ -161,7 +164,7 @@ class Feed:
                     await self._pause()
                     continue
                 self._change.clear()
-                asked, wanted = self._asked, events.filter_of(self._wants, self._uris)
+                asked, wanted = self._asked, events.filter_of(self._wants, list(islice(self._uris, MAX_URIS)))
                 current = self._current
                 if not wanted or (current is not None and current.filter == wanted):
                     if not wanted and current is not None:

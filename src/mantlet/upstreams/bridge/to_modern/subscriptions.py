@@ -14,7 +14,7 @@ from mantlet.upstreams.bridge.to_modern.session import Session, Sessions
 
 MAX_URIS: Final = 100
 """Resources one session may be subscribed to."""
-MAX_URI_CHARACTERS: Final = 2_048
+MAX_URI_CHARACTERS: Final = 1_024
 HEARD_S: Final = 5.0
 """How long a subscription waits until the server has acknowledged it; then it stands all the same."""
 LOCK_S: Final = 3.0

@@ -64,9 +64,9 @@ async def test_a_session_is_of_no_use_to_another_caller(house: House) -> None:
 
 
 @pytest.mark.parametrize("era", ["modern", "legacy"])
-async def test_a_server_of_the_other_era_is_not_talked_to(tmp_path: Path, era: str) -> None:
+async def test_a_server_of_the_other_era_is_not_talked_to_where_the_bridge_is_off(tmp_path: Path, era: str) -> None:
     """MCP-02"""
-    async with open_house(tmp_path, era=era) as house:
+    async with open_house(tmp_path, era=era, mcp={"bridge": {"enabled": False}}) as house:
         if era == "legacy":
             refused = await house.call()
         else:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Final
 
+import msgspec
 import structlog
 import uvloop
 
@@ -31,6 +32,8 @@ from mantlet.policies.authenticate.config import ApiKeyConfig
 STDIO: Final = "stdio"
 FAILED: Final = 1
 ENDPOINT: Final = "/mcp"
+FIRST_LIST_MS: Final = 15_000
+"""What `mcp.limits.list_timeout_ms` is at least: Python servers take some seconds to start."""
 
 log: Final = structlog.get_logger("mantlet")
 
@@ -38,6 +41,7 @@ log: Final = structlog.get_logger("mantlet")
 def run(config: Config, *, credential: Secret | None, server: str = "") -> int:
     """Serve the client on the standard streams until it ends, and give the exit code."""
     incoming, outgoing = take_streams()
+    config = _patient(config)
     set_up(config.logging, config.environment)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -66,6 +70,14 @@ def credential_of(config: Config, *, told: Secret | None, name: str = "") -> Sec
         raise ConfigError("stdio.caller", f"no entry of auth.api_keys is called {name!r}", ", ".join(keys))
     key = keys[name]
     return key.key if key.key is not None else read_secret(key.key_file or "")
+
+
+def _patient(config: Config) -> Config:
+    """A client that starts the node asks for the list at once, while the servers behind it are starting, too."""
+    limits = msgspec.structs.replace(
+        config.mcp.limits, list_timeout_ms=max(config.mcp.limits.list_timeout_ms, FIRST_LIST_MS)
+    )
+    return msgspec.structs.replace(config, mcp=msgspec.structs.replace(config.mcp, limits=limits))
 
 
 async def _serve(config: Config, credential: Secret | None, server: str, incoming: int, outgoing: int) -> int:

@@ -33,6 +33,11 @@ def _seconds(text: str) -> str | None:
     return f"{int(text) / 1000:g}" if text.isdigit() and int(text) else None
 
 
+def _either(text: str) -> str | None:
+    # Found in the wild as both; nobody keeps an idle connection for three hours, or for under ten seconds.
+    return _seconds(text) if text.isdigit() and int(text) >= 10_000 else text if text.isdigit() and int(text) else None
+
+
 def _text(text: str) -> str | None:
     return text
 
@@ -49,6 +54,9 @@ PLAIN: Final[tuple[tuple[str, Path, Callable[[str], str | None], str], ...]] = (
     ("RATE_LIMIT_GLOBAL_MAX", ("limits", "global", "requests"), _text, ""),
     ("RATE_LIMIT_GLOBAL_WINDOW", ("limits", "global", "window"), _text, ""),
     ("VALKEY_URL", ("store", "url"), _text, ""),
+    ("WS_MAX_CONNECTIONS", ("websocket", "max_connections"), _text, ""),
+    ("WS_CONNECTION_TIMEOUT", ("websocket", "idle_timeout"), _either, "a whole number of seconds or milliseconds"),
+    ("TCP_MAX_CONNECTIONS", ("tcp", "max_connections"), _text, ""),
     ("CORS_ALLOWED_ORIGINS", ("http", "cors_origins"), _text, ""),
 )
 

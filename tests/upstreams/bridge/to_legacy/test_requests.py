@@ -567,3 +567,26 @@ async def test_nothing_but_the_principal_and_the_trace_goes_along(door: Door, se
     await door.crossing.send(call)
     names = set().union(*sent)
     assert names == {b"accept", b"content-type", b"mcp-protocol-version", b"traceparent"}
+
+
+@pytest.mark.parametrize("capabilities", [{}, ALL])
+async def test_closing_leaves_nobody_waiting(open_door: MakeDoor, server: Legacy, capabilities: dict[str, Any]) -> None:
+    door = open_door()
+
+    async def slow(at: Answering) -> Any:
+        if at.arguments["begins"]:
+            at.notify("notifications/x")
+        server.event("slow").set()
+        await asyncio.get_running_loop().create_future()
+
+    server.tools["slow"] = slow
+    client = door.client(capabilities=capabilities)
+    begun = await client.send("tools/call", {"name": "slow", "arguments": {"begins": True}})
+    await server.seen("slow")
+    waiting = asyncio.ensure_future(client.send("tools/call", {"name": "slow", "arguments": {"begins": False}}))
+    await server.seen("slow")
+    await door.close()
+    async with asyncio.timeout(5):
+        assert [message async for message in each(begun)][-1]["error"]["code"] == 4502
+        with pytest.raises(Refusal):
+            await waiting

@@ -252,7 +252,7 @@ class Exchange:
             self._opened, reply = await self.session.send(call, body, self.id, self._leg.said.level, deadline_s)
         except Refusal as refusal:
             self._end(refusal)
-        except Exception as error:  # the root of a task: whoever waits must hear of it
+        except BaseException as error:  # the root of a task: whoever waits must hear of it, also when the node closes
             self._end(BadUpstream(why=type(error).__name__))
             raise
         else:
@@ -269,7 +269,7 @@ class Exchange:
                 await self._stream(reply)
         except Refusal as refusal:
             self._end(refusal)
-        except Exception as error:  # the root of a task: whoever waits must hear of it
+        except BaseException as error:  # the root of a task: whoever waits must hear of it, also when the node closes
             self._end(BadUpstream(why=type(error).__name__))
             raise
         self._end(BadUpstream(why="the stream ended without an answer"))

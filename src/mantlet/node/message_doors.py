@@ -28,7 +28,7 @@ WEBSOCKET: Final = "websocket"
 
 
 def terms_of(node: Node, door: str, *, request_timeout_s: float, max_in_flight: int, max_refused: int,
-             is_tls: bool = False) -> Terms:  # fmt: skip
+             max_per_caller: int = 1, is_tls: bool = False) -> Terms:  # fmt: skip
     """What all conversations of one door share; whose credential lapses is disconnected."""
     terms = Terms(
         handler=node.messages,
@@ -41,6 +41,7 @@ def terms_of(node: Node, door: str, *, request_timeout_s: float, max_in_flight: 
         request_timeout_s=request_timeout_s,
         max_in_flight=max_in_flight,
         max_refused=max_refused,
+        max_per_caller=max_per_caller,
         is_tls=is_tls,
     )
     node.tasks.start(every(CHECK_S, lambda: terms.check(node.authenticate.is_current)), f"{door}.check")
@@ -66,6 +67,7 @@ async def open_websocket(
         request_timeout_s=config.message_timeout,
         max_in_flight=config.max_in_flight,
         max_refused=config.max_refused,
+        max_per_caller=config.per_caller_connections,
         is_tls=config.tls.is_on,
     )
     door = WebSocketDoor(
@@ -108,6 +110,7 @@ async def open_tcp(
         request_timeout_s=config.message_timeout,
         max_in_flight=config.max_in_flight,
         max_refused=config.max_refused,
+        max_per_caller=config.per_caller_connections,
         is_tls=config.tls.is_on,
     )
     listener = tcp.listen(

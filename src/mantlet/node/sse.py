@@ -45,6 +45,7 @@ def open_sse(
         request_timeout_s=config.http.request_timeout,
         max_in_flight=settings.max_in_flight,
         max_refused=settings.max_refused,
+        max_per_caller=settings.per_caller_streams,
         is_tls=config.http.tls.is_on,
     )
     prefix = urlsplit(config.agent.url or "").path.rstrip("/")

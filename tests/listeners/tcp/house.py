@@ -86,6 +86,7 @@ class House:
             door="tcp",
             max_in_flight=config.max_in_flight,
             max_refused=config.max_refused,
+            max_per_caller=config.per_caller_connections,
         )
         self.listener = listen(
             config, self.terms, self._opening, ["/mcp", "/mcp/one"], on_error=self.errors.append, tls=tls

@@ -325,6 +325,19 @@ async def test_caps_hold_at_the_door_and_those_inside_work_on(serve: Serve) -> N
     assert (await client.line())["id"] == 1
 
 
+async def test_one_principal_cannot_take_all_places(serve: Serve) -> None:
+    """RATE-06"""
+    house = await serve(per_caller_connections=2)
+    first, _ = await house.ready(), await house.ready()
+    third = await house.connect()
+    assert (await third.auth())["error"]["code"] == 4503
+    assert await third.end() == b""
+    await house.ready(token="bob-token")
+    first.writer.close()
+    await house.until(lambda: len(house.terms.open) == 2)
+    await house.ready()
+
+
 async def test_draining_answers_what_is_under_way(serve: Serve) -> None:
     """RES-05"""
     house = await serve()

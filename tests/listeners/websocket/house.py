@@ -145,6 +145,7 @@ class House:
             door="websocket",
             max_in_flight=config.max_in_flight,
             max_refused=config.max_refused,
+            max_per_caller=config.per_caller_connections,
         )
         self.tickets = Tickets(self.state, NodeSealer([os.urandom(32)]), self.clock.wall, config.ticket_lifetime)
         door = WebSocketDoor(
@@ -217,8 +218,8 @@ class House:
         self.refusals.append(refusal)
         return refused(refusal, trail)
 
-    async def connect(self) -> RawClient:
-        client = RawClient(*await asyncio.open_connection("127.0.0.1", self.listener.port))
+    async def connect(self, **kwargs: Any) -> RawClient:
+        client = RawClient(*await asyncio.open_connection("127.0.0.1", self.listener.port, **kwargs))
         self.clients.append(client)
         return client
 

@@ -2,6 +2,9 @@
 
 import asyncio
 import json
+import ssl
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +13,7 @@ from tests.listeners.websocket.house import AUTHORIZED, CLOSE, OFFER, PING, PONG
 
 from mantlet.core.call import Arrival, Reply
 from mantlet.core.refusal import RateLimited
+from mantlet.keys.certificates import make_authority, make_server
 
 
 async def test_an_idle_connection_is_pinged_and_in_the_end_closed(serve: Serve) -> None:
@@ -223,6 +227,49 @@ async def test_caps_hold_at_the_door_and_those_inside_work_on(serve: Serve) -> N
     other.writer.close()
     await house.until(lambda: len(house.listener.connections()) == 1)
     await house.ready()
+
+
+async def test_one_principal_cannot_take_all_places(serve: Serve) -> None:
+    """RATE-06"""
+    house = await serve(per_caller_connections=2)
+    first, _ = await house.ready(), await house.ready()
+    assert (await house.knock()).status == 503
+    first.writer.close()
+    await house.until(lambda: len(house.terms.open) == 1)
+    await house.ready()
+    assert sum(house.terms.of_caller.values()) == 2
+
+
+async def test_behind_a_trusted_proxy_the_client_is_who_it_says(serve: Serve) -> None:
+    """HTTP-09"""
+    house = await serve(trusted_proxies=["127.0.0.1/32"])
+    client = await house.knock(fields=OFFER + AUTHORIZED + b"X-Forwarded-For: 203.0.113.7\r\n")
+    client.say(id=1, method="ping")
+    await client.message()
+    assert house.arrivals[0].peer == "203.0.113.7"
+    assert house.arrivals[0].trail.peer == "203.0.113.7"
+
+
+async def test_over_tls_it_is_the_same(serve: Serve, tmp_path: Path) -> None:
+    """TLS-01"""
+    now = datetime.now(UTC)
+    root = make_authority("test", 365, now)
+    made = make_server(root, ["localhost"], 90, now)
+    for name, text in (("ca.pem", root.certificate), ("server.pem", made.certificate), ("server.key", made.key)):
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o600)
+    files = {"cert_file": str(tmp_path / "server.pem"), "key_file": str(tmp_path / "server.key")}
+    house = await serve(tls=files, max_message_bytes=1024)
+    context = ssl.create_default_context(cafile=str(tmp_path / "ca.pem"))
+    client = await house.connect(ssl=context, server_hostname="localhost")
+    client.send(house.hello())
+    assert await client.head() == 101
+    client.say(id=1, method="ping", params={"a": "x" * 900})
+    assert (await client.message())["result"] == {"a": "x" * 900}
+    client.send(frame(TEXT, b"x" * 2000))
+    assert await client.closed() == 1009
+    await client.end()
+    await house.until(lambda: not house.listener.connections())
 
 
 async def test_the_list_of_connections_shows_sockets(serve: Serve) -> None:

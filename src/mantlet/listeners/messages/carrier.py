@@ -1,6 +1,7 @@
 """What a conversation needs of the connection that carries it, and what all conversations of one door share."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from enum import Enum
@@ -11,7 +12,7 @@ from mantlet.core.caller import Caller
 from mantlet.core.clock import Clock
 from mantlet.core.policy import ArrivalHandler
 from mantlet.core.record import Trail
-from mantlet.core.refusal import Refusal
+from mantlet.core.refusal import Overloaded, Refusal
 from mantlet.core.tasks import Tasks
 
 
@@ -86,6 +87,8 @@ class Terms:
     request_timeout_s: float = 60.0
     max_in_flight: int = 64
     """Requests of one connection under way at once; as many more wait, and then its socket is left unread."""
+    max_per_caller: int = 100
+    """Open connections of one principal (RATE-06)."""
     max_refused: int = 20
     """Refused messages in a row (limits, malformed) after which a connection is closed."""
     is_tls: bool = False
@@ -93,8 +96,28 @@ class Terms:
     """Ends of sessions under way, of connections that are gone."""
     open: set["Talk"] = field(default_factory=set)
     """Conversations of open connections."""
+    of_caller: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    """How many of them each principal has; never more keys than conversations."""
     dropped: int = 0
     """Messages of servers that belonged to no exchange of their connection (MCP-05)."""
+
+    def check_room(self, caller: Caller) -> None:
+        """Raise `Overloaded` when `caller` has as many connections as one may have."""
+        if self.of_caller[caller.key] >= self.max_per_caller:
+            raise Overloaded("This caller has too many open connections.")
+
+    def came(self, talk: "Talk") -> None:
+        """A conversation has begun."""
+        self.open.add(talk)
+        self.of_caller[talk.caller.key] += 1
+
+    def gone(self, talk: "Talk") -> None:
+        """It is over."""
+        self.open.discard(talk)
+        key = talk.caller.key
+        self.of_caller[key] -= 1
+        if self.of_caller[key] <= 0:
+            del self.of_caller[key]
 
     def check(self, is_current: Callable[[Caller], bool]) -> int:
         """End connections whose caller's credential no longer holds; how many. Call it every few seconds (AUTHN-06)."""

@@ -91,7 +91,7 @@ class Conversation:
         self._refused = 0
         self._spare = SPARE_CANCELLATIONS
         self._is_ended = self._is_leaving = False
-        terms.open.add(self)
+        terms.came(self)
 
     # --- messages in --------------------------------------------------------------------------------------------
 
@@ -314,7 +314,7 @@ class Conversation:
         if self._is_ended:
             return
         self._is_ended = True
-        self.terms.open.discard(self)
+        self.terms.gone(self)
         self._pending.clear()
         for exchange in [*self._in_flight.values(), *self._others]:
             exchange.stop()

@@ -15,7 +15,7 @@ from mantlet.wire.sse import SseSplitter
 if TYPE_CHECKING:
     from mantlet.listeners.messages.conversation import Conversation
 
-MAX_EVENT_BYTES: Final = 4 * 1024 * 1024
+MAX_EVENT_BYTES: Final = 16 * 1024 * 1024
 """Of one event of a streamed answer."""
 AFTER_ANSWER_S: Final = 1.0
 """How long a stream that has brought its answer may take to end by itself; after that it is closed."""
@@ -156,6 +156,7 @@ class Exchange:
         if not head.method:
             self.is_answered = True
             conversation.answered(self, message)
+        conversation.last_s = conversation.terms.clock.monotonic()
         carrier.send(message)
         return True
 

@@ -5,13 +5,12 @@ from typing import TYPE_CHECKING, Final
 
 from mantlet.core.refusal import RateLimited, Refusal, Unavailable
 from mantlet.listeners.messages.envelope import Head
-from mantlet.listeners.messages.exchange import Exchange, aclose
+from mantlet.listeners.messages.exchange import MAX_EVENT_BYTES, Exchange, aclose
 from mantlet.wire.sse import SseSplitter
 
 if TYPE_CHECKING:
     from mantlet.listeners.messages.conversation import Conversation
 
-MAX_EVENT_BYTES: Final = 4 * 1024 * 1024
 FIRST_WAIT_S: Final = 1.0
 LONGEST_WAIT_S: Final = 30.0
 """Between a stream's end and the next try; it grows while tries fail."""

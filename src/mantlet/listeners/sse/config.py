@@ -12,6 +12,8 @@ class SseConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     """Unset: in development only. The transport is deprecated, and every client holds a connection."""
     max_streams: Annotated[int, msgspec.Meta(ge=1)] = 500
     """Open streams in one process; more are refused with 503."""
+    per_caller_streams: Annotated[int, msgspec.Meta(ge=1)] = 100
+    """Open streams of one principal in one process."""
     max_in_flight: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 64
     """Requests of one client under way at once; more are refused with 503."""
     max_refused: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 20

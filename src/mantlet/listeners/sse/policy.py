@@ -86,6 +86,7 @@ class SseClients:
         assert caller is not None
         if len(self._streams) >= self._config.max_streams:
             raise Overloaded(why="mcp.sse.max_streams is reached")
+        self.terms.check_room(caller)
         identity = secrets.token_bytes(ID_BYTES)
         stream = SseStream(self.terms, caller, self._endpoints[arrival.path], arrival.peer)
         session = self._sealer.seal(identity + self._post.address.encode(), _context(arrival.path, caller))

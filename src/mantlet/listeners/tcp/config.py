@@ -20,6 +20,8 @@ class TcpConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     max_connections: Count = 50
     per_address_connections: Count = 50
     """At most so many of one peer address; `node` takes it from `limits.connections.per_address`."""
+    per_caller_connections: Count = 50
+    """At most so many of one principal in one process."""
     idle_timeout: Seconds = 300
     """How long a connection may stay without a message in either direction and without a request under way."""
     auth_timeout: Annotated[float, msgspec.Meta(gt=0, le=10)] = 10

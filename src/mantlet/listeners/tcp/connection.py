@@ -228,6 +228,7 @@ class TcpConnection(asyncio.Protocol):
     def _admit(self, caller: Caller, path: str) -> None:
         door = self._door
         if self._conversation is None:
+            door.terms.check_room(caller)
             self._conversation = Conversation(door.terms, self, caller, path, self._accepted.peer)
             self._lines.max_bytes = door.config.max_line_bytes
         elif self._conversation.caller.key != caller.key or self._conversation.path != path:

@@ -24,6 +24,8 @@ class WebSocketConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     max_connections: Count = 500
     per_address_connections: Count = 500
     """At most so many of one peer address; `node` takes it from `limits.connections.per_address`."""
+    per_caller_connections: Count = 100
+    """At most so many of one principal in one process."""
     idle_timeout: Seconds = 300
     """How long a connection may stay without a message in either direction and without a request under way."""
     header_timeout: Seconds = 10

@@ -70,13 +70,16 @@ class WebSocketConnection(asyncio.Protocol):
         "write_deadline_s",
     )
 
-    def __init__(self, handover: Handover, config: WebSocketConfig, terms: Terms, caller: Caller, path: str) -> None:
+    def __init__(
+        self, handover: Handover, config: WebSocketConfig, terms: Terms, caller: Caller, path: str, peer: str
+    ) -> None:
+        """`peer` is whom the connection is for, which behind a trusted proxy is not who holds its other end."""
         self._handover, self._config = handover, config
         self._transport = handover.transport
         self._protocol = ServerProtocol(state=State.OPEN, max_size=config.max_message_bytes, logger=_LOG)
         self._assembly = Assembly()
         self._gate = Gate()
-        self._conversation = Conversation(terms, self, caller, path, handover.peer)
+        self._conversation = Conversation(terms, self, caller, path, peer)
         self._held = bytearray()
         self._is_ending = self._is_lost = self._is_read_paused = False
         self._fed_bytes = self._lingered = self.bytes_in = self.bytes_out = 0
@@ -126,7 +129,7 @@ class WebSocketConnection(asyncio.Protocol):
         """Tell about it."""
         return ConnectionInfo(
             id=self._handover.id,
-            peer=self._handover.peer,
+            peer=self._conversation.peer,
             age_s=now_s - self._handover.accepted_s,
             requests=self._conversation.messages,
             bytes_in=self.bytes_in,

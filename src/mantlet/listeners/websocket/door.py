@@ -76,10 +76,11 @@ class WebSocketDoor:
         # By the method too: a server may be called `ticket`, and its handshakes are GETs.
         if arrival.path == self._ticket_path and arrival.verb == "POST":
             return await self._ticket(arrival, caller)
-        offer, path = self._offer(arrival), self._endpoints[arrival.path]
+        offer, path, peer = self._offer(arrival), self._endpoints[arrival.path], arrival.peer
+        self._terms.check_room(caller)
 
         def upgrade(handover: Handover) -> WebSocketConnection:
-            return WebSocketConnection(handover, self._config, self._terms, caller, path)
+            return WebSocketConnection(handover, self._config, self._terms, caller, path, peer)
 
         return Reply(101, offer.fields, origin="node", upgrade=upgrade)
 

@@ -106,15 +106,15 @@ class Stream:
             trail.peer = first_untrusted(connection.peer, headers.all(door.forwarded), door.trusted, door.forwarded)
         trail.client_request_id = http1.client_request_id(headers)
         trail.trace_id = http1.trace_id(headers)
+        # Without a length the end of the stream says where the body ends; one byte more than allowed is too much.
+        length = known.framing.length if b"content-length" in headers else config.max_body_bytes + 1
+        body = self._body = Body(0 if self._has_ended else length, config.max_body_bytes, self._wanted)
+        if not body.is_complete:
+            self.body_deadline_s = now_s + config.body_timeout_s
         request.admit(known, door.names, max_body_bytes=config.max_body_bytes)
         self._extra = known.extra
         self._expects_continue = known.framing.expects_continue
         path, query = http1.path_of(known.target, headers.get(b"host"))
-        # Without a length the end of the stream says where the body ends; one byte more than allowed is too much.
-        length = known.framing.length if b"content-length" in headers else config.max_body_bytes + 1
-        self._body = Body(0 if self._has_ended else length, config.max_body_bytes, self._wanted)
-        if not self._body.is_complete:
-            self.body_deadline_s = now_s + config.body_timeout_s
         return Arrival(
             known.verb,
             path,
@@ -268,10 +268,18 @@ class Stream:
                     await aclose()
         if self._is_broken:
             self._reset(codes.PROTOCOL_ERROR)  # after a 400 that says why, as section 8.1.1 allows
-        elif not self._has_ended and not self.is_over:
+        elif not self.is_over and not self._may_finish():
             # Answered before the whole request was there: the client need not send the rest (section 8.1).
             self._connection.reset(self.id, codes.NO_ERROR)
         self.is_answered = self.is_over = True
+
+    def _may_finish(self) -> bool:
+        """Whether the client has nothing more to send, or so little that it fits in the window it has.
+
+        Clients send the end of a body in a frame of its own, and some take a reset for their answer's loss.
+        """
+        body = self._body
+        return self._has_ended or (body is not None and (body.is_complete or body.is_drainable))
 
     async def _write_reply(self, reply: Reply) -> None:
         connection, body = self._connection, reply.body

@@ -42,6 +42,7 @@ from mantlet.upstreams.relayed.owner import WINDOW_BYTES, Owner
 from mantlet.upstreams.relayed.upstream import RelayedUpstream
 from mantlet.upstreams.relayed.upstream import asked as relayed_frame
 from mantlet.upstreams.transports.channel.config import RestartConfig
+from mantlet.upstreams.transports.channel.isolated.asks import MAX_OPEN
 from mantlet.upstreams.transports.channel.isolated.server import IsolatedServer
 from mantlet.upstreams.transports.channel.opening import WrongEra
 from mantlet.upstreams.transports.channel.server import ChannelServer
@@ -238,6 +239,28 @@ async def test_a_cancelled_call_is_cancelled_at_the_server(tmp_path: Path) -> No
             await asyncio.gather(calling, return_exceptions=True)
         await until(lambda: fake.cancelled == len(fake.calls))
         assert worker._connection is None or not worker._connection._waiting
+
+
+async def test_aborts_through_a_worker_leave_nothing_anywhere(tmp_path: Path) -> None:
+    """MCP-07"""
+    async with house("legacy", tmp_path, 2, "session") as (server, workers):
+        session = await begin(workers[0])
+        kept = server.sessions.find(session, call("").caller)
+        for n in range(1_000):
+            name = "elicit" if n % 2 else "hold"
+            calling = asyncio.ensure_future(workers[n % 2].send(tool(name, id=n, era="legacy", session=session)))
+            for _ in range(n % 9):  # at every step of its way
+                await asyncio.sleep(0)
+            calling.cancel()
+            reply = (await asyncio.gather(calling, return_exceptions=True))[0]
+            if isinstance(reply, Reply):
+                await reply.body.aclose()  # type: ignore[union-attr]
+        await until(lambda: not kept.pending and len(kept.link.mux) == 0)
+        assert len(kept.asks) <= MAX_OPEN  # what was asked after its call was given up waits for a stream, for a while
+        assert not any(worker._connection and worker._connection._waiting for worker in workers)
+        quiet = tool("echo", era="legacy", session=session, accept=b"application/json")
+        assert text_of(await workers[1].send(quiet)) == "{}"
+        assert len(server._tasks) == 1  # the sweep
 
 
 async def test_what_the_owner_gets_is_what_the_server_needs(tmp_path: Path) -> None:

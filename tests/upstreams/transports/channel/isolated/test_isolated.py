@@ -29,6 +29,7 @@ from mantlet.core.refusal import (
     UpstreamUnavailable,
 )
 from mantlet.upstreams.transports.channel.isolated.server import IsolatedServer
+from mantlet.upstreams.transports.channel.isolated.session import UNHEARD_S
 
 
 async def ask(server: IsolatedServer, session: str, who: str = "alice", **arguments: Any) -> Stream:
@@ -173,6 +174,12 @@ async def test_without_a_stream_a_question_waits_for_one_and_not_for_ever() -> N
         assert (await last.next())["method"] == "elicitation/create"
         assert json.loads((await last.next())["result"]["content"][0]["text"])["code"] == -32001
         await stream.close()
+        unheard = tool("elicit", era="legacy", session=session, accept=b"application/json", timeout_s=10_000)
+        calling = asyncio.ensure_future(server.send(unheard))
+        await until(lambda: len(kept.asks) == 1)
+        hand.ahead_s += UNHEARD_S
+        server.sessions.tidy()
+        assert json.loads(text_of(await calling))["code"] == -32001
 
 
 async def test_a_call_outlives_its_deadline_while_its_client_is_asked() -> None:
@@ -394,7 +401,12 @@ async def test_a_server_of_one_era_says_so_to_every_kind_of_call_of_the_other() 
         for _ in range(2):
             with pytest.raises(EraUnavailable):
                 await begin(server)
-    async with isolated(LEGACY) as server:
+    async with isolated(server_command("everything.py", "--stdio"), max_children=1) as server:
+        for _ in range(2):
+            with pytest.raises(EraUnavailable):
+                await begin(server)
+    async with isolated(LEGACY, max_children=1) as server:
+        assert await begin(server)
         with pytest.raises(EraUnavailable):
             await server.send(tool("echo"))
         with pytest.raises(EraUnavailable):

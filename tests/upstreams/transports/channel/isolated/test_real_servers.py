@@ -19,6 +19,7 @@ from tests.upstreams.transports.peers import MCP1_PYTHON, SERVERS
 from mantlet.core.ports import Upstream
 
 PYTHON = [str(MCP1_PYTHON), str(SERVERS / "legacy_everything.py"), "--stdio"]
+JSON = b"application/json"
 needs_mcp1 = pytest.mark.skipif(not MCP1_PYTHON.exists(), reason="no .venv-mcp1: `make test-all` makes it")
 
 
@@ -135,7 +136,7 @@ async def test_the_everything_server() -> None:
     async with isolated(command, env=node.environment(), start_timeout=30) as server:
         sessions = {who: await begin(server, who) for who in ("alice", "bob")}
         listed = {
-            who: result_of(await server.send(call("tools/list", era="legacy", session=session, who=who)))
+            who: result_of(await server.send(call("tools/list", era="legacy", session=session, who=who, accept=JSON)))
             for who, session in sessions.items()
         }
         assert listed["alice"] == listed["bob"]

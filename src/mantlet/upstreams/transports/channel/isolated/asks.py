@@ -92,6 +92,11 @@ class Asks:
         """The id of the open request that the server calls `raw_id`."""
         return next((hop_id for hop_id, ask in self._open.items() if ask.raw_id == raw_id), None)
 
+    def renew(self, until_s: float) -> None:
+        """Give those that could be asked of nobody their full time: now their client is there."""
+        for ask in self._open.values():
+            ask.until_s = max(ask.until_s, until_s)
+
     def overdue(self, now_s: float) -> list[Ask]:
         """Take out those that waited too long."""
         late = [hop_id for hop_id, ask in self._open.items() if ask.until_s <= now_s]

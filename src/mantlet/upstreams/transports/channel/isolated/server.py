@@ -14,7 +14,7 @@ from typing import Any
 from mantlet.core.call import Call, Era, Reply
 from mantlet.core.clock import SYSTEM, Clock
 from mantlet.core.ports import Sealer
-from mantlet.core.refusal import EraUnavailable, InvalidRequest, SessionNotFound, UpstreamUnavailable
+from mantlet.core.refusal import EraUnavailable, InvalidRequest, Refusal, SessionNotFound, UpstreamUnavailable
 from mantlet.core.tasks import Tasks
 from mantlet.upstreams.transports.channel.carry import carry
 from mantlet.upstreams.transports.channel.channel import Connect
@@ -62,7 +62,7 @@ class IsolatedServer:
             tasks=self._tasks,
             events=events,
             input_timeout_s=input_timeout_s,
-            occupied=lambda: 0 if self._modern.wrong_era else 1,
+            occupied=lambda: (0 if self._modern.wrong_era else 1) + (1 if self._asking else 0),
         )
         self._first_opening = FirstOpening()
         self._is_legacy: bool | None = None
@@ -174,6 +174,8 @@ class IsolatedServer:
         except UpstreamUnavailable:
             if not self._modern.wrong_era and self._modern.opening is None:
                 raise
+        if self._modern.opening is not None and self._config.max_children < 2:
+            self._is_legacy = False  # its one place is that of modern clients; the bridge makes these of the others
         if self._modern.wrong_era and self._modern_task is not None and not self._modern_task.done():
             # The channel that was opened to find out has its place until it is gone.
             await asyncio.wait({self._modern_task}, timeout=max(0.0, deadline_s - self._clock.monotonic()))
@@ -190,12 +192,12 @@ class IsolatedServer:
             self._is_legacy = True
         except WrongEra:
             self._is_legacy = False
-        except (UpstreamUnavailable, TimeoutError):
+        except (Refusal, TimeoutError):
             pass  # the next call asks again
         finally:
-            self._asking = None
             if channel is not None:
                 await channel.stop(self._config.stop_timeout)
+            self._asking = None
 
     def _detect(self) -> None:
         self._modern_task = self._tasks.start(self._modern.run(), f"{self._config.transport}:{self.name}")

@@ -31,6 +31,8 @@ from mantlet.wire.event_stream import HEADERS, EventStream
 MAX_BACKLOG: Final = 100
 MAX_BACKLOG_BYTES: Final = 524_288
 """What waits for a stream that is not open. Half of what a stream itself may hold."""
+UNHEARD_S: Final = 30.0
+"""How long a request of the server waits for its client to open a stream at all."""
 TIMED_OUT: Final = -32001
 """What the SDKs of that era say for it."""
 _OF_CALLS: Final = frozenset({"notifications/message", "notifications/cancelled"})
@@ -147,6 +149,8 @@ class Session:
         stream = EventStream(lambda: self._closed(stream))
         self.stream = stream
         self._backlog_bytes = 0
+        if self._backlog:
+            self.asks.renew(self._clock.monotonic() + self._input_timeout_s)
         while self._backlog:
             stream.push(self._backlog.popleft())
         return Reply(200, list(HEADERS), stream)
@@ -175,7 +179,10 @@ class Session:
             params = b',"params":%b' % message.params if message.params else b""
             body = b'{"jsonrpc":"2.0","id":%d,"method":%b%b}' % (hop_id, jsonrpc.encode(method), params)
             ask.pending = self._to_call(body)
-            if ask.pending is not None or self._to_stream(body) or self._keep(body):
+            if ask.pending is not None or self._to_stream(body):
+                return None
+            if self._keep(body):
+                ask.until_s = min(ask.until_s, self._clock.monotonic() + UNHEARD_S)
                 return None
             self.asks.close(hop_id)
         return _overloaded(raw_id)

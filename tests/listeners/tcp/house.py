@@ -18,6 +18,7 @@ from mantlet.listeners.messages.carrier import Terms
 from mantlet.listeners.tcp.config import TcpConfig
 from mantlet.listeners.tcp.listener import TcpListener, listen
 from mantlet.listeners.tls import Served
+from mantlet.wire import jsonrpc
 from mantlet.wire.answer import refused
 
 PATIENCE_S: Final = 10.0
@@ -115,7 +116,8 @@ class House:
         self.arrivals.append(arrival)
         body = await arrival.read()
         try:
-            return await self.handler(arrival, json.loads(body) if body else None)
+            message = jsonrpc.envelope(jsonrpc.decode(body)).message if arrival.verb == "POST" else None
+            return await self.handler(arrival, message)
         except asyncio.CancelledError:
             self.cancelled += 1
             raise

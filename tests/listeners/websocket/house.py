@@ -24,6 +24,7 @@ from mantlet.listeners.websocket.config import WebSocketConfig
 from mantlet.listeners.websocket.door import WebSocketDoor
 from mantlet.listeners.websocket.tickets import Tickets
 from mantlet.stores.state import MemoryState
+from mantlet.wire import jsonrpc
 from mantlet.wire.answer import refused
 
 PATIENCE_S: Final = 10.0
@@ -199,7 +200,8 @@ class House:
         self.arrivals.append(arrival)
         body = await arrival.read()
         try:
-            return await self.handler(arrival, json.loads(body) if body else None)
+            message = jsonrpc.envelope(jsonrpc.decode(body)).message if arrival.verb == "POST" else None
+            return await self.handler(arrival, message)
         except asyncio.CancelledError:
             self.cancelled += 1
             raise

@@ -63,6 +63,21 @@ class InvalidParams(Malformed):
     reason, title = "invalid_params", "Invalid params"
 
 
+class ResourceNotFound(InvalidParams):
+    """No server within reach has this resource."""
+
+    reason, title = "resource_not_found", "Resource not found"
+
+    def __init__(self, uri: str = "") -> None:
+        super().__init__()
+        self.uri = uri
+
+    @property
+    def data(self) -> Any:
+        """As the specification wants it (2026-07-28, server/resources, "Error Handling")."""
+        return {"uri": self.uri}
+
+
 class HeaderMismatch(Malformed):
     """A routing header is missing or says something other than the body (MCP-01)."""
 

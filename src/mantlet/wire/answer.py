@@ -35,6 +35,7 @@ WIRE: Final[Mapping[type[r.Refusal], Wire]] = {
     r.InvalidJson: Wire(400, -32700),
     r.InvalidRequest: Wire(400, -32600),
     r.InvalidParams: Wire(400, -32602),
+    r.ResourceNotFound: Wire(400, -32602, legacy=200),
     r.HeaderMismatch: Wire(400, -32020),
     r.UnsupportedVersion: Wire(400, -32022),
     r.EraUnavailable: Wire(400, -32022, legacy=200),

@@ -1,6 +1,7 @@
 """Sessions at the endpoint of all servers, over several workers (MCP-04, AUTHZ-04)."""
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
@@ -193,3 +194,17 @@ async def test_the_id_of_a_session_behind_stays_inside(is_stream: bool) -> None:
     reply = await policy(ask("tools/call", {"name": "a"}, session=mine), telling)
     assert reply.header(b"mcp-session-id") is None
     assert reply.header(b"content-type") is not None
+
+
+async def test_no_two_requests_of_a_session_have_one_id() -> None:
+    """MCP-05: servers file their streams by id, and of two at once under one only one is ever answered."""
+    world, house = World(one=tools("a")), House()
+    workers = [house.worker(world) for _ in range(2)]
+    mine = await begun(workers[0], world)
+    for method in ("tools/list", "prompts/list", "resources/list"):
+        await asyncio.gather(*(worker(ask(method, session=mine), world) for worker in workers * 3))
+    with pytest.raises(r.ResourceNotFound):
+        await workers[0](ask("resources/read", {"uri": "no://such"}, session=mine), world)
+    ids = [c.id for c in world.reached if c.kind == "request"]
+    assert len(set(ids)) == len(ids) > 18
+    assert all(c.message["id"] == json.loads(c.id or b"") == json.loads(c.body)["id"] for c in world.reached if c.id)

@@ -37,14 +37,15 @@ async def _events(
                 continue
             # With the id of its last event a client asks for the rest of this very stream: it must lead back, too.
             own = b"" if not event.id else asked.shown(session, server, "event", event.id).encode()
-            yield _event(event.raw, data, own)
+            yield _event(event.raw, own, None if data is event.data else data)
 
 
-def _event(raw: bytes, data: bytes, own: bytes) -> bytes:
-    """`raw` with another id, and with other data if it has any; its type and `retry` stay."""
-    kept = [line for line in raw.splitlines() if line and not line.startswith((b"id:", b"data:"))]
+def _event(raw: bytes, own: bytes, data: bytes | None) -> bytes:
+    """`raw` with another id, and with other data if there is any; its type, its `retry` and empty data stay."""
+    dropped = (b"id:",) if data is None else (b"id:", b"data:")
+    kept = [line for line in raw.splitlines() if line and not line.startswith(dropped)]
     if own:
         kept.append(b"id: " + own)
-    if data:
-        kept += [b"data: " + line for line in data.split(b"\n")]
+    if data is not None:
+        kept.append(b"data: " + data)
     return b"\n".join(kept) + b"\n\n"

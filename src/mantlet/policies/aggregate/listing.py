@@ -1,13 +1,15 @@
 """What one server answered to a list method, read once for all callers to whom it answers the same bytes.
 
 Reading, naming and writing a list of a hundred tools costs 4 ms, and servers' lists seldom change. What is remembered
-is keyed by the exact bytes that came down the path, so by the caller's rights too (AUTHZ-03): nothing can be stale.
+is keyed by the exact result that came down the path, so by the caller's rights too (AUTHZ-03): nothing can be stale.
 """
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Generic, NamedTuple, TypeVar
+
+import msgspec
 
 from mantlet.core.refusal import BadUpstream
 from mantlet.policies.aggregate.names import Owned
@@ -77,6 +79,21 @@ class Memory(Generic[V]):
             self._size -= gone
 
 
+class _Envelope(msgspec.Struct):
+    result: msgspec.Raw = msgspec.Raw()
+
+
+_ENVELOPE: Final = msgspec.json.Decoder(_Envelope)
+
+
+def _result_in(answer: bytes) -> bytes:
+    """What of it is the same each time: all but the id. Of an answer that cannot be read nothing is."""
+    try:
+        return bytes(_ENVELOPE.decode(answer).result) or answer
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return answer
+
+
 class PageReader:
     """Reads answers to list methods."""
 
@@ -85,7 +102,7 @@ class PageReader:
 
     def read(self, server: str, method: str, answer: bytes) -> Page | None:
         """The page in `answer`; None when the server has no such list. Raises `BadUpstream`."""
-        key = (method, answer)
+        key = (method, _result_in(answer))
         page = self._memory.get(key)
         if page is not None:
             return page

@@ -14,7 +14,7 @@ from mantlet.core.call import Call, Reply
 from mantlet.core.caller import Caller
 from mantlet.core.headers import Headers
 from mantlet.core.policy import CallHandler
-from mantlet.core.refusal import Denied, InvalidParams, MethodNotFound
+from mantlet.core.refusal import Denied, InvalidParams, MethodNotFound, ResourceNotFound
 from mantlet.policies.aggregate.alarms import Alarms
 from mantlet.policies.aggregate.catalogue import Catalogue, Learnt
 from mantlet.policies.aggregate.fanout import Fanout
@@ -211,7 +211,7 @@ class Aggregate:
         if server is None and await self._look("resources", call, at):
             server = self._catalogue.server_of(uri)
         if server is None or not _is_shown(at.view, "resources", uri, Owned(server, uri)):
-            raise InvalidParams("Unknown resource.")
+            raise ResourceNotFound(uri)
         return Owned(server, uri)
 
     async def _task(self, call: Call, at: At) -> Reply:

@@ -1,5 +1,6 @@
 """Calls that the endpoint of all servers makes on a caller's behalf. Pure."""
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
@@ -13,8 +14,7 @@ from mantlet.wire.mcp.methods import LEGACY_VERSIONS, MODERN_VERSIONS
 _ACCEPT: Final = (b"accept", b"application/json, text/event-stream")
 _STREAM: Final = (b"accept", b"text/event-stream")
 _TYPE: Final = (b"content-type", b"application/json")
-ID: Final = b'"mantlet"'
-"""One id for all: every one of these calls has its own exchange, and a shared channel mints its own ids."""
+_count: Final = itertools.count(1)
 
 
 def request(
@@ -31,7 +31,7 @@ def request(
 
     `version` is the revision that a legacy session was opened for; without it, the one that the caller speaks.
     """
-    return _sub(call, server, method, params, ID, session, deadline_s, version)
+    return _sub(call, server, method, params, _new_id(call), session, deadline_s, version)
 
 
 def notification(
@@ -75,6 +75,14 @@ def list_params(call: Call, cursor: str | None) -> dict[str, Any]:
     return params
 
 
+def _new_id(call: Call) -> str:
+    """An id that no other request of the session has, whichever worker made that (2025-11-25, basic, "Requests").
+
+    Servers file the streams of a session by id: two at once under one id, and one of them is never answered.
+    """
+    return f"mantlet-{call.trail.request_id}-{next(_count):x}"
+
+
 def version_of(call: Call) -> bytes:
     """The revision that the caller speaks; a door without headers says it in the message, or has no need to."""
     said = call.arrival.headers.get(inbound.PROTOCOL_VERSION)
@@ -88,14 +96,16 @@ def _sub(
     server: str,
     method: str,
     params: Mapping[str, Any],
-    raw_id: bytes | None,
+    identity: str | None,
     session: str,
     deadline_s: float,
     version: str = "",
 ) -> Call:
     message: dict[str, Any] = {"jsonrpc": "2.0", "method": method, "params": params}
-    if raw_id is not None:
-        message["id"] = ID.decode().strip('"')
+    raw_id = None
+    if identity is not None:
+        message["id"] = identity
+        raw_id = jsonrpc.raw_identifier(identity)
     fields = [_ACCEPT, _TYPE]
     if call.era == "modern":
         fields.append((inbound.METHOD, method.encode()))

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from mantlet.node.build import Node
 
 LISTENERS: Final = ("http", "websocket", "tcp", "admin")
-EXPIRES: Final = "mantlet_tls_certificate_expires_timestamp_seconds"
 
 log: Final = structlog.get_logger("mantlet")
 
@@ -42,7 +41,12 @@ def show(node: "Node", listener: str, tls: TlsConfig, *, alpn: Sequence[str] = H
     certificates = node.certificates
     served = certificates.serve(listener, tls, alpn=alpn, callers_ca_file=callers_ca(node.config, tls))
     if served is not None:
-        node.metrics.gauge(EXPIRES, "When the first of the certificates ends", lambda: certificates.first_end_s, "min")
+        node.metrics.gauge(
+            "mantlet_tls_certificate_expires_timestamp_seconds",
+            "When the first of the listeners' certificates ends",
+            lambda: certificates.first_end_s,
+            "min",
+        )
     return served
 
 

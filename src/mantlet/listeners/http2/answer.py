@@ -17,7 +17,7 @@ def head(
     """The header list of an answer. Raises `UnsendableHeader`.
 
     Taken from the block of bytes that HTTP/1.1 sends, so that the rules for what an answer carries stand in one place;
-    some 10 us beside the 300 that HTTP/2 costs anyway.
+    some 10 us beside the 200 that HTTP/2 costs anyway.
     """
     framing = b"" if length is None else b"content-length: %d\r\n" % length
     block = answer.head(reply, constant, framing, request_id=request_id, extra=extra, is_http10=False, closes=False)

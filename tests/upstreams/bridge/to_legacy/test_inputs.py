@@ -99,6 +99,30 @@ async def test_questions_arrive_in_rounds_and_the_last_answer_has_the_last_id(cl
     assert heard == [("t0", 0), ("t1", 1), ("t2", 2)]
 
 
+async def test_progress_while_nobody_is_there_comes_with_the_retry_under_its_token(
+    client: Client, server: Legacy
+) -> None:
+    async def busy(at: Answering) -> Any:
+        asking = asyncio.ensure_future(at.ask("elicitation/create", FORM))
+        await server.event("waits").wait()
+        for number in (1, 2):
+            at.notify("notifications/progress", progressToken=at.token, progress=number)
+        server.event("busy").set()
+        return {"content": [], "said": await asking}
+
+    server.tools["busy"] = busy
+    state, requests = asked_of(await client.call("busy", meta={"progressToken": "first"}))
+    server.event("waits").set()
+    await server.seen("busy")
+    responses = dict.fromkeys(requests, ACCEPTED)
+    params = {"name": "busy", "arguments": {}, "requestState": state, "inputResponses": responses}
+    messages = await client.messages("tools/call", params, meta={"progressToken": "second"})
+    assert [(m["params"]["progressToken"], m["params"]["progress"]) for m in messages[:-1]] == [
+        ("second", 1),
+        ("second", 2),
+    ]
+
+
 async def test_two_questions_at_once_are_asked_together_and_what_is_left_out_again(
     client: Client, server: Legacy
 ) -> None:

@@ -105,7 +105,7 @@ class Exchange:
         self._send_again = send_again
         self._opened: Opened | None = None
         self._task: asyncio.Task[Any] | None = None
-        self._queue: deque[bytes] = deque()
+        self._queue: deque[tuple[bytes, bool]] = deque()
         self._queued_bytes = 0
         self._final: bytes | answers.Error | Refusal | None = None
         self._is_over = False
@@ -153,7 +153,9 @@ class Exchange:
         loop, monotonic = asyncio.get_running_loop(), self.session.clock.monotonic
         while True:
             if self._queue:
-                return self._taken()
+                if taken := self._taken():
+                    return taken
+                continue
             if self._final is not None:
                 return self._answer(self._final)
             if self._is_untold:
@@ -200,10 +202,13 @@ class Exchange:
         self._is_untold = bool(self.asked)  # what was left out is asked for again
 
     def _taken(self) -> bytes:
-        message = self._queue.popleft()
+        message, is_progress = self._queue.popleft()
         self._queued_bytes -= len(message)
         if self._room is not None and not self._room.done() and self._queued_bytes <= MAX_QUEUED_BYTES:
             self._room.set_result(None)
+        if is_progress and (token := self._leg.said.token) != self.token:
+            # Under the token of whom it is given to: what came while nobody was there is for the next.
+            return answers.with_token(message, token) if token else b""
         return message
 
     def _answer(self, final: bytes | answers.Error | Refusal) -> Answer:
@@ -357,10 +362,8 @@ class Exchange:
     async def _notification(self, method: str, params: msgspec.Raw | msgspec.UnsetType, data: bytes) -> None:
         said = b"{}" if isinstance(params, msgspec.UnsetType) else bytes(params)
         if method == "notifications/progress":
-            if not self.token or not self._leg.said.token or answers.token_of(said) != self.token:
+            if not self.token or answers.token_of(said) != self.token:
                 return
-            if self.token != self._leg.said.token:
-                data = answers.with_token(data, self._leg.said.token)
         elif method == "notifications/message":
             if not 0 <= self._leg.said.level <= answers.level_of(said):
                 return
@@ -375,7 +378,7 @@ class Exchange:
         while self._queued_bytes > MAX_QUEUED_BYTES:
             self._room = asyncio.get_running_loop().create_future()
             await self._room
-        self._queue.append(data)
+        self._queue.append((data, method == "notifications/progress"))
         self._queued_bytes += len(data)
         self._wake()
 

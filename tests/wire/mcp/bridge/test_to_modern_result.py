@@ -116,7 +116,10 @@ def test_results_that_cannot_be_told(method: str, raw: str) -> None:
         result(raw, method)
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", b"7", b'{"result":[]}', b"{", b'{"id":1}', b'{"error":{"code":"x"}}'])
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"[]", b"7", b'{"result":[]}', b"{", b'{"id":1}', b'{"error":{"code":"x"}}', b'{"result":{"a":"\xd7"}}'],
+)
 def test_answers_that_are_none(body: bytes) -> None:
     with pytest.raises(BadUpstream):
         translated(read(body), "tools/call", b"1")

@@ -56,6 +56,8 @@ _encode: Final = msgspec.json.Encoder().encode
 def read(data: bytes) -> Answer:
     """The message in `data`; raises `BadUpstream`."""
     try:
+        if not data.isascii():
+            data.decode()  # msgspec does not look inside `Raw`
         return _ANSWER.decode(data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise BadUpstream(why="its answer is no JSON-RPC message") from error

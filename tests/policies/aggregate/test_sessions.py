@@ -60,22 +60,28 @@ async def test_a_server_that_forgot_gets_one_new_session_for_all_workers() -> No
     assert len(world.asked("initialize")) == 5
 
 
-async def test_a_session_that_ends_at_one_worker_ends_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    """MCP-04: at the siblings after `BELIEVED_S` at most."""
+async def test_a_session_that_ends_at_one_worker_ends_at_all() -> None:
+    """MCP-04: at the siblings as soon as they hear of it, and after `BELIEVED_S` if they do not."""
     now_s = [0.0]
     world, house = World(one=tools("a")), House(monotonic=lambda: now_s[0])
-    here, there = house.worker(world), house.worker(world)
+    here, there, deaf = (house.worker(world) for _ in range(3))
     mine = await begun(here, world)
     await listed(there, world, mine)
+    await listed(deaf, world, mine)
+    deaf._legacy.ids._post.close(sessions.BOX)
     assert (await here(ask("", kind="end", session=mine, raw_id=None), world)).status == 204
     assert [c.session for c in world.reached if c.kind == "end"] == ["one-1"]
     with pytest.raises(r.SessionNotFound):
         await listed(here, world, mine)
     with pytest.raises(r.SessionNotFound):
         await listed(house.worker(world), world, mine)
-    now_s[0] += sessions.BELIEVED_S
+    await asyncio.sleep(0)
     with pytest.raises(r.SessionNotFound):
         await listed(there, world, mine)
+    await listed(deaf, world, mine)
+    now_s[0] += sessions.BELIEVED_S
+    with pytest.raises(r.SessionNotFound):
+        await listed(deaf, world, mine)
 
 
 async def test_a_session_costs_the_store_nothing_while_it_is_believed() -> None:

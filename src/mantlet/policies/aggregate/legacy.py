@@ -46,7 +46,7 @@ class Legacy:
         self._state = state
         self._clock = clock
         self._tell_timeout_s = tell_timeout_s
-        self.ids = SessionIds(sealer, state, clock)
+        self.ids = SessionIds(sealer, state, post, clock)
         self.behind = BehindSessions(state, self.ids.left_s, self._opened)
         self._streams = Streams(merged, state, post, changed=changed, monotonic=clock.monotonic, chance=chance)
         self._under_way: dict[tuple[str, bytes], Call] = {}

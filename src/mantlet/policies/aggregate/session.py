@@ -4,8 +4,9 @@ The id is sealed text bound to its caller, so any worker can read it and none ne
 what a server behind must hear when it is first needed, perhaps by another worker: what the client can do, and who it
 is. Only that a session was ended before its time is remembered, in `State`, for all workers.
 
-Staleness: a worker that has seen a session not ended believes it for `BELIEVED_S`; so a session that ended at another
-worker may be used here that much longer, by its own caller.
+Staleness: a worker that has seen a session not ended believes it for `BELIEVED_S`. Every worker that uses a session
+leaves its address, and the one where it ends tells them by `Post`; only if that message is lost may the session be used
+that much longer, by its own caller.
 """
 
 import hashlib
@@ -19,7 +20,7 @@ import msgspec
 
 from mantlet.core.call import Call
 from mantlet.core.clock import Clock
-from mantlet.core.ports import Sealer, State
+from mantlet.core.ports import Post, Sealer, State
 from mantlet.core.refusal import InvalidRequest, SessionNotFound
 from mantlet.wire import jsonrpc
 from mantlet.wire.mcp.methods import LATEST_LEGACY, LEGACY_VERSIONS
@@ -29,6 +30,11 @@ LIFETIME_S: Final = 24 * 3600
 BELIEVED_S: Final = 2.0
 MAX_OPENED: Final = 20_000
 """Ids that one worker remembers having read; reading one again costs 10 us."""
+MAX_GONE: Final = 20_000
+"""Sessions that one worker was told of as ended; `State` knows them all."""
+MAX_WORKERS: Final = 64
+"""Workers that a session's end is told to."""
+BOX: Final = "mcp.ended"
 MAX_DECLARED_BYTES: Final = 1_024
 """What a client may say of itself and have passed on whole: it travels in every request. Of a longer speech the names
 of its capabilities remain."""
@@ -67,11 +73,14 @@ class Session:
 class SessionIds:
     """Gives ids and reads them."""
 
-    def __init__(self, sealer: Sealer, state: State, clock: Clock) -> None:
+    def __init__(self, sealer: Sealer, state: State, post: Post, clock: Clock) -> None:
         self._sealer = sealer
         self._state = state
+        self._post = post
         self._clock = clock
         self._opened: OrderedDict[str, tuple[Session, float]] = OrderedDict()
+        self._gone: OrderedDict[str, None] = OrderedDict()
+        post.open(BOX, lambda message: self._forget(message.decode("latin-1")))
 
     def begin(self, call: Call) -> str:
         """A new session's id, from the caller's `initialize`."""
@@ -96,13 +105,17 @@ class SessionIds:
                 "A session is needed: send initialize first, then its Mcp-Session-Id with every message."
             )
         now_s = self._clock.monotonic()
-        session, checked_s = self._opened.get(call.session) or (self._read(call), -BELIEVED_S)
-        if session.caller != call.caller.key or session.view != call.view:
+        known = self._opened.get(call.session)
+        session, checked_s = known or (self._read(call), now_s - BELIEVED_S)
+        if session.caller != call.caller.key or session.view != call.view or session.key in self._gone:
             raise SessionNotFound
         if session.expires_s <= self._clock.wall():
             self._opened.pop(call.session, None)
             raise SessionNotFound
         if now_s - checked_s >= BELIEVED_S:
+            if known is None:
+                # Before the session is looked up: whoever ends it after that will find the address.
+                await self._leave_address(session)
             if await self._state.get(_ended(session)) is not None:
                 self._opened.pop(call.session, None)
                 raise SessionNotFound
@@ -114,8 +127,25 @@ class SessionIds:
 
     async def end(self, session: Session) -> None:
         """No worker takes it any more."""
-        self._opened.pop(session.text, None)
+        self._forget(session.key)
         await self._state.put(_ended(session), b"1", self.left_s(session))
+        for slot in range(MAX_WORKERS):
+            address = await self._state.get(_user(session, slot))
+            if address is None:
+                break
+            if address.decode() != self._post.address:
+                await self._post.send(address.decode(), BOX, session.key.encode())
+
+    async def _leave_address(self, session: Session) -> None:
+        mine = self._post.address.encode()
+        for slot in range(MAX_WORKERS):
+            if await self._state.claim(_user(session, slot), mine, self.left_s(session)) == mine:
+                return
+
+    def _forget(self, key: str) -> None:
+        self._gone[key] = None
+        if len(self._gone) > MAX_GONE:
+            self._gone.popitem(last=False)
 
     def left_s(self, session: Session) -> float:
         """How long it can still live: what is remembered for it need not last longer."""
@@ -142,6 +172,10 @@ class SessionIds:
 
 def _ended(session: Session) -> tuple[str, ...]:
     return ("mcp.ended", session.key)
+
+
+def _user(session: Session, slot: int) -> tuple[str, ...]:
+    return ("mcp.user", session.key, str(slot))
 
 
 def _context(call: Call) -> bytes:

@@ -65,6 +65,13 @@ def test_an_unknown_method_says_404_to_the_modern_era_alone() -> None:
     assert answer.refused(r.MethodNotFound(), trail("legacy", None)).status == 400
 
 
+def test_wrong_params_do_not_cost_a_legacy_client_its_session() -> None:
+    """The Python SDK 1.x ends its session on any status but 2xx, as servers of its time never sent one for this."""
+    assert answer.refused(r.InvalidParams("no"), trail("legacy")).status == 200
+    assert answer.refused(r.InvalidParams("no"), trail("legacy", None)).status == 400
+    assert answer.refused(r.InvalidParams("no"), trail("modern")).status == 400
+
+
 def test_a_legacy_client_is_told_of_the_wrong_era_in_a_body_it_reads() -> None:
     """Our choice: SDKs of that era show a person only the status of a 400. A modern one knows the code (MCP-02)."""
     wrong = r.EraUnavailable("2025-11-25", ["2026-07-28"], "Take a newer client.")

@@ -34,7 +34,7 @@ WIRE: Final[Mapping[type[r.Refusal], Wire]] = {
     r.Malformed: Wire(400, -32600, closes=True),
     r.InvalidJson: Wire(400, -32700),
     r.InvalidRequest: Wire(400, -32600),
-    r.InvalidParams: Wire(400, -32602),
+    r.InvalidParams: Wire(400, -32602, legacy=200),
     r.ResourceNotFound: Wire(400, -32602, legacy=200),
     r.HeaderMismatch: Wire(400, -32020),
     r.UnsupportedVersion: Wire(400, -32022),

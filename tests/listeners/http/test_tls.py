@@ -240,6 +240,21 @@ async def test_what_openssl_refuses_never_arrives(serve, files: Files) -> None:
     assert why == ["unknown_authority", "expired", "not_yet_valid", "purpose"]
 
 
+async def test_a_certificate_that_cannot_be_read_opens_nothing(serve, files: Files) -> None:
+    """TLS-02: signed by the authority, and with more names than anybody looks at."""
+    house = await serve(tls={**files.tls, "client_ca_file": files.ca_file})
+    counted = []
+    served_by(house)._count = lambda *labels: counted.append(labels)
+    made = make_client(files.root, [f"spiffe://example/{number}" for number in range(100)], [], 1, NOW)
+    client = await house.connect(ssl=files.client(made), server_hostname="localhost")
+    client.send(house.get())
+    with pytest.raises((ssl.SSLError, ConnectionError, asyncio.IncompleteReadError)):
+        await client.answer()
+    await house.until(lambda: not house.listener._door.seats)
+    assert house.arrivals == []
+    assert ("mantlet_certificate_failures", "client", "malformed") in counted
+
+
 async def test_callers_may_come_without_a_certificate_unless_it_is_demanded(serve, files: Files) -> None:
     """TLS-02: `auth.mtls` alone asks, and does not demand."""
     house = await serve(tls=files.tls)

@@ -76,6 +76,43 @@ async def test_no_more_than_the_bound_run_as_many_wait_and_then_nothing_more_is_
     assert talk.carrier.rooms
 
 
+async def test_what_messages_take_together_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """RATE-06: many large messages, though not many."""
+    monkeypatch.setattr("mantlet.listeners.messages.conversation.MAX_BYTES", 1000)
+    talk, gate = Talk(), asyncio.Event()
+
+    async def held(arrival: Arrival, message: Any) -> Reply:
+        await gate.wait()
+        return answer(message["id"], {})
+
+    talk.handler = held
+    talk.say(id=1, method="tools/call", params={"a": "x" * 900})
+    assert not talk.conversation.is_full
+    talk.say(id=2, method="tools/call", params={"a": "x" * 900})
+    assert talk.conversation.is_full
+    gate.set()
+    await talk.until(lambda: len(talk.carrier.sent) == 2)
+    await talk.settled()
+    assert not talk.conversation.is_full
+    assert talk.conversation._bytes == 0
+
+
+async def test_a_refusal_waits_for_a_slow_client_like_any_answer() -> None:
+    talk = Talk()
+
+    async def refuse(arrival: Arrival, message: Any) -> Reply:
+        raise Denied
+
+    talk.handler = refuse
+    talk.carrier.gate.shut()
+    talk.say(id=1, method="tools/call")
+    await talk.settled()
+    assert not talk.carrier.sent
+    assert talk.conversation.is_busy
+    talk.carrier.gate.open()
+    await talk.until(lambda: len(talk.carrier.sent) == 1)
+
+
 async def test_a_response_passes_requests_that_wait_for_a_place() -> None:
     """What holds the places may be waiting for exactly this response."""
     talk, gate = Talk(max_in_flight=1), asyncio.Event()

@@ -253,6 +253,23 @@ async def test_more_than_fits_is_refused_where_it_is_posted(houses: Any) -> None
     assert (await worker.ask("GET", "/sse")).status == 200
 
 
+async def test_more_than_fits_is_turned_away_where_another_worker_took_it(houses: Any) -> None:
+    """RATE-06: and a client that posts on and reads nothing has its stream ended."""
+    here, there = Worker(houses, max_in_flight=1), Worker(houses)
+    here.gate = asyncio.Event()
+    heard = await here.open()
+    for number in range(3):
+        await there.ask("POST", heard.url, ping(number))
+        await asyncio.sleep(0)
+    assert (await heard.message())["error"]["code"] == 4503
+    for number in range(8000):
+        await there.ask("POST", heard.url, ping(number))
+        await asyncio.sleep(0)
+        if not here.terms.open:
+            break
+    assert not here.terms.open
+
+
 async def test_opening_a_stream_spends_from_the_callers_limits(houses: Any) -> None:
     spent = 0
 

@@ -82,7 +82,7 @@ async def test_a_ping_is_answered_with_its_own_payload(serve: Serve) -> None:
         (frame(TEXT, b"{", fin=False) + frame(CLOSE, b""), 1002),
         (frame(TEXT, b"{}", length_form=16), 1002),
         (frame(TEXT, b"{}", length_form=64), 1002),
-        (frame(TEXT, b"", fin=False) + frame(CONT, b"", fin=False) * 65, 1002),
+        (frame(TEXT, b"", fin=False) + frame(CONT, b"", fin=False) * 65, 1008),
         (frame(BINARY, b"{}"), 1003),
         (frame(BINARY, b"{", fin=False), 1003),
         (frame(TEXT, b'"\xff"'), 1007),
@@ -112,6 +112,29 @@ async def test_what_the_standard_forbids_closes_the_connection_with_its_code(
     assert await client.end() == b""
     await house.until(lambda: not house.terms.open)
     assert not house.arrivals
+
+
+@pytest.mark.parametrize(
+    "flood", [frame(PONG) * 300, frame(TEXT, b"1", fin=False) + frame(CONT, b"1", fin=False) * 5000]
+)
+async def test_frames_that_cost_more_than_they_are_worth_end_the_connection(serve: Serve, flood: bytes) -> None:
+    """RATE-06"""
+    house = await serve()
+    client = await house.ready()
+    client.send(flood)
+    assert await client.closed() == 1008
+
+
+async def test_a_flood_of_pings_ends_the_connection(serve: Serve) -> None:
+    house = await serve()
+    client = await house.ready()
+    client.send(frame(PING) * 300)
+    answered = 0
+    while (got := await client.frame())[0] == PONG:
+        answered += 1
+    assert got[0] == CLOSE
+    assert int.from_bytes(got[1][:2], "big") == 1008
+    assert answered <= 300
 
 
 async def test_a_close_without_a_code_is_answered_without_one(serve: Serve) -> None:

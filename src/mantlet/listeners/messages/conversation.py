@@ -34,6 +34,8 @@ END_S: Final = 5.0
 """How long a session of a connection that is gone may take to end."""
 SPARE_CANCELLATIONS: Final = 16
 """More than one for each request, before a client counts as flooding: nothing else limits or answers them."""
+MAX_BYTES: Final = 4 * 1024 * 1024
+"""What messages under way or waiting may take together before nothing more is read; one more may come then."""
 MAX_WAITING: Final = 20_000
 """Messages that wait, whatever their carrier does: it reads in slices, and stops between them."""
 _FIELDS: Final = (
@@ -50,6 +52,7 @@ class Conversation:
 
     __slots__ = (
         "_barrier",
+        "_bytes",
         "_fields",
         "_headers",
         "_in_flight",
@@ -88,7 +91,7 @@ class Conversation:
         self._pending: deque[bytes] = deque()
         self._barrier: Exchange | None = None
         self._stream: SessionStream | None = None
-        self._refused = 0
+        self._bytes = self._refused = 0
         self._spare = SPARE_CANCELLATIONS
         self._is_ended = self._is_leaving = False
         terms.came(self)
@@ -99,7 +102,7 @@ class Conversation:
     def is_full(self) -> bool:
         """Whether no further message should be read for now."""
         limit = self.terms.max_in_flight
-        return len(self._pending) >= limit or len(self._others) >= limit
+        return len(self._pending) >= limit or len(self._others) >= limit or self._bytes > MAX_BYTES
 
     @property
     def is_busy(self) -> bool:
@@ -111,17 +114,19 @@ class Conversation:
         if self._is_ended:
             return
         if self._is_leaving or len(self._pending) >= MAX_WAITING:
-            self._turn_away(message)
+            self.turn_away(message)
             return
         self.messages += 1
         self.last_s = self.terms.clock.monotonic()
         head = envelope.head_of(message)
         if self._must_wait(head):
             self._pending.append(message)
+            self._bytes += len(message)
         else:
             self._take(head, message)
 
-    def _turn_away(self, message: bytes) -> None:
+    def turn_away(self, message: bytes) -> None:
+        """Answer that it cannot be taken now."""
         head = envelope.head_of(message)
         if head.is_request:
             trail = Trail(self.terms.new_id(), self.terms.door, self.peer, 0.0, rpc_id=envelope.raw(head.id))
@@ -142,7 +147,7 @@ class Conversation:
                 if cancelled is not None:
                     cancelled.stop()
                 return
-        exchange = Exchange(self, head, self._arrival(message))
+        exchange = Exchange(self, head, self._arrival(message), len(message))
         if not head.is_request:
             exchange.cancels = None if cancelled is None else cancelled.head.id
             self._others.add(exchange)
@@ -153,6 +158,7 @@ class Conversation:
             assert head.id is not None
             self._spare += 1
             self._in_flight[head.id] = exchange
+        self._bytes += exchange.size
         if head.method in _HANDSHAKE:
             self._barrier = exchange
         exchange.task = self.terms.tasks.start(exchange.serve(), "message", tells_itself=True)
@@ -219,6 +225,7 @@ class Conversation:
         """Its task is at its end."""
         self.last_s = self.terms.clock.monotonic()
         head = exchange.head
+        self._bytes -= exchange.size
         self._others.discard(exchange)
         if head.id is not None and self._in_flight.get(head.id) is exchange:
             del self._in_flight[head.id]
@@ -243,7 +250,9 @@ class Conversation:
             head = envelope.head_of(self._pending[0])
             if head.is_request and len(self._in_flight) >= self.terms.max_in_flight:
                 return
-            self._take(head, self._pending.popleft())
+            message = self._pending.popleft()
+            self._bytes -= len(message)
+            self._take(head, message)
 
     def refused(self, refusal: Refusal, exchange: Exchange) -> None:
         """A message was refused."""

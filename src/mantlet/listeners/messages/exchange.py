@@ -42,10 +42,21 @@ class Whole:
 class Exchange:
     """Owned by its conversation, run as a task. What it writes belongs to `head.id` and to no other request."""
 
-    __slots__ = ("_last_event", "arrival", "cancels", "conversation", "has_begun", "head", "is_answered", "task")
+    __slots__ = (
+        "_last_event",
+        "arrival",
+        "cancels",
+        "conversation",
+        "has_begun",
+        "head",
+        "is_answered",
+        "size",
+        "task",
+    )
 
-    def __init__(self, conversation: "Conversation", head: Head, arrival: Arrival) -> None:
+    def __init__(self, conversation: "Conversation", head: Head, arrival: Arrival, size: int = 0) -> None:
         self.conversation = conversation
+        self.size = size
         self.head = head
         self.arrival = arrival
         self.cancels: Id | None = None
@@ -63,12 +74,10 @@ class Exchange:
                 reply = await conversation.terms.handler(self.arrival)
                 await self._reply(reply)
             except Refusal as refusal:
-                self._refused(refusal)
-        except asyncio.CancelledError:
-            raise
-        except Exception as error:  # a task root: one generic error (ERR-02)
-            conversation.terms.on_error(error, self.arrival.trail)
-            self._refused(Refusal())
+                await self._refused(refusal)
+            except Exception as error:  # a task root: one generic error (ERR-02)
+                conversation.terms.on_error(error, self.arrival.trail)
+                await self._refused(Refusal())
         finally:
             conversation.finished(self)
 
@@ -94,7 +103,7 @@ class Exchange:
         if not self.head.is_request:
             return  # 202, or a server's complaint about what nobody waits for
         if not body or not await self.pass_on(body):
-            self._refused(BadUpstream(why=f"no answer to the request in a reply of status {status}"))
+            await self._refused(BadUpstream(why=f"no answer to the request in a reply of status {status}"))
 
     async def _streamed(self, body: AsyncIterator[bytes]) -> None:
         try:
@@ -104,7 +113,7 @@ class Exchange:
         if self.head.is_request and not self.is_answered:
             await self._fetch_rest()
             if not self.is_answered:
-                self._refused(BadUpstream(why="the stream ended without an answer"))
+                await self._refused(BadUpstream(why="the stream ended without an answer"))
 
     async def _events(self, body: AsyncIterator[bytes]) -> None:
         splitter = SseSplitter(MAX_EVENT_BYTES)
@@ -160,8 +169,10 @@ class Exchange:
         carrier.send(message)
         return True
 
-    def _refused(self, refusal: Refusal) -> None:
+    async def _refused(self, refusal: Refusal) -> None:
         conversation = self.conversation
+        if conversation.carrier.is_write_paused:
+            await conversation.carrier.writable()
         trail = self.arrival.trail
         if self.head.is_request and not self.is_answered:
             self.is_answered = True

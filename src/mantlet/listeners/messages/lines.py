@@ -4,7 +4,7 @@ from mantlet.core.refusal import PayloadTooLarge
 
 
 class Lines:
-    """Cuts at LF; a CR before it goes with it, empty lines are nothing."""
+    """Cuts at LF; a CR before it goes with it, empty lines and white space before a line are nothing."""
 
     __slots__ = ("_buffer", "_scanned", "max_bytes")
 
@@ -22,21 +22,20 @@ class Lines:
 
     def next(self) -> bytes | None:
         """The next whole line without its end, or None. Raises `PayloadTooLarge`, also for one that has no end yet."""
-        while True:
-            end = self._buffer.find(b"\n", self._scanned)
-            if end < 0:
-                self._scanned = len(self._buffer)
-                if self._scanned > self.max_bytes:
-                    raise PayloadTooLarge(f"A line is larger than {self.max_bytes} bytes.")
-                return None
-            if end > self.max_bytes:
-                raise PayloadTooLarge(f"A line is larger than {self.max_bytes} bytes.")
-            line = bytes(self._buffer[:end])
-            del self._buffer[: end + 1]
-            self._scanned = 0
-            line = line.removesuffix(b"\r")
-            if line and not line.isspace():
-                return line
+        buffer = self._buffer
+        if not self._scanned and buffer and buffer[0] <= 0x20:
+            # All at once: a flood of empty lines would cost more than the bytes are worth.
+            del buffer[: len(buffer) - len(buffer.lstrip())]
+        end = buffer.find(b"\n", self._scanned)
+        if max(end, len(buffer) if end < 0 else 0) > self.max_bytes:
+            raise PayloadTooLarge(f"A line is larger than {self.max_bytes} bytes.")
+        if end < 0:
+            self._scanned = len(buffer)
+            return None
+        line = bytes(buffer[:end])
+        del buffer[: end + 1]
+        self._scanned = 0
+        return line.removesuffix(b"\r")
 
     def clear(self) -> None:
         """Forget everything."""

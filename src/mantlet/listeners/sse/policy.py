@@ -119,7 +119,9 @@ class SseClients:
 
     def _heard(self, message: bytes) -> None:
         stream = self._streams.get(message[:ID_BYTES])
-        if stream is not None:
+        if stream is not None and stream.conversation.is_full:
+            stream.conversation.turn_away(message[ID_BYTES:])
+        elif stream is not None:
             stream.conversation.receive(message[ID_BYTES:])
 
 

@@ -12,6 +12,8 @@ from mantlet.wire.sse import format_event
 
 ROOM_BYTES: Final = 65_536
 """With more unread, whoever answers waits for the client to read on."""
+MAX_QUEUED_BYTES: Final = 1_048_576
+"""With more unread, a client that goes on posting what is turned away has its stream ended."""
 
 
 class SseStream:
@@ -38,7 +40,9 @@ class SseStream:
 
     def send(self, message: bytes) -> None:
         """One event."""
-        if not self._is_ended:
+        if self._size > MAX_QUEUED_BYTES:
+            self.close(Ending.ABUSE)
+        elif not self._is_ended:
             self._add(format_event(message))
 
     async def writable(self) -> None:

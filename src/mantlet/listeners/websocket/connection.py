@@ -8,8 +8,7 @@ import asyncio
 import logging
 from typing import Any, Final
 
-from websockets.exceptions import ProtocolError
-from websockets.frames import CloseCode
+from websockets.frames import CloseCode, Frame, Opcode
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 
@@ -20,12 +19,15 @@ from mantlet.listeners.messages import envelope
 from mantlet.listeners.messages.carrier import Ending, Gate, Terms
 from mantlet.listeners.messages.conversation import Conversation
 from mantlet.listeners.websocket.config import WebSocketConfig
-from mantlet.listeners.websocket.frames import Assembly, WrongKind
+from mantlet.listeners.websocket.frames import Assembly, TooMany, WrongKind
 
 SLICE_BYTES: Final = 16_384
 """Read on at most so much at once, so that what one read of the socket brought cannot all become messages at once."""
 CLOSE_S: Final = 2.0
 """How long the client may take to answer a closing handshake, or to end the connection after one."""
+MAX_CONTROLS: Final = 250
+"""Pings and pongs between two sweeps of the listener (a quarter of a second)."""
+_CONTROL: Final = frozenset({Opcode.PING, Opcode.PONG})
 LINGER_BYTES: Final = 4 * 1024 * 1024
 """What is thrown away after a last frame, before the connection is cut."""
 
@@ -50,6 +52,8 @@ class WebSocketConnection(asyncio.Protocol):
     __slots__ = (
         "_assembly",
         "_config",
+        "_controls",
+        "_controls_s",
         "_conversation",
         "_fed_bytes",
         "_gate",
@@ -82,7 +86,8 @@ class WebSocketConnection(asyncio.Protocol):
         self._conversation = Conversation(terms, self, caller, path, peer)
         self._held = bytearray()
         self._is_ending = self._is_lost = self._is_read_paused = False
-        self._fed_bytes = self._lingered = self.bytes_in = self.bytes_out = 0
+        self._controls = self._fed_bytes = self._lingered = self.bytes_in = self.bytes_out = 0
+        self._controls_s = 0.0
         self._heard_s = handover.door.now_s
         self._pinged_s = handover.door.now_s
         self._message_by_s = NEVER_S
@@ -225,12 +230,14 @@ class WebSocketConnection(asyncio.Protocol):
         try:
             for frame in protocol.events_received():
                 message = self._assembly.add(frame)  # type: ignore[arg-type]  # after the handshake all are frames
-                if message is not None and protocol.close_sent is None:
+                if message is None:
+                    self._count_control(frame)  # type: ignore[arg-type]
+                elif protocol.close_sent is None:
                     self._message(message)
         except WrongKind:
             self._fail(CloseCode.UNSUPPORTED_DATA, "messages are text")
-        except ProtocolError as error:
-            self._fail(CloseCode.PROTOCOL_ERROR, str(error))
+        except TooMany:
+            self._fail(CloseCode.POLICY_VIOLATION, "too many fragments or control frames")
         if protocol.state is not State.OPEN:
             self._ended()
         elif self._fed_bytes != self._assembly.framed_bytes or self._assembly.is_open:
@@ -241,6 +248,15 @@ class WebSocketConnection(asyncio.Protocol):
             self._flush()
         if self._conversation.is_full and not self._is_lost:
             self._hold(b"")
+
+    def _count_control(self, frame: Frame) -> None:
+        # Each ping costs an answer, and no limit of the caller's sees it.
+        if frame.opcode in _CONTROL:
+            if self._controls_s != self._handover.door.now_s:
+                self._controls_s, self._controls = self._handover.door.now_s, 0
+            self._controls += 1
+            if self._controls > MAX_CONTROLS:
+                raise TooMany
 
     def _message(self, message: bytes) -> None:
         if envelope.is_text(message):

@@ -92,6 +92,8 @@ class Http2Connection(asyncio.Protocol):
         self._h2.increment_flow_control_window(RECEIVE_BYTES - STREAM_BYTES)
         self.flush()
         self.reckon()
+        if self.door.is_leaving:
+            self.leave()  # its handshake began before
 
     def connection_lost(self, error: Exception | None) -> None:
         """The client is gone: the work for it stops (MCP-07)."""
@@ -193,10 +195,7 @@ class Http2Connection(asyncio.Protocol):
 
     def _on_request(self, event: events.RequestReceived, now_s: float) -> None:
         stream_id = event.stream_id
-        if self._has_left:
-            self._h2.reset_stream(stream_id, codes.REFUSED_STREAM)
-            return
-        if len(self._streams) >= self.door.config.max_streams:
+        if self._has_left or len(self._streams) >= self.door.config.max_streams:
             # Also those whose client has taken them back and whose work is not yet cleaned up: counting only what the
             # client keeps open is what made rapid resets so cheap.
             self._h2.reset_stream(stream_id, codes.REFUSED_STREAM)

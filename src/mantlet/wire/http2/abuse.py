@@ -24,6 +24,7 @@ SMALL_BYTES: Final = 128
 RESET: Final = 2.0
 """A request taken back, or made so that we take it back: a hundred at once, ten a second (CVE-2023-44487,
 CVE-2025-8671)."""
+REFUSED_BY_SERVER: Final = 0.5
 REFUSED: Final = 2.0
 """A stream above the agreed number."""
 SETTINGS: Final = 10.0

@@ -117,7 +117,8 @@ class Gate:
             if not flags & ACK:
                 self._points.spend(abuse.SETTINGS, "SETTINGS", now_s)
         elif kind == RST_STREAM:
-            self._points.spend(abuse.RESET, "RST_STREAM", now_s)
+            # A server refuses what it has no room for, and that is a stream of ours each time.
+            self._points.spend(abuse.RESET if self._is_server else abuse.REFUSED_BY_SERVER, "RST_STREAM", now_s)
         elif kind == PING:
             if not flags & ACK:
                 self._points.spend(abuse.PING, "PING", now_s)

@@ -12,6 +12,7 @@ from tests.policies.support import BOB, Stream
 from mantlet.core import refusal as r
 from mantlet.core.call import Call
 from mantlet.policies.aggregate import session as sessions
+from mantlet.policies.aggregate.quota import IDLE_S, Quota
 
 
 async def listed(policy: Any, world: Any, session: str) -> list[str]:
@@ -214,3 +215,28 @@ async def test_no_two_requests_of_a_session_have_one_id() -> None:
     ids = [c.id for c in world.reached if c.kind == "request"]
     assert len(set(ids)) == len(ids) > 18
     assert all(c.message["id"] == json.loads(c.id or b"") == json.loads(c.body)["id"] for c in world.reached if c.id)
+
+
+def test_a_caller_has_so_many_sessions_and_no_more() -> None:
+    """MCP-04: others have theirs; one that ended or rests makes room."""
+    now_s = [0.0]
+    quota = Quota(lambda: now_s[0], per_caller=2)
+    ann, bob = ("t", "i", "ann"), ("t", "i", "bob")
+    for session in ("a", "b", "a"):
+        quota.use(ann, session)
+    with pytest.raises(r.Overloaded):
+        quota.use(ann, "c")
+    quota.use(bob, "c")
+    quota.end(ann, "b")
+    quota.use(ann, "c")
+    now_s[0] = IDLE_S
+    quota.use(ann, "a")
+    now_s[0] += 1
+    quota.use(ann, "d")
+    with pytest.raises(r.Overloaded):
+        quota.use(ann, "c")
+    for session in ("a", "d"):
+        quota.end(ann, session)
+    quota.end(bob, "c")
+    quota.end(bob, "c")
+    assert quota._used == {}

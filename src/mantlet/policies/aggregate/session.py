@@ -22,6 +22,7 @@ from mantlet.core.call import Call
 from mantlet.core.clock import Clock
 from mantlet.core.ports import Post, Sealer, State
 from mantlet.core.refusal import InvalidRequest, SessionNotFound
+from mantlet.policies.aggregate.quota import Quota
 from mantlet.wire import jsonrpc
 from mantlet.wire.mcp.methods import LATEST_LEGACY, LEGACY_VERSIONS
 
@@ -80,6 +81,7 @@ class SessionIds:
         self._clock = clock
         self._opened: OrderedDict[str, tuple[Session, float]] = OrderedDict()
         self._gone: OrderedDict[str, None] = OrderedDict()
+        self._quota = Quota(clock.monotonic)
         post.open(BOX, lambda message: self._forget(message.decode("latin-1")))
 
     def begin(self, call: Call) -> str:
@@ -97,8 +99,8 @@ class SessionIds:
     async def find(self, call: Call) -> Session:
         """The live session that the call is in, of its own caller.
 
-        Raises `InvalidRequest` without any, and `SessionNotFound` for a foreign, forged, expired or ended one: they
-        look alike.
+        Raises `InvalidRequest` without any, `SessionNotFound` for a foreign, forged, expired or ended one (they look
+        alike), and `Overloaded` for one more than a caller may use at a time.
         """
         if not call.session:
             raise InvalidRequest(
@@ -113,6 +115,7 @@ class SessionIds:
             self._opened.pop(call.session, None)
             raise SessionNotFound
         if now_s - checked_s >= BELIEVED_S:
+            self._quota.use(session.caller, session.key)
             if known is None:
                 # Before the session is looked up: whoever ends it after that will find the address.
                 await self._leave_address(session)
@@ -128,6 +131,7 @@ class SessionIds:
     async def end(self, session: Session) -> None:
         """No worker takes it any more."""
         self._forget(session.key)
+        self._quota.end(session.caller, session.key)
         await self._state.put(_ended(session), b"1", self.left_s(session))
         for slot in range(MAX_WORKERS):
             address = await self._state.get(_user(session, slot))

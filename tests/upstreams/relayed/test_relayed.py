@@ -29,10 +29,11 @@ from mantlet.core.refusal import (
     BadUpstream,
     DeadlineExceeded,
     EraUnavailable,
+    InvalidParams,
     MethodNotAllowed,
     Overloaded,
-    RateLimited,
     Refusal,
+    ResourceNotFound,
     SessionNotFound,
     UpstreamUnavailable,
 )
@@ -47,7 +48,6 @@ from mantlet.upstreams.transports.channel.isolated.server import IsolatedServer
 from mantlet.upstreams.transports.channel.opening import WrongEra
 from mantlet.upstreams.transports.channel.server import ChannelServer
 from mantlet.upstreams.transports.stdio.config import StdioServerConfig
-from mantlet.wire.answer import WIRE
 
 
 @asynccontextmanager
@@ -356,7 +356,7 @@ async def test_without_an_owner_the_server_is_unavailable(tmp_path: Path) -> Non
     assert (await worker.health())["state"] == "unhealthy"
 
 
-@pytest.mark.parametrize("kind", [kind for kind in WIRE if kind is not RateLimited])
+@pytest.mark.parametrize("kind", list(refusals.BY_NAME.values()))
 def test_refusals_keep_their_class_and_words(kind: type[Refusal]) -> None:
     made: Refusal
     if issubclass(kind, EraUnavailable.__mro__[1]):
@@ -374,7 +374,12 @@ def test_refusals_keep_their_class_and_words(kind: type[Refusal]) -> None:
 
 @pytest.mark.parametrize(
     ("raised", "heard"),
-    [(WrongEra(why="x"), BadUpstream), (DeadlineExceeded(), DeadlineExceeded), (Overloaded("Full."), Overloaded)],
+    [
+        (WrongEra(why="x"), BadUpstream),
+        (DeadlineExceeded(), DeadlineExceeded),
+        (Overloaded("Full."), Overloaded),
+        (ResourceNotFound("a:b"), InvalidParams),
+    ],
 )
 def test_a_refusal_that_the_wire_does_not_know_goes_as_the_nearest(raised: Refusal, heard: type[Refusal]) -> None:
     assert type(refusals.heard(refusals.told(1, raised))) is heard

@@ -3,17 +3,20 @@
 from collections.abc import Mapping
 from typing import Final
 
-from mantlet.core.refusal import MethodNotAllowed, RateLimited, Refusal, UnsupportedVersion
+from mantlet.core.refusal import MethodNotAllowed, Refusal, UnsupportedVersion
 from mantlet.upstreams.relayed.frames import Refused
 from mantlet.wire.answer import WIRE
 
-_BY_NAME: Final[Mapping[str, type[Refusal]]] = {kind.__name__: kind for kind in WIRE if kind is not RateLimited}
-"""Limits are the worker's own: no owner refuses by them."""
+_MADE_OTHERWISE: Final = (UnsupportedVersion, MethodNotAllowed)
+BY_NAME: Final[Mapping[str, type[Refusal]]] = {
+    kind.__name__: kind for kind in WIRE if kind.__init__ is Refusal.__init__ or issubclass(kind, _MADE_OTHERWISE)
+}
+"""Those that an upstream may raise. One with more to say than its words goes as its parent."""
 
 
 def told(number: int, refusal: Refusal) -> Refused:
     """`refusal` as a frame; one of a class that the wire does not know goes as the nearest that it does."""
-    name = next((kind.__name__ for kind in type(refusal).__mro__ if kind.__name__ in _BY_NAME), Refusal.__name__)
+    name = next((kind.__name__ for kind in type(refusal).__mro__ if kind.__name__ in BY_NAME), Refusal.__name__)
     frame = Refused(number, name, refusal.detail, refusal.why)
     if isinstance(refusal, UnsupportedVersion):
         frame.requested, frame.supported = refusal.requested, tuple(refusal.supported)
@@ -24,7 +27,7 @@ def told(number: int, refusal: Refusal) -> Refused:
 
 def heard(frame: Refused) -> Refusal:
     """The refusal that `frame` tells of."""
-    kind = _BY_NAME.get(frame.reason, Refusal)
+    kind = BY_NAME.get(frame.reason, Refusal)
     refusal: Refusal
     if issubclass(kind, UnsupportedVersion):
         refusal = kind(frame.requested, frame.supported, frame.detail)

@@ -19,7 +19,7 @@ from mantlet.listeners.messages import envelope
 from mantlet.listeners.messages.carrier import Ending, Gate, Terms
 from mantlet.listeners.messages.conversation import Conversation
 from mantlet.listeners.websocket.config import WebSocketConfig
-from mantlet.listeners.websocket.frames import Assembly, TooMany, WrongKind
+from mantlet.listeners.websocket.frames import Assembly, TooMany, WrongKind, text_frame, whole_text
 
 SLICE_BYTES: Final = 16_384
 """Read on at most so much at once, so that what one read of the socket brought cannot all become messages at once."""
@@ -225,11 +225,20 @@ class WebSocketConnection(asyncio.Protocol):
             if self._lingered > LINGER_BYTES:
                 self._transport.abort()
             return
+        assembly = self._assembly
+        if self._fed_bytes == assembly.framed_bytes and not assembly.is_open and protocol.state is State.OPEN:
+            text = whole_text(data, self._config.max_message_bytes)
+            if text is not None:
+                self._message(text)
+                if protocol.close_sent is not None:
+                    self._ended()
+                self._fed()
+                return
         self._fed_bytes += len(data)
         protocol.receive_data(data)
         try:
             for frame in protocol.events_received():
-                message = self._assembly.add(frame)  # type: ignore[arg-type]  # after the handshake all are frames
+                message = assembly.add(frame)  # type: ignore[arg-type]  # after the handshake all are frames
                 if message is None:
                     self._count_control(frame)  # type: ignore[arg-type]
                 elif protocol.close_sent is None:
@@ -240,11 +249,14 @@ class WebSocketConnection(asyncio.Protocol):
             self._fail(CloseCode.POLICY_VIOLATION, "too many fragments or control frames")
         if protocol.state is not State.OPEN:
             self._ended()
-        elif self._fed_bytes != self._assembly.framed_bytes or self._assembly.is_open:
+        elif self._fed_bytes != assembly.framed_bytes or assembly.is_open:
             self._in_the_middle()
         else:
             self._message_by_s = NEVER_S
-        if protocol.writes:
+        self._fed()
+
+    def _fed(self) -> None:
+        if self._protocol.writes:
             self._flush()
         if self._conversation.is_full and not self._is_lost:
             self._hold(b"")
@@ -284,8 +296,9 @@ class WebSocketConnection(asyncio.Protocol):
     def send(self, message: bytes) -> None:
         """One text message."""
         if self._protocol.state is State.OPEN and not self._is_lost:
-            self._protocol.send_text(message)
-            self._flush()
+            data = text_frame(message)
+            self.bytes_out += len(data)
+            self._transport.write(data)
 
     async def writable(self) -> None:
         """Wait until the client has read on."""

@@ -303,7 +303,7 @@ async def test_max_children_bounds_the_channels_and_the_longest_idle_makes_room(
     hand = Hand()
     async with isolated(LEGACY, hand, max_children=2) as server:
         first, second = await begin(server), await begin(server, "bob")
-        with pytest.raises(Overloaded, match="All 2 processes"):
+        with pytest.raises(Overloaded, match="All 2 places"):
             await begin(server, "carol")
         old = pids(server)[0]
         hand.ahead_s += 5

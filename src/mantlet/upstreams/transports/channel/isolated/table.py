@@ -25,7 +25,7 @@ EVICTABLE_IDLE_S: Final = 10.0
 """A session that rests for less is somebody's who is at work: it does not make room for another."""
 MAX_SWEEP_S: Final = 5.0
 _NOT_LEGACY: Final = MODERN_ERRORS | {-32601}
-_FULL: Final = "All {} processes of this server are at work for other sessions. Try again later."
+_FULL: Final = "All {} places for sessions with this server are taken. Try again later."
 
 
 class SessionTable:

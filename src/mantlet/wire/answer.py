@@ -2,8 +2,9 @@
 
 MCP keeps -32020…-32099 for itself and asks own codes to lie outside -32768…-32000 (2026-07-28, basic/index, "Error
 Codes"), so ours are positive and read like the HTTP status. `legacy` is the HTTP status for a legacy client where the
-two eras differ: to those 404 means "the session is gone", so a mere unknown method must not say it; and of any other
-status the Python SDK 1.x shows a person the number alone, never the text that says which client to take.
+two eras differ: to those 404 means "the session is gone", so a mere unknown method must not say it; and at any other
+status than 200 the Python SDK 1.x ends its whole session and shows the number alone. So one slow or broken tool is told
+in the body; limits and a node that cannot serve keep their status, which clients and proxies act on.
 """
 
 import math
@@ -64,8 +65,8 @@ WIRE: Final[Mapping[type[r.Refusal], Wire]] = {
     r.StoreUnavailable: Wire(503, 4503),
     r.Overloaded: Wire(503, 4503),
     r.UpstreamUnavailable: Wire(503, 4503),
-    r.BadUpstream: Wire(502, 4502),
-    r.DeadlineExceeded: Wire(504, 4504),
+    r.BadUpstream: Wire(502, 4502, legacy=200),
+    r.DeadlineExceeded: Wire(504, 4504, legacy=200),
 }
 
 PROBLEM_TYPE: Final = "urn:mantlet:problem:"

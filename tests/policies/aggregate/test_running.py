@@ -227,18 +227,17 @@ async def test_a_modern_client_listens_to_all_servers_at_once(gateway: Gateway) 
         async with client.listen(tools_list_changed=True, resource_subscriptions=["test://counter"]) as listening:
             assert listening.honored.resource_subscriptions == ["test://counter"]
             assert listening.honored.tools_list_changed
-            async with asyncio.timeout(20):
-                changing = asyncio.ensure_future(_keep_changing(client))
-                try:
-                    async for event in listening:
-                        if type(event).__name__ == "ResourceUpdated":
-                            break
-                finally:
-                    changing.cancel()
+            heard = asyncio.Event()
+            async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+                group.create_task(_keep_changing(client, heard))
+                async for event in listening:
+                    if type(event).__name__ == "ResourceUpdated":
+                        break
+                heard.set()
 
 
-async def _keep_changing(client: Client) -> None:
-    while True:
+async def _keep_changing(client: Client, heard: asyncio.Event) -> None:
+    while not heard.is_set():
         await client.call_tool("change", {})
         await asyncio.sleep(0.2)
 

@@ -57,9 +57,7 @@ class Sessions:
         """End the sessions that have rested for too long."""
         limit_s = self._clock.monotonic() - self._config.session_idle
         for key, session in list(self._by_key.items()):
-            if session.used_at_s > limit_s:
-                break  # those after it were asked for later
-            if not session.users:
+            if not session.users and session.used_at_s <= limit_s:
                 self._end(key, session)
 
     async def close(self) -> None:

@@ -1,6 +1,6 @@
 """The `websocket:` section. Durations are seconds, sizes bytes."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -49,6 +49,10 @@ class WebSocketConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     """Exact origins (`https://app.example`) whose pages may connect and fetch tickets."""
     trusted_proxies: tuple[str, ...] = ()
     """As `http.trusted_proxies`."""
+    forwarded: Literal["x-forwarded-for", "forwarded"] = "x-forwarded-for"
+    """As `http.forwarded`."""
+    proxy_protocol: Literal["off", "required"] = "off"
+    """As `http.proxy_protocol`."""
     tls: TlsConfig = TlsConfig()
 
     def __post_init__(self) -> None:
@@ -73,6 +77,8 @@ class WebSocketConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
             max_body_bytes=_TICKET_BODY_BYTES,
             allowed_hosts=self.allowed_hosts,
             trusted_proxies=self.trusted_proxies,
+            forwarded=self.forwarded,
+            proxy_protocol=self.proxy_protocol,
             tls=self.tls,
         )
 

@@ -12,8 +12,9 @@ from mantlet.core.refusal import BadUpstream, InvalidParams, MethodNotFound, Not
 from mantlet.core.tasks import Tasks
 from mantlet.upstreams.bridge.config import BridgeConfig
 from mantlet.upstreams.bridge.to_legacy.delivery import JSON, accepts_stream, deliver
-from mantlet.upstreams.bridge.to_legacy.exchange import Exchange, Leg, Source
+from mantlet.upstreams.bridge.to_legacy.exchange import Exchange
 from mantlet.upstreams.bridge.to_legacy.held import Held
+from mantlet.upstreams.bridge.to_legacy.leg import Leg, Source
 from mantlet.upstreams.bridge.to_legacy.places import Places
 from mantlet.upstreams.bridge.to_legacy.relay import UNKNOWN, Relay, Remote
 from mantlet.upstreams.bridge.to_legacy.session import Session

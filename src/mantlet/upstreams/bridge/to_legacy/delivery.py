@@ -7,7 +7,7 @@ from typing import Final
 from mantlet.core.call import Call, Reply
 from mantlet.core.clock import Clock
 from mantlet.core.refusal import DeadlineExceeded, Refusal
-from mantlet.upstreams.bridge.to_legacy.exchange import Answer, Item, Source
+from mantlet.upstreams.bridge.to_legacy.leg import Answer, Item, Source
 from mantlet.wire import answer
 from mantlet.wire.event_stream import HEADERS, KEEP_ALIVE, KEEP_ALIVE_S
 from mantlet.wire.sse import format_event

@@ -9,18 +9,19 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final
 
 import msgspec
 
 from mantlet.core.call import Call, Reply
 from mantlet.core.refusal import BadUpstream, MethodNotAllowed, Refusal, SessionNotFound
 from mantlet.core.tasks import Tasks
+from mantlet.upstreams.bridge.to_legacy.leg import Answer, Item, Leg
 from mantlet.upstreams.bridge.to_legacy.session import Opened, Session
 from mantlet.wire.mcp.bridge import to_legacy_answers as answers
 from mantlet.wire.mcp.bridge import to_legacy_inputs as inputs
 from mantlet.wire.mcp.bridge import to_legacy_listen as listen
-from mantlet.wire.mcp.bridge.to_legacy_requests import ROUND_TRIP, Wishes, is_askable
+from mantlet.wire.mcp.bridge.to_legacy_requests import ROUND_TRIP, is_askable
 from mantlet.wire.sse import SseSplitter
 
 MAX_EVENT_BYTES: Final = 8_388_608
@@ -38,41 +39,6 @@ MAX_RESUME_S: Final = 10.0
 
 _DROPPED: Final = frozenset({"notifications/elicitation/complete", "notifications/tasks/status"})
 """Legacy notifications that modern clients do not know (changelog 2026-07-28)."""
-
-
-class Answer(NamedTuple):
-    """The end of a leg: an HTTP status and a JSON-RPC response."""
-
-    status: int
-    body: bytes
-
-
-Item = bytes | Answer
-"""A notification, or the answer."""
-
-
-class Source(Protocol):
-    """What a leg is served from."""
-
-    @property
-    def is_streaming(self) -> bool:
-        """Whether the server answers with a stream, so that it is worth to begin one towards the client."""
-        ...
-
-    async def next(self, until_s: float) -> Item | None:
-        """What comes next; None when nothing came until then, or `is_streaming` became true. Raises a `Refusal`."""
-        ...
-
-    def leave(self) -> None:
-        """The client has left."""
-        ...
-
-
-class Leg(NamedTuple):
-    """One request of the client's: its raw id, and what it says of the client."""
-
-    raw_id: bytes
-    said: Wishes
 
 
 class Exchange:

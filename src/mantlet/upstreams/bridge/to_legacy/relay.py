@@ -17,7 +17,8 @@ from mantlet.core.clock import Clock
 from mantlet.core.ports import Post
 from mantlet.core.refusal import BadUpstream, InvalidParams, Overloaded, Refusal
 from mantlet.core.tasks import Tasks
-from mantlet.upstreams.bridge.to_legacy.exchange import Answer, Exchange, Item, Leg
+from mantlet.upstreams.bridge.to_legacy.exchange import Exchange
+from mantlet.upstreams.bridge.to_legacy.leg import Answer, Item, Leg
 from mantlet.wire.mcp.bridge.to_legacy_inputs import Responses
 from mantlet.wire.mcp.bridge.to_legacy_requests import Wishes
 
@@ -59,7 +60,7 @@ class Leaving(msgspec.Struct, tag="leave", array_like=True):
 
 
 class Sign(msgspec.Struct, tag="sign", array_like=True):
-    """From the holder: it is at work. `is_streaming` as in `exchange.Source`."""
+    """From the holder: it is at work. `is_streaming` as in `leg.Source`."""
 
     is_streaming: bool
 
@@ -96,7 +97,7 @@ def box_of(server: str) -> str:
 
 
 class Remote:
-    """The asker's side, as an `exchange.Source`."""
+    """The asker's side, as an `leg.Source`."""
 
     def __init__(self, post: Post, holder: str, server: str, clock: Clock, tasks: Tasks) -> None:
         self._post = post
@@ -130,7 +131,7 @@ class Remote:
             raise InvalidParams(GONE)
 
     async def next(self, until_s: float) -> Item | None:
-        """See `exchange.Source`."""
+        """See `leg.Source`."""
         loop, monotonic = asyncio.get_running_loop(), self._clock.monotonic
         while not self._queue:
             if self._is_over:

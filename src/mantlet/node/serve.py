@@ -62,7 +62,9 @@ async def _alone(config: Config, accepted: list[str], ready: Ready | None) -> in
         admin = await open_admin(node, lambda: members) if config.admin.enabled else None
         on_hangup(node.certificates.reload)
         settle()
-        log.info("node.started", url=node.public_url, admin=admin and admin.port, version=__version__)
+        log.info(
+            "node.started", url=node.public_url, admin=admin and admin.port, doors=doors.ports(), version=__version__
+        )
         if ready is not None:
             node.tasks.start(_when_ready(ready, node, stop), "ready")
         await stop.wait()

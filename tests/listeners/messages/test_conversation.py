@@ -506,6 +506,15 @@ async def test_session_and_version_of_the_handshake_go_with_every_later_message(
     ]
 
 
+async def test_a_modern_message_beside_a_session_has_no_part_in_it() -> None:
+    talk = Talk()
+    legacy = Legacy(talk)
+    await legacy.shake_hands()
+    talk.say(id=1, method="tools/list", params={"_meta": {"io.modelcontextprotocol/protocolVersion": "2026-07-28"}})
+    await talk.until(lambda: len(talk.carrier.sent) == 2)
+    assert legacy.seen[-1] == ("POST", "tools/list", None, None)
+
+
 async def test_a_server_hears_of_the_end_of_the_handshake_before_what_follows_it() -> None:
     """Clients on one channel need not wait for the acceptance of a notification."""
     talk = Talk()

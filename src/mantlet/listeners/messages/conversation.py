@@ -29,6 +29,7 @@ from mantlet.listeners.messages.exchange import Exchange, Whole, aclose
 from mantlet.listeners.messages.session_stream import SessionStream
 from mantlet.wire import answer
 from mantlet.wire.mcp.inbound import LAST_EVENT_ID, SESSION_ID
+from mantlet.wire.mcp.methods import META_VERSION
 
 END_S: Final = 5.0
 """How long a session of a connection that is gone may take to end."""
@@ -42,6 +43,8 @@ _FIELDS: Final = (
     (b"content-type", b"application/json"),
     (b"accept", b"application/json, text/event-stream"),
 )
+_PLAIN: Final = Headers(_FIELDS)
+_SAYS_VERSION: Final = META_VERSION.encode()
 _HANDSHAKE: Final = frozenset({envelope.INITIALIZE, envelope.INITIALIZED})
 _NOTHING: Final = Whole(b"")
 _ABUSE: Final = (RateLimited, InvalidJson, InvalidRequest)
@@ -83,7 +86,7 @@ class Conversation:
         self.last_s = terms.clock.monotonic()
         """When a message last came or went, on the monotonic clock."""
         self._fields: list[tuple[bytes, bytes]] = list(_FIELDS)
-        self._headers = Headers(self._fields)
+        self._headers = _PLAIN
         self._session: bytes | None = None
         self._in_flight: dict[Id, Exchange] = {}
         self._others: set[Exchange] = set()
@@ -192,11 +195,14 @@ class Conversation:
     def _arrival(self, message: bytes) -> Arrival:
         terms = self.terms
         trail = Trail(terms.new_id(), terms.door, self.peer, terms.clock.wall())
+        headers = self._headers
+        if headers is not _PLAIN and _SAYS_VERSION in message:
+            headers = _PLAIN  # a modern message beside a session: neither its version nor its id is of this one
         return Arrival(
             "POST",
             self.path,
             b"",
-            self._headers,
+            headers,
             self.peer,
             Whole(message).read,
             self.last_s + terms.request_timeout_s,

@@ -1,20 +1,17 @@
 """A TCP socket of lines, and the `auth` messages that come before, and from time to time between, those of MCP."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Mapping
 from typing import Any, Final
 
 from mantlet.core.refusal import InvalidJson, UpstreamUnavailable
 from mantlet.core.secret import Secret
 from mantlet.upstreams.transports.channel.channel import LineReader
 from mantlet.upstreams.transports.channel.lines import LineSplitter
-from mantlet.upstreams.transports.channel.writer import LineWriter
+from mantlet.upstreams.transports.channel.socket import ABORT_GRACE_S, SocketChannel
 from mantlet.upstreams.transports.tcp.config import TcpServerConfig
 from mantlet.wire import jsonrpc
 
-ABORT_GRACE_S: Final = 1.0
-"""How long the loop may take to tell of an end that we made ourselves."""
 AUTH_TIMEOUT_S: Final = 10.0
 RENEW_AT: Final = 0.8
 """The part of a session's life after which it is renewed: time enough for another try on a new connection."""
@@ -26,32 +23,19 @@ _AUTH: Final = b'"mantlet-auth-'
 """How our ids of `auth` begin; those of calls are numbers."""
 
 
-class TcpChannel(asyncio.Protocol):
+class TcpChannel(SocketChannel):
     """An `OwnedChannel`, once it is connected."""
 
-    pid: int | None = None
-    exit_code: int | None = None
-    last_lines: Iterable[str] = ()
-
     def __init__(self, config: TcpServerConfig, reader: LineReader) -> None:
+        super().__init__(config.max_unsent_bytes)
         self._config = config
         self._reader = reader
-        self._loop = asyncio.get_running_loop()
-        self._transport: Any = None  # uvloop's are of no class of asyncio's
         self._splitter = LineSplitter(config.max_line_bytes)
-        self._writer = LineWriter(config.max_unsent_bytes)
-        self._ended = asyncio.Event()
-        self._why = ""
         self._token: Secret | None = None
         self._authentications = 0
         self._authenticated: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         """Of the answer to `auth` while one is due, of the next `auth` at other times."""
-
-    @property
-    def why(self) -> str:
-        """Why it is over; empty while it is not."""
-        return self._why
 
     def account(self) -> str:
         """Which it was; how it ended has been said already."""
@@ -81,24 +65,7 @@ class TcpChannel(asyncio.Protocol):
             self.abort()
         await self._ends_within(ABORT_GRACE_S)
 
-    def abort(self) -> None:
-        """Close at once, whether or not it ever opened."""
-        if self._transport is None:
-            self._ended.set()
-        else:
-            self._transport.abort()
-
-    async def _ends_within(self, timeout_s: float) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(timeout_s):
-                await self._ended.wait()
-
     # --- asyncio.Protocol
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The socket is open."""
-        self._transport = transport
-        self._writer.attach(transport)  # type: ignore[arg-type]
 
     def data_received(self, data: bytes) -> None:
         """Bytes become lines."""
@@ -111,14 +78,6 @@ class TcpChannel(asyncio.Protocol):
             heads, self._splitter.oversized = self._splitter.oversized, []
             for head in heads:
                 self._reader.on_oversized(head)
-
-    def pause_writing(self) -> None:
-        """The socket is full."""
-        self._writer.pause()
-
-    def resume_writing(self) -> None:
-        """The server reads again."""
-        self._writer.resume()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """It is over."""

@@ -5,9 +5,7 @@ with 1009, a binary one with 1003, text that is not UTF-8 with 1007, and everyth
 """
 
 import asyncio
-from collections.abc import Iterable
-from contextlib import suppress
-from typing import Any, Final
+from typing import Final
 
 from websockets.client import ClientProtocol
 from websockets.exceptions import InvalidStatus
@@ -20,11 +18,9 @@ from websockets.uri import WebSocketURI
 from mantlet.core.refusal import UpstreamUnavailable
 from mantlet.upstreams.transports.channel.channel import LineReader
 from mantlet.upstreams.transports.channel.envelope import one_line
-from mantlet.upstreams.transports.channel.writer import LineWriter
+from mantlet.upstreams.transports.channel.socket import ABORT_GRACE_S, SocketChannel
 from mantlet.upstreams.transports.websocket.config import WebSocketServerConfig
 
-ABORT_GRACE_S: Final = 1.0
-"""How long the loop may take to tell of an end that we made ourselves."""
 MAX_EMPTY_FRAMES: Final = 10_000
 """Frames between two of our pings that bring no message: the work for two bytes is 10 us."""
 SLICE_BYTES: Final = 4_096
@@ -33,33 +29,20 @@ _NO_GOODBYE: Final = "the server closed the connection without a goodbye"
 _NOWHERE: Final = WebSocketURI(False, "", 0, "", "")  # the library's request is not used: ours is bytes already
 
 
-class WebSocketChannel(asyncio.Protocol):
+class WebSocketChannel(SocketChannel):
     """An `OwnedChannel`, once `open` has come back."""
 
-    pid: int | None = None
-    exit_code: int | None = None
-    last_lines: Iterable[str] = ()
-
     def __init__(self, config: WebSocketServerConfig, reader: LineReader) -> None:
+        super().__init__(config.max_unsent_bytes)
         self._config = config
         self._reader = reader
-        self._loop = asyncio.get_running_loop()
-        self._transport: Any = None  # uvloop's are of no class of asyncio's
         self._protocol = ClientProtocol(_NOWHERE, subprotocols=[Subprotocol("mcp")], max_size=config.max_line_bytes)
-        self._writer = LineWriter(config.max_unsent_bytes)
         self._begun = bytearray()
         """The parts of a message in pieces. The library bounds their sum."""
         self._opened: asyncio.Future[None] = self._loop.create_future()
-        self._ended = asyncio.Event()
-        self._why = ""
         self._is_heard = False
         self._empty_frames = 0
         self._beat: asyncio.TimerHandle | None = None
-
-    @property
-    def why(self) -> str:
-        """Why it is over; empty while it is not."""
-        return self._why
 
     def account(self) -> str:
         """Which it was; how it ended has been said already."""
@@ -94,24 +77,7 @@ class WebSocketChannel(asyncio.Protocol):
             self.abort()
         await self._ends_within(ABORT_GRACE_S)
 
-    def abort(self) -> None:
-        """Close at once, whether or not it ever opened."""
-        if self._transport is None:
-            self._ended.set()
-        else:
-            self._transport.abort()
-
-    async def _ends_within(self, timeout_s: float) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(timeout_s):
-                await self._ended.wait()
-
     # --- asyncio.Protocol
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The socket is open."""
-        self._transport = transport
-        self._writer.attach(transport)  # type: ignore[arg-type]
 
     def data_received(self, data: bytes) -> None:
         """Bytes become frames, frames messages."""
@@ -130,14 +96,6 @@ class WebSocketChannel(asyncio.Protocol):
         """Nothing comes any more; None lets the loop close."""
         self._protocol.receive_eof()
         self._advance()
-
-    def pause_writing(self) -> None:
-        """The socket is full."""
-        self._writer.pause()
-
-    def resume_writing(self) -> None:
-        """The server reads again."""
-        self._writer.resume()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """It is over."""

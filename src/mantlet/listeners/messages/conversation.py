@@ -29,7 +29,6 @@ from mantlet.listeners.messages.exchange import Exchange, Whole, aclose
 from mantlet.listeners.messages.session_stream import SessionStream
 from mantlet.wire import answer
 from mantlet.wire.mcp.inbound import LAST_EVENT_ID, SESSION_ID
-from mantlet.wire.mcp.methods import META_VERSION
 
 END_S: Final = 5.0
 """How long a session of a connection that is gone may take to end."""
@@ -44,7 +43,6 @@ _FIELDS: Final = (
     (b"accept", b"application/json, text/event-stream"),
 )
 _PLAIN: Final = Headers(_FIELDS)
-_SAYS_VERSION: Final = META_VERSION.encode()
 _HANDSHAKE: Final = frozenset({envelope.INITIALIZE, envelope.INITIALIZED})
 _NOTHING: Final = Whole(b"")
 _ABUSE: Final = (RateLimited, InvalidJson, InvalidRequest)
@@ -196,7 +194,7 @@ class Conversation:
         terms = self.terms
         trail = Trail(terms.new_id(), terms.door, self.peer, terms.clock.wall())
         headers = self._headers
-        if headers is not _PLAIN and _SAYS_VERSION in message:
+        if headers is not _PLAIN and envelope.is_modern(message):
             headers = _PLAIN  # a modern message beside a session: neither its version nor its id is of this one
         return Arrival(
             "POST",

@@ -11,6 +11,7 @@ import msgspec
 from mantlet.core.refusal import Refusal
 from mantlet.wire import jsonrpc
 from mantlet.wire.mcp.inbound import PROTOCOL_VERSION
+from mantlet.wire.mcp.methods import META_VERSION
 
 Id = int | str
 
@@ -47,6 +48,20 @@ class _Initialized(msgspec.Struct):
     result: _Negotiated
 
 
+class _Meta(msgspec.Struct):
+    version: Any = msgspec.field(default=None, name=META_VERSION)
+
+
+class _Params(msgspec.Struct):
+    meta: _Meta = msgspec.field(name="_meta")
+
+
+class _Modern(msgspec.Struct):
+    params: _Params
+
+
+_MODERN: Final = msgspec.json.Decoder(_Modern)
+_VERSION_HINT: Final = META_VERSION.encode()
 _HEAD: Final = msgspec.json.Decoder(Head)
 _CANCELLATION: Final = msgspec.json.Decoder(_Cancellation)
 _INITIALIZED: Final = msgspec.json.Decoder(_Initialized)
@@ -87,6 +102,16 @@ def negotiated_version(message: bytes) -> tuple[bytes, bytes] | None:
         return PROTOCOL_VERSION, _INITIALIZED.decode(message).result.protocol_version.encode("latin-1")
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
+
+
+def is_modern(message: bytes) -> bool:
+    """Whether its `_meta` says a version: the name elsewhere, in an argument for instance, says nothing."""
+    if _VERSION_HINT not in message and b"\\" not in message:  # a name may be written with escapes
+        return False
+    try:
+        return _MODERN.decode(message).params.meta.version is not None
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return False
 
 
 def raw(identity: Any) -> bytes:

@@ -67,7 +67,9 @@ async def drive(directory: Path, trails: Any, files: Faulty, **settings: Any) ->
     return acknowledged, refused
 
 
-@pytest.mark.parametrize(("durability", "is_alone"), [("write", False), ("fsync", False), ("write", True)])
+@pytest.mark.parametrize(
+    ("durability", "is_alone"), [("write", False), ("fsync", False), ("write", True), ("fsync", True)]
+)
 @pytest.mark.parametrize("operation", OPERATIONS)
 @pytest.mark.parametrize("points", [4, pytest.param(10_000, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(("code", "torn"), [(errno.EIO, False), (errno.ENOSPC, True)])

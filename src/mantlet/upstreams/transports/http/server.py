@@ -60,6 +60,7 @@ class HttpServer:
         endpoint = parse(config.endpoint, is_plain_allowed=is_plain_allowed)
         self._config = config
         self._sealer = sealer
+        self._opened_ids = session.OpenedIds(sealer, config.name)
         self._clock = clock
         self._client = HttpClient(
             endpoint, clock, bounds=config.bounds(), tls=config.tls, resolve=resolve, http2=config.http2 == "auto"
@@ -100,7 +101,7 @@ class HttpServer:
             fields = modern_lines(call)
         else:
             if call.session:
-                upstream_session = session.opened(self._sealer, call.session, self.name, call.caller)
+                upstream_session = self._opened_ids.get(call.session, call.caller)
             fields = lines(legacy_fields(call, upstream_session))
         if (start := self._others.get(call.kind)) is None:
             message = b"%b%bcontent-length: %d\r\n\r\n%b" % (self._post, fields, len(call.body), call.body)

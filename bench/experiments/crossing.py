@@ -11,7 +11,7 @@ from typing import Any
 
 from bench.experiments.columns import COLUMNS, rows
 from bench.lab import Lab, Table, era_arguments, through, us
-from bench.rig.gateway import Gateway, http
+from bench.rig.gateway import Gateway, config, http
 from bench.rig.meter import Meter
 from bench.rig.process import free_port
 from bench.rounds import Target, interleave
@@ -135,7 +135,9 @@ def idle(lab: Lab) -> list[Table]:
     upstream = lab.direct("http_echo", *era_arguments("modern"))
     ws_port = free_port()
     room = {"max_connections": 2 * IDLE, "per_address_connections": 2 * IDLE}
-    sections = {"http": room, "websocket": {"enabled": True, "port": ws_port, **room}}
+    limits = {**config([])["limits"], "connections": {"per_address": 2 * IDLE, "streams_per_caller": 2 * IDLE}}
+    by_socket = {"enabled": True, "port": ws_port, **room, "per_caller_connections": 2 * IDLE}
+    sections = {"http": room, "limits": limits, "websocket": by_socket}
     cells: list[Sequence[str]] = []
 
     async def session(gateway: Gateway, _: int) -> Any:

@@ -4,8 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from mantlet.listeners.http.config import HttpConfig
+from mantlet.listeners.tls.config import TlsConfig
 from mantlet.node.config.check import NOT_UNDERSTOOD, REFUSED, WOULD_START, Report, examine
-from mantlet.node.config.refusals import RISKS, is_loopback, is_wildcard
+from mantlet.node.config.model import AdminConfig, Config
+from mantlet.node.config.refusals import RISKS, is_loopback, is_wildcard, judge
 
 GOOD = "kJ8x2Vq0ZrT5mWc7LpN4bYh9sDf3GaE6uQiOo1XtRvB"
 ENVIRONMENTS = ("development", "staging", "production")
@@ -50,6 +53,7 @@ RISKY = [
     ("execution: {dagger: {mount_docker_socket: true}}", "docker_socket", "execution.dagger.mount_docker_socket", "p"),
     ("websocket: {enabled: true, host: 10.1.2.3}", "plaintext", "websocket.tls", "p"),
     ("tcp: {enabled: true, host: 10.1.2.3}", "plaintext", "tcp.tls", "p"),
+    ("admin: {host: 10.1.2.3}", "plaintext", "admin.tls", "p"),
     ("llm: {enabled: true}", "not_enforced", "llm", "p"),
     ("p2p: {enabled: true}", "not_enforced", "p2p", "p"),
     ("cache: {enabled: true}", "not_enforced", "cache", "p"),
@@ -71,7 +75,7 @@ SAFE = [
     "http: {host: '::1'}",
     "http: {enabled: false, host: 0.0.0.0}",
     "admin: {enabled: false, host: 0.0.0.0}",
-    "admin: {host: 10.1.2.3}",
+    "admin: {host: '::1'}",
     "store: {url: 'valkey://:pw@db:6379/0'}",
     "http: {cors_origins: ['https://a.example']}",
     f"auth: {{jwt: {{secret: {GOOD}}}}}\nagent: {{url: 'https://a.example'}}",
@@ -116,6 +120,15 @@ def test_a_risk_can_be_accepted_by_its_name_and_by_no_other(
     accepted = {(reason.risk, reason.key) for reason in judgement.accepted}
     assert ((risk, key) in accepted) is RISKS[risk].is_acceptable
     assert ((risk, key) in {(reason.risk, reason.key) for reason in judgement.refused}) is not RISKS[risk].is_acceptable
+
+
+def test_an_admin_listener_on_the_network_needs_tls_of_its_own(tmp_path: Path) -> None:
+    """TLS-04: a proxy in front of the calls' door is none in front of this one."""
+    http = HttpConfig(host="10.1.2.3", trusted_proxies=["10.0.0.0/8"])
+    for tls, is_refused in ((TlsConfig(), True), (TlsConfig(cert_file="c.pem", key_file="k.pem"), False)):
+        config = Config(environment="production", http=http, admin=AdminConfig(host="10.1.2.3", tls=tls))
+        reasons = {(reason.risk, reason.key) for reason in judge(config).refused}
+        assert (("plaintext", "admin.tls") in reasons) is is_refused
 
 
 def test_every_reason_is_listed_at_once(tmp_path: Path) -> None:

@@ -160,6 +160,11 @@ def _doors(config: Config) -> Iterator[Reason]:
         if door.enabled and not is_loopback(door.host) and not door.tls.is_on and not door.trusted_proxies:
             said = f"tokens would cross the network in clear: {door.host} is not loopback"
             yield Reason("plaintext", f"{name}.tls", said)
+    admin = config.admin
+    if admin.enabled and not is_loopback(admin.host) and not admin.tls.is_on:
+        # No `trusted_proxies` here: whoever operates a node sends a token that may do anything.
+        said = f"operators' tokens would cross the network in clear: {admin.host} is not loopback"
+        yield Reason("plaintext", "admin.tls", said)
     if "*" in config.http.cors_origins:
         yield Reason("open_cors", "http.cors_origins", "any web site could call from its visitors' browsers")
     if config.debug:

@@ -38,7 +38,7 @@ def opened(sealer: Sealer, session: str, server: str, caller: Caller) -> bytes:
 
 
 class OpenedIds:
-    """`opened` for one server, which remembers: to open a seal costs some 20 us, and each call of a session brings the same.
+    """`opened` for one server, which remembers: a seal costs some 20 us, and each call brings the same one.
 
     Only what did open is kept, and under the caller that it opened for, so nobody fills this with guesses and no other
     caller finds it (AUTHZ-04). It lives as long as its sealer's keys do.

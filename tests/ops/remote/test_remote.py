@@ -261,3 +261,11 @@ def test_options_come_before_variables_and_those_before_the_configuration(config
     assert target("admin", Wish(url="http://127.0.0.1:2"), environ).url == "http://127.0.0.1:2"
     with pytest.raises(ConfigError, match="cannot be read"):
         target("admin", Wish(token_file=str(tmp_path / "none")), {})
+
+
+@pytest.mark.parametrize(("path", "hint"), [("/mcp/desk", "--server desk"), ("/elsewhere", "leave the path out")])
+def test_a_path_in_the_url_is_told_and_not_passed_over(path: str, hint: str) -> None:
+    with pytest.raises(ConfigError, match=hint):
+        target("http", Wish(url=f"http://127.0.0.1:1{path}", token=Secret("t")), {})
+    for known in ("", "/", "/mcp"):
+        assert target("http", Wish(url=f"http://127.0.0.1:1{known}", token=Secret("t")), {})

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
+from urllib.parse import urlsplit
 
 from mantlet.core.config_error import ConfigError
 from mantlet.core.secret import Secret
@@ -34,6 +35,9 @@ def target(door: Door, wish: Wish, environ: Mapping[str, str]) -> Address:
     this machine: a URL from elsewhere must not be able to collect it.
     """
     url = wish.url or environ.get(URL_VARIABLE[door], "")
+    if (path := urlsplit(url).path.strip("/")) not in ("", "mcp"):  # clients write the endpoint, and mean the node
+        hint = f"--server {path.removeprefix('mcp/')}" if path.startswith("mcp/") else "leave the path out"
+        raise ConfigError(url, "is where the node is, without a path", hint)
     token = told_token(wish, environ)
     if url and token:
         return Address(url, token)

@@ -243,3 +243,12 @@ def test_a_bad_address_leaves_no_socket_behind() -> None:
         bound("127.0.0.1", taken.getsockname()[1], reuse_port=False)
     taken.close()
     assert isinstance(taken, socket.socket)
+
+
+def test_a_port_that_is_taken_is_named() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(OSError, match=rf"cannot listen on 127\.0\.0\.1:{port}: Address already in use"):
+            bound("127.0.0.1", port, reuse_port=False)

@@ -41,6 +41,15 @@ class Operations:
         self.reset.append(client)
         return 1
 
+    async def blocks(self) -> list[Mapping[str, Any]]:
+        return []
+
+    async def block(self, address: str, for_s: float | None, by: str) -> Mapping[str, Any]:
+        return {"address": address}
+
+    async def unblock(self, address: str, by: str) -> bool:
+        return True
+
 
 def arrival(path: str, verb: str = "GET", roles: frozenset[str] | None = None, query: bytes = b"") -> Arrival:
     async def read() -> bytes:

@@ -24,6 +24,7 @@ BODY = json.dumps(
 ).encode()
 ORDER = [
     "record",
+    "addresses",
     "published",
     "authenticate",
     "current_streams",
@@ -78,7 +79,7 @@ async def test_a_message_takes_the_same_way_but_for_what_its_connection_has_pass
     house = House()
     assert (await house.messages(item())).status == 200
     passed = [name for name in ORDER if name not in ("published", "authenticate", "current_streams")]
-    assert house.passed == ["record", "current_caller", *passed[1:], "forward"]
+    assert house.passed == ["record", "addresses", "current_caller", *passed[2:], "forward"]
 
 
 async def test_a_refused_message_is_raised_to_its_connection() -> None:

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from mantlet.core.refusal import Denied, MethodNotAllowed, NotFound, Refusal, Unauthenticated
+from mantlet.core.refusal import Denied, InvalidParams, MethodNotAllowed, NotFound, Refusal, Unauthenticated
 
 ROLE: Final = "admin"
 PUBLIC: Final = frozenset({"/health", "/livez", "/readyz", "/metrics"})
@@ -51,6 +51,18 @@ class Operations(Protocol):
         """Forget a client's windows; how many there were."""
         ...
 
+    async def blocks(self) -> list[Mapping[str, Any]]:
+        """Addresses that are blocked."""
+        ...
+
+    async def block(self, address: str, for_s: float | None, by: str) -> Mapping[str, Any]:
+        """Block an address, for a time or as its history says."""
+        ...
+
+    async def unblock(self, address: str, by: str) -> bool:
+        """Let it in again; whether it was blocked."""
+        ...
+
 
 def build_app(operations: Operations) -> Starlette:
     """The application. Refusals pass through it: they are rendered where all refusals are."""
@@ -82,6 +94,16 @@ def build_app(operations: Operations) -> Starlette:
             return JSONResponse({"client": client, "reset": await operations.limit_reset(client)})
         return JSONResponse({"client": client, **await operations.limit_status(client)})
 
+    async def blocks(request: Request) -> Response:
+        if request.method in ("GET", "HEAD"):
+            return JSONResponse({"blocks": await operations.blocks()})
+        trail = request.state.arrival.trail
+        address = trail.object = request.query_params.get("address", "")[:MAX_OBJECT_CHARS]
+        if request.method == "DELETE":
+            was = await operations.unblock(address, trail.principal)
+            return JSONResponse({"address": address, "was_blocked": was})
+        return JSONResponse(await operations.block(address, _seconds(request.query_params.get("for")), trail.principal))
+
     async def missing(request: Request, _: Exception) -> Response:
         raise NotFound
 
@@ -99,12 +121,22 @@ def build_app(operations: Operations) -> Starlette:
             Route("/admin/v1/connections", for_admins(connections)),
             Route("/admin/v1/upstreams", for_admins(upstreams)),
             Route("/admin/v1/limits", for_admins(limit), methods=["GET", "DELETE"]),
+            Route("/admin/v1/blocks", for_admins(blocks), methods=["GET", "POST", "DELETE"]),
         ],
         exception_handlers={404: missing, 405: not_allowed},
     )
     # A path with a slash too many is another path: no redirect is made out of what a request says its host is.
     app.router.redirect_slashes = False
     return app
+
+
+def _seconds(text: str | None) -> float | None:
+    if text is None:
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        raise InvalidParams("for is a number of seconds.") from None
 
 
 Endpoint = Callable[[Request], Awaitable[Response]]

@@ -33,6 +33,7 @@ from mantlet.keys.seal import NodeSealer, open_sealer
 from mantlet.listeners.messages.carrier import Terms
 from mantlet.listeners.tls import Certificates
 from mantlet.listeners.tls.served import LOOK_S
+from mantlet.node.blocks import open_addresses
 from mantlet.node.bridging import bridged
 from mantlet.node.certificates import open_certificates, tell
 from mantlet.node.channels import is_owned, open_server, owner_socket
@@ -42,6 +43,8 @@ from mantlet.node.forward import Forward
 from mantlet.node.path import Steps, messages, path
 from mantlet.node.published import Published
 from mantlet.node.sse import open_sse
+from mantlet.policies.addresses.blocks import SYNC_S
+from mantlet.policies.addresses.policy import Addresses
 from mantlet.policies.aggregate.opening import Bounds as AggregateBounds
 from mantlet.policies.aggregate.opening import Ports as AggregatePorts
 from mantlet.policies.aggregate.opening import open_aggregate
@@ -103,6 +106,7 @@ class Node:
     authenticate: Authenticate | Disabled
     certificates: Certificates
     record: RecordPolicy
+    addresses: Addresses | None
     journal: Journal
     metrics: Metrics
     limits: LimitStore
@@ -161,12 +165,16 @@ async def build(config: Config, shared: Shared) -> AsyncIterator[Node]:
         tasks.start(every(LOOK_S, certificates.look), "tls.look")
         sealer = open_sealer(config.database.path.parent / "keys" / "node.key")
         upstreams = await _upstreams(config, shared, sealer, opened)
+        addresses = open_addresses(config, state, journal, metrics, tasks)
+        if addresses is not None:
+            tasks.start(every(SYNC_S, addresses.blocks.sync), "blocks.sync")
         record = RecordPolicy(
             journal,
             metrics,
             SYSTEM,
             environment=environment,
             must_record=config.audit.must_record_in(environment),
+            watch=None if addresses is None else addresses.watch,
         )
         streams = CurrentStreams(authenticate.is_current, config.limits.connections.streams_per_caller)
         tasks.start(every(CHECK_S, streams.check), "streams.check")
@@ -195,7 +203,7 @@ async def build(config: Config, shared: Shared) -> AsyncIterator[Node]:
             tasks=tasks,
             report=log_warning,
         )
-        steps = _steps(config, record, authenticate, streams, limits, upstreams, aggregated, forward)
+        steps = _steps(config, record, addresses, authenticate, streams, limits, upstreams, aggregated, forward)
         new_id, refuse = request_ids(), partial(_refuse, record)
         sse = open_sse(
             config,
@@ -216,6 +224,7 @@ async def build(config: Config, shared: Shared) -> AsyncIterator[Node]:
             authenticate=authenticate,
             certificates=certificates,
             record=record,
+            addresses=addresses,
             journal=journal,
             metrics=metrics,
             limits=limits,
@@ -267,6 +276,7 @@ def failed(error: BaseException, trail: Trail | None = None) -> None:
 def _steps(
     config: Config,
     record: RecordPolicy,
+    addresses: Addresses | None,
     authenticate: Authenticate | Disabled,
     streams: CurrentStreams,
     limits: LimitStore,
@@ -281,6 +291,7 @@ def _steps(
     task_ids = TaskIds(aggregated.sealer)
     return Steps(
         record=record,
+        addresses=addresses,
         published=Published(
             public_url(config),
             resources(config),

@@ -79,7 +79,7 @@ async def open_websocket(
         is_current=node.authenticate.is_current,
         note=_note,
     )
-    steps = [step for step in (node.record, door.authenticate, node.caller_limits) if step is not None]
+    steps = [step for step in (node.record, node.addresses, door.authenticate, node.caller_limits) if step is not None]
     public = urlsplit(node.config.agent.url or "").netloc
     listener = await listen(
         http,
@@ -128,7 +128,7 @@ async def open_tcp(
 
 def opening(node: Node) -> ArrivalHandler:
     """The way in for a connection that says who it is in a message of its own; it raises what it refuses."""
-    steps = [step for step in (node.record, node.authenticate, node.caller_limits) if step is not None]
+    steps = [step for step in (node.record, node.addresses, node.authenticate, node.caller_limits) if step is not None]
     return chain(steps, opened)
 
 

@@ -11,6 +11,7 @@ from mantlet.core.ports import LimitKey
 from mantlet.core.refusal import NotFound
 from mantlet.events.exposition import render
 from mantlet.events.metrics import merge
+from mantlet.node.blocks import BlocksAdmin
 from mantlet.node.config.model import Config
 from mantlet.node.members import Member
 from mantlet.policies.limits.client import PRINCIPAL, network_of
@@ -20,9 +21,12 @@ from mantlet.policies.limits.status import LimitsAdmin
 class NodeOperations:
     """Asks every member and puts the answers together; a member that is gone is missing from them, and counted."""
 
-    def __init__(self, config: Config, limits: LimitsAdmin, members: Callable[[], Sequence[Member]]) -> None:
+    def __init__(
+        self, config: Config, limits: LimitsAdmin, blocks: BlocksAdmin, members: Callable[[], Sequence[Member]]
+    ) -> None:
         self._config = config
         self._limits = limits
+        self._blocks = blocks
         self._members = members
         self._began_s = time.monotonic()
 
@@ -70,6 +74,18 @@ class NodeOperations:
     async def limit_reset(self, client: str) -> int:
         """Forget a client's windows."""
         return await self._limits.reset(client_key(client))
+
+    async def blocks(self) -> list[Mapping[str, Any]]:
+        """Addresses that are blocked."""
+        return await self._blocks.all()
+
+    async def block(self, address: str, for_s: float | None, by: str) -> Mapping[str, Any]:
+        """Block an address."""
+        return await self._blocks.block(address, for_s, by)
+
+    async def unblock(self, address: str, by: str) -> bool:
+        """Let an address in again."""
+        return await self._blocks.unblock(address, by)
 
 
 def client_key(client: str) -> LimitKey:

@@ -21,6 +21,7 @@ class Steps:
     """The steps of one node, made by `build`. `None` is switched off in config."""
 
     record: Policy[Arrival]
+    addresses: Policy[Arrival] | None
     published: Policy[Arrival]
     authenticate: Policy[Arrival]
     current_streams: Policy[Arrival]
@@ -41,6 +42,7 @@ def path(steps: Steps, sse: Policy[Arrival] | None = None) -> ArrivalHandler:
     arrivals = chain(
         _on(
             steps.record,  # outermost: it must also see what the others refuse
+            steps.addresses,  # costs nothing, and turns a flood away before any cryptography
             steps.published,  # the few documents for strangers; everything below needs a caller
             steps.authenticate,
             steps.current_streams,  # a stream ends with the credential that opened it
@@ -57,6 +59,7 @@ def messages(steps: Steps) -> ArrivalHandler:
     return chain(
         _on(
             steps.record,
+            steps.addresses,  # with every message: its address may have been blocked since
             steps.current_caller,  # with every message: what opened the connection may have been revoked since
             steps.caller_limits,
         ),

@@ -57,7 +57,6 @@ RISKY = [
     ("llm: {enabled: true}", "not_enforced", "llm", "p"),
     ("p2p: {enabled: true}", "not_enforced", "p2p", "p"),
     ("cache: {enabled: true}", "not_enforced", "cache", "p"),
-    ("addresses: {deny: [10.0.0.0/8]}", "not_enforced", "addresses", "p"),
     ("alerts: [{webhook: x}]", "not_enforced", "alerts", "p"),
     ("backup: {keep: 3}", "not_enforced", "backup", "p"),
     ("mcp: {pins: {mode: approve}}", "not_enforced", "mcp.pins", "p"),

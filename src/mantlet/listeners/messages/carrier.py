@@ -24,6 +24,7 @@ class Ending(Enum):
     IDLE = "idle for too long"
     LAPSED = "the credential no longer holds"
     ABUSE = "too many refused messages in a row"
+    BLOCKED = "the address is blocked"
     SLOW = "a message was not whole in time"
     FAILED = "internal error"
     SESSION = "the session is gone"

@@ -14,6 +14,7 @@ from mantlet.core.caller import Caller
 from mantlet.core.headers import Headers
 from mantlet.core.record import Trail
 from mantlet.core.refusal import (
+    Blocked,
     InvalidCredential,
     InvalidJson,
     InvalidRequest,
@@ -270,6 +271,8 @@ class Conversation:
             # A message door has no way to ask for a new handshake but a new connection.
             self._session = None
             self.carrier.close(Ending.SESSION)
+        elif isinstance(refusal, Blocked):
+            self.carrier.close(Ending.BLOCKED)
         elif isinstance(refusal, _ABUSE):
             self._count_refusal()
         else:

@@ -38,6 +38,7 @@ _CODES: Final = {
     Ending.SESSION: CloseCode.GOING_AWAY,
     Ending.LAPSED: CloseCode.POLICY_VIOLATION,
     Ending.ABUSE: CloseCode.TRY_AGAIN_LATER,
+    Ending.BLOCKED: CloseCode.POLICY_VIOLATION,
     Ending.SLOW: CloseCode.POLICY_VIOLATION,
     Ending.FAILED: CloseCode.INTERNAL_ERROR,
 }

@@ -10,7 +10,7 @@ from mantlet.node.config.model import Config
 
 SWITCHED: Final = ("cache", "llm", "p2p")
 """Sections with a switch of their own: set when it is on."""
-WHOLE: Final = ("addresses", "execution", "backup", "remote_agents", "http_upstreams", "alerts")
+WHOLE: Final = ("execution", "backup", "remote_agents", "http_upstreams", "alerts")
 """Sections that are set when they say anything."""
 HTTP_SERVER: Final = ("forward_identity", "endpoints", "balance", "breaker", "health", "retry", "fallback")
 """Keys of a server behind HTTP."""

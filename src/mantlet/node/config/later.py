@@ -18,25 +18,6 @@ class _Later(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """The common manner of all sections."""
 
 
-class AutoBlockConfig(_Later, frozen=True, kw_only=True):
-    """Blocking of addresses that misbehave."""
-
-    enabled: bool = True
-    score: float = 10
-    half_life: float = 60
-    block: float = 300
-    max_block: float = 86_400
-    never: list[str] = []
-
-
-class AddressesConfig(_Later, frozen=True, kw_only=True):
-    """Who may connect at all."""
-
-    allow: list[str] = []
-    deny: list[str] = []
-    auto_block: AutoBlockConfig = AutoBlockConfig()
-
-
 class CacheConfig(_Later, frozen=True, kw_only=True):
     """Cached results and shared misses."""
 

@@ -17,7 +17,6 @@ from mantlet.listeners.tcp.config import TcpConfig
 from mantlet.listeners.tls.config import TlsConfig
 from mantlet.listeners.websocket.config import WebSocketConfig
 from mantlet.node.config.later import (
-    AddressesConfig,
     BackupConfig,
     CacheConfig,
     ExecutionConfig,
@@ -27,6 +26,7 @@ from mantlet.node.config.later import (
     PinsConfig,
     RemoteAgentConfig,
 )
+from mantlet.policies.addresses.config import AddressesConfig
 from mantlet.policies.aggregate.config import VirtualServerConfig
 from mantlet.policies.authenticate.config import AuthConfig
 from mantlet.policies.authorize.config import AuthorizationConfig
@@ -172,9 +172,9 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     audit: AuditConfig = AuditConfig()
     telemetry: TelemetryConfig = TelemetryConfig()
     logging: LoggingConfig = LoggingConfig()
+    addresses: AddressesConfig | None = None
 
     # Understood, not acted on in this version (see `later` and `inert`).
-    addresses: AddressesConfig | None = None
     cache: CacheConfig | None = None
     remote_agents: list[RemoteAgentConfig] = []
     http_upstreams: list[HttpUpstreamConfig] = []

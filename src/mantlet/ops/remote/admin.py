@@ -54,6 +54,23 @@ class Admin:
         told = accepted(send(self._address, "DELETE", f"/admin/v1/{_windows_of(client)}")).json
         return told if isinstance(told, dict) else {}
 
+    def blocks(self) -> list[dict[str, Any]]:
+        """Addresses that are blocked."""
+        return list(self._get("blocks").get("blocks", []))
+
+    def block(self, address: str, for_s: float = 0) -> dict[str, Any]:
+        """Block an address; for 0 seconds means: as long as its history says."""
+        lasting = f"&for={for_s:g}" if for_s else ""
+        return self._change("POST", f"blocks?address={quote(address, safe='')}{lasting}")
+
+    def unblock(self, address: str) -> dict[str, Any]:
+        """Let it in again."""
+        return self._change("DELETE", f"blocks?address={quote(address, safe='')}")
+
+    def _change(self, verb: str, path: str) -> dict[str, Any]:
+        told = accepted(send(self._address, verb, f"/admin/v1/{path}")).json
+        return told if isinstance(told, dict) else {}
+
     def _get(self, path: str) -> dict[str, Any]:
         told = accepted(send(self._address, "GET", f"/admin/v1/{path}")).json
         return told if isinstance(told, dict) else {}

@@ -5,7 +5,7 @@ the journal is not able, nothing goes onward. Figures are counted for everything
 """
 
 from asyncio import CancelledError
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Protocol
 
 from mantlet.core.call import Arrival, Reply
@@ -45,6 +45,7 @@ class RecordPolicy:
 
     `must_record`: a request whose record cannot be written is answered with `AuditUnavailable`, and not begun where
     that is known before. Without it (never in production) work goes on and the loss is counted.
+    `watch` sees every refusal, those of listeners too, and must not raise.
     """
 
     def __init__(
@@ -55,10 +56,12 @@ class RecordPolicy:
         *,
         environment: outcome.Environment = "production",
         must_record: bool = True,
+        watch: Callable[[Trail, Refusal], None] | None = None,
     ) -> None:
         self._journal = journal
         self._meter = meter
         self._now = clock.monotonic
+        self._watch = watch
         self._environment: outcome.Environment = environment
         self._must_record = must_record or environment == "production"
 
@@ -74,6 +77,8 @@ class RecordPolicy:
         try:
             reply = await onward(arrival)
         except Refusal as refusal:
+            if self._watch is not None:
+                self._watch(trail, refusal)
             await self._write(outcome.refused(trail, refusal, self._now() - began_s, self._environment))
             raise
         except CancelledError:
@@ -96,6 +101,8 @@ class RecordPolicy:
 
         Raises `AuditUnavailable`: then that is the answer.
         """
+        if self._watch is not None:
+            self._watch(trail, refusal)
         await self._write(outcome.refused(trail, refusal, 0.0, self._environment))
 
     async def _write_head(self, record: Record, chunks: AsyncIterator[bytes], began_s: float) -> CountedStream:

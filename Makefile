@@ -77,7 +77,7 @@ docs: $(VENV)/.ready ## Write the generated parts of docs/ anew
 lock: ## Write the lock files anew (needs uv)
 	@for name in dev mcp1; do grep -v '^-e' locks/$$name.in > locks/.$$name.in; done
 	uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
-		--extra valkey --extra http2 --extra demo pyproject.toml locks/.dev.in -o locks/dev.lock
+		--extra valkey --extra http2 --extra keyring --extra demo pyproject.toml locks/.dev.in -o locks/dev.lock
 	uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header locks/.mcp1.in -o locks/mcp1.lock
 	@rm -f locks/.dev.in locks/.mcp1.in
 	cd locks/npm && rm -f package-lock.json && PATH="$(abspath $(BIN)):$$PATH" $(abspath $(BIN))/npm install --package-lock-only \

@@ -50,6 +50,10 @@ HEAVY: dict[str, str | tuple[str, ...]] = {
     "typer": "cli",
     "rich": "cli",
     "uvloop": "node",
+    "cel": "policies.authorize",
+    "joserfc": ("keys", "embed"),
+    "jsonschema_rs": "policies.schemas",
+    "keyring": "keys",
     "mcp": ("ops", "upstreams.transports.python"),
 }
 """Libraries that one room alone may import, so that the others start without them. Servers that run in the node are

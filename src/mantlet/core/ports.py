@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from mantlet.core.call import Arrival, Call, Reply
 from mantlet.core.caller import Caller
+from mantlet.core.headers import Headers
 from mantlet.core.record import Record
 
 LimitKey = tuple[str, ...]
@@ -125,6 +126,37 @@ class Names(Protocol):
 
     async def claim(self, kind: str, names: Mapping[str, tuple[str, str]]) -> Mapping[str, tuple[str, str]]:
         """Give each name to its claimant unless it is somebody's already; gives all names as they then stand."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """One whole answer from outside. Hostile input, whoever sent it; no status is an error by itself."""
+
+    status: int
+    headers: Headers
+    body: bytes
+
+
+class Fetch(Protocol):
+    """One request to somewhere outside, off the hot path: discovery, key sets, introspection, token endpoints, vaults,
+    webhooks. Every one goes through the egress guard (EGR-01): the address is checked and connected to as checked,
+    nothing is redirected, no cookie is kept, no environment read.
+    """
+
+    async def __call__(
+        self,
+        method: str,
+        url: str,
+        /,
+        *,
+        headers: Sequence[tuple[bytes, bytes]] = (),
+        body: bytes = b"",
+        timeout_s: float = 10.0,
+        max_bytes: int = 1_048_576,
+    ) -> Fetched:
+        """The answer, whatever its status. Raises `UpstreamUnavailable`, `BadUpstream` (too large, malformed, a bad
+        certificate), `DeadlineExceeded`, or `EgressDenied` for an address that must not be reached."""
         ...
 
 

@@ -313,6 +313,13 @@ class BadUpstream(Refusal):
     reason, title, fault = "bad_upstream", "Bad upstream answer", "upstream"
 
 
+class EgressDenied(BadUpstream):
+    """The address must not be reached from here (EGR-01)."""
+
+    reason = "egress_denied"
+    title = "Address refused"
+
+
 class DeadlineExceeded(Refusal):
     """The call's deadline passed; the upstream was told to stop (RES-03)."""
 

@@ -66,6 +66,7 @@ WIRE: Final[Mapping[type[r.Refusal], Wire]] = {
     r.Overloaded: Wire(503, 4503),
     r.UpstreamUnavailable: Wire(503, 4503),
     r.BadUpstream: Wire(502, 4502, legacy=200),
+    r.EgressDenied: Wire(502, 4502, legacy=200),
     r.DeadlineExceeded: Wire(504, 4504, legacy=200),
 }
 

@@ -99,6 +99,47 @@ def test_what_a_selector_matches(selector: dict[str, Any], caller: Caller, match
     assert policy.explain(caller, "one", "tools/call", "echo").allowed is matches
 
 
+@pytest.mark.parametrize(
+    ("selector", "verb", "path", "matches"),
+    [
+        ({}, "GET", "/status", True),
+        ({"servers": ["one"]}, "POST", "/jobs", True),
+        ({"servers": ["two"]}, "POST", "/jobs", False),
+        ({"paths": ["/status"]}, "GET", "/status", True),
+        ({"paths": ["/status"]}, "DELETE", "/status", True),
+        ({"paths": ["/status"]}, "GET", "/status/", False),
+        ({"paths": ["/Status"]}, "GET", "/status", False),
+        ({"paths": ["/jobs/*"]}, "GET", "/jobs/7/log", True),
+        ({"paths": ["/jobs/*"]}, "GET", "/jobs", False),
+        ({"paths": []}, "GET", "/jobs", False),
+        ({"paths": ["/jobs"], "methods": ["GET"]}, "GET", "/jobs", True),
+        ({"paths": ["/jobs"], "methods": ["GET"]}, "POST", "/jobs", False),
+        ({"paths": ["/jobs"], "methods": ["GET"]}, "GET", "/admin", False),
+        ({"paths": ["/jobs"], "methods": []}, "GET", "/jobs", False),
+        ({"methods": ["GET", "HEAD"]}, "GET", "/any", True),
+        ({"methods": ["GET", "HEAD"]}, "POST", "/any", False),
+        ({"tools": ["*"]}, "GET", "/any", False),
+        ({"resources": ["*"], "agents": ["*"]}, "GET", "/any", False),
+        ({"paths": ["*"]}, "GET", "", False),  # a message that calls itself GET has no path
+        ({"paths": ["*"]}, "BREW", "/any", False),
+        ({"paths": ["*"]}, "tools/call", "/any", False),
+        ({"paths": ["*"]}, "initialize", "", False),
+        ({"paths": ["*"], "methods": ["GET"]}, "initialize", "", False),
+        ({"paths": ["*"], "tools": ["echo"]}, "initialize", "", True),
+    ],
+)
+def test_what_a_rule_says_of_paths_and_verbs(selector: dict[str, Any], verb: str, path: str, matches: bool) -> None:
+    """AUTHZ-01"""
+    assert authorize({"allow": selector}).explain(READER, "one", verb, path).allowed is matches
+
+
+def test_a_denied_path_is_denied_whatever_comes_later() -> None:
+    policy = authorize({"deny": {"paths": ["/admin", "/admin/*"]}}, {"allow": {"paths": ["*"]}})
+    assert decided(policy, "GET", "/admin/users") == "no rule-0"
+    assert decided(policy, "GET", "/status") == "yes rule-1"
+    assert decided(policy, "tools/call", "/admin/users") == "no default"
+
+
 def test_a_name_with_a_line_end_matches_no_pattern_by_accident() -> None:
     policy = authorize({"allow": {"tools": ["echo", "get_?"]}})
     assert decided(policy, "tools/call", "echo\n") == "no default"

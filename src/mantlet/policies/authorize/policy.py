@@ -11,10 +11,10 @@ from mantlet.core.refusal import Denied, InvalidParams
 from mantlet.policies.authorize.config import AuthorizationConfig
 from mantlet.policies.authorize.lists import FilteredLists, filter_reply
 from mantlet.policies.authorize.rules import (
-    ASPECT_OF,
     Decision,
     Object,
     Rule,
+    aspect_of,
     compile_rules,
     decide,
     needs_naming,
@@ -120,7 +120,7 @@ class Authorize:
 
     def _find_decision(self, who: Applicable, server: str, method: str, name: str) -> Decision:
         rules = who.rules
-        aspect = ASPECT_OF.get(method)
+        aspect = aspect_of(method, name)
         if aspect is not None:
             return decide(rules, Object(server, method, aspect, name), default_allows=self._default_allows)
         if method and needs_naming(method):

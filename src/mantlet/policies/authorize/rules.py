@@ -10,7 +10,7 @@ from mantlet.core.caller import Rights
 from mantlet.policies.authorize.config import AuthorizationConfig, RuleConfig, Selector
 from mantlet.wire.mcp.methods import is_known
 
-Aspect = Literal["tools", "prompts", "resources", "agents", "named"]
+Aspect = Literal["tools", "prompts", "resources", "agents", "paths", "named"]
 """What kind of object a method acts on. `named` is for methods that a rule must name itself (see `needs_naming`)."""
 
 ASPECT_OF: Final[dict[str, Aspect]] = {
@@ -21,7 +21,11 @@ ASPECT_OF: Final[dict[str, Aspect]] = {
     "resources/unsubscribe": "resources",
 }
 """The methods that act on an object. All others shake hands, ask for lists or say how things go."""
+VERBS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+"""The methods of calls to plain HTTP services, whose target is a path."""
 SEPARATOR: Final = "__"
+_ELSEWHERE: Final = frozenset({"agents", "paths"})
+"""What is not on an MCP server."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +81,11 @@ class Rule:
         """Whether the rule speaks of this object."""
         if not self.covers_server(what.server):
             return False
-        if self.methods is not None and self.methods(what.method):
+        is_named = self.methods is not None and bool(self.methods(what.method))
+        if what.aspect == "paths" and "paths" in self.aspects:
+            # A verb says how, not on what: GET and /status together mean neither every GET nor every verb.
+            return (is_named or self.methods is None) and bool(self.aspects["paths"](what.name))
+        if is_named:
             return True
         if what.aspect == "named":
             return self.denies_all(what.server)
@@ -92,6 +100,8 @@ class Rule:
 
     def reaches(self, server: str) -> bool:
         """Whether the rule lets its callers do anything at all with `server`."""
+        if "paths" in self.aspects and self.aspects.keys() <= _ELSEWHERE:
+            return False
         is_for_servers = self.aspects.keys() != {"agents"} or self.methods is not None
         return self.allows and not self.is_shadow and is_for_servers and self.covers_server(server)
 
@@ -131,6 +141,15 @@ def reaches(rules: Sequence[Rule], server: str, method: str, *, default_allows: 
         if rule.reaches(server):
             return Decision(True, rule.name)
     return Decision(default_allows, "default")
+
+
+def aspect_of(method: str, name: str) -> Aspect | None:
+    """What kind of object `method` acts on; None for methods without one."""
+    aspect = ASPECT_OF.get(method)
+    if aspect is None and method in VERBS and name[:1] == "/":
+        # An MCP message may call itself GET, but its target is never a path.
+        return "paths"
+    return aspect
 
 
 def needs_naming(method: str) -> bool:
@@ -177,6 +196,7 @@ def _aspects(selector: Selector) -> dict[Aspect, Match]:
         "prompts": selector.prompts,
         "resources": selector.resources,
         "agents": selector.agents,
+        "paths": selector.paths,
     }
     return {aspect: match for aspect, patterns in given.items() if (match := _patterns(patterns)) is not None}
 

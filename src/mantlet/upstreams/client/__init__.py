@@ -3,6 +3,7 @@
 from mantlet.upstreams.client.client import HttpClient, Resolve
 from mantlet.upstreams.client.config import Bounds, TlsConfig
 from mantlet.upstreams.client.endpoint import Endpoint, parse
+from mantlet.upstreams.client.fetch import Fetcher
 from mantlet.upstreams.client.framing import media_type
 from mantlet.upstreams.client.request import head, lines, prefix
 from mantlet.upstreams.client.response import BodyStream, Response
@@ -11,6 +12,7 @@ __all__ = [
     "BodyStream",
     "Bounds",
     "Endpoint",
+    "Fetcher",
     "HttpClient",
     "Resolve",
     "Response",

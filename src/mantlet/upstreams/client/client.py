@@ -40,14 +40,18 @@ class HttpClient:
         tls: TlsConfig = TlsConfig(),
         resolve: Resolve | None = None,
         http2: bool = False,
+        tls_context: ssl.SSLContext | None = None,
     ) -> None:
-        """`http2`: offer it when TLS is made; a server that does not take it is spoken to in HTTP/1.1."""
+        """`http2`: offer it when TLS is made; a server that does not take it is spoken to in HTTP/1.1.
+
+        `tls_context` is one made of this very `tls`, for clients that share it.
+        """
         self.endpoint = endpoint
         self._bounds = bounds
         self._clock = clock
         self._resolve = resolve
         self._pins = read_pins(tls.pins)
-        self._tls: ssl.SSLContext | None = context(tls) if endpoint.is_tls else None
+        self._tls: ssl.SSLContext | None = (tls_context or context(tls)) if endpoint.is_tls else None
         self.pool = Pool(self._connect, bounds, clock)
         self._multiplexed: Multiplexed | None = None
         if http2 and endpoint.is_tls:

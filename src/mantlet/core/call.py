@@ -5,7 +5,7 @@ Two types, so that a policy which needs a tool's name cannot be placed before th
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from mantlet.core.caller import Caller
 from mantlet.core.certificate import PeerCertificate
@@ -17,6 +17,29 @@ Kind = Literal["request", "notification", "response", "stream", "end"]
 """`stream` and `end` are the legacy GET (server-to-client stream) and DELETE (end of session)."""
 
 ReadBody = Callable[[], Awaitable[bytes]]
+
+
+class Incoming(Protocol):
+    """A body that did not come whole with its head, for who passes it on as it comes instead of reading it."""
+
+    @property
+    def length(self) -> int | None:
+        """In bytes, as announced; None when only its end will tell."""
+        ...
+
+    def admit(self, max_bytes: int, /) -> None:
+        """Take up to `max_bytes` of it, whatever the listener allows for bodies that are read whole.
+
+        Raises `PayloadTooLarge` for one that is announced, or already, larger.
+        """
+        ...
+
+    async def part(self) -> bytes:
+        """What has come since the last part, or empty at the end. Its sender is held back while nobody takes it.
+
+        Raises `PayloadTooLarge`, `ReceiptTimeout` or `Malformed`; for one reader.
+        """
+        ...
 
 
 @dataclass(slots=True)
@@ -44,6 +67,8 @@ class Arrival:
     """What the client showed when its connection opened, verified there; never out of a header (TLS-02)."""
     body: bytes | None = None
     """The body, where it came whole with the head: then nobody has to wait for `read`."""
+    incoming: Incoming | None = None
+    """The same body as `read` gives, for who takes it part by part; None where it came whole, or there is none."""
 
 
 @dataclass(slots=True)
@@ -95,6 +120,9 @@ class Reply:
     upgrade: Callable[[Any], Any] | None = None
     """With status 101: takes the connection over once the head is sent. What it is given and gives is the listener's
     affair (`listeners.http.handover`)."""
+    length: int | None = None
+    """Bytes of a body that streams, where its source has promised how many; with HEAD, of the body that GET would give.
+    """
 
     @property
     def is_stream(self) -> bool:

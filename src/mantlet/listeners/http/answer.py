@@ -79,6 +79,16 @@ def has_body(verb: str, status: int) -> bool:
     return verb != "HEAD" and status not in _NO_BODY
 
 
+def length_without_body(verb: str, reply: Reply) -> int | None:
+    """What `Content-Length` says where no content follows: to HEAD, as GET would be told; else there is none."""
+    if verb != "HEAD" or not has_body("GET", reply.status):
+        return None
+    if reply.length is not None or not isinstance(reply.body, bytes):
+        return reply.length
+    # An upstream's answer to HEAD is empty whatever GET would give.
+    return len(reply.body) if reply.body or reply.origin == "node" else None
+
+
 def head(
     reply: Reply, constant: Constant, framing: bytes, *, request_id: str, extra: Fields, is_http10: bool, closes: bool
 ) -> bytes:

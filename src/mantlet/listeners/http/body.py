@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Final
+from typing import Final, final
 
 from mantlet.core.refusal import Malformed, PayloadTooLarge, Refusal
 from mantlet.listeners.http.chunked import ChunkReader
@@ -16,6 +16,7 @@ _CHUNKS_AT_ONCE: Final = 16384
 _MAX_PARTS: Final = 256
 
 
+@final
 class Whole:
     """A body that came with its head, as nearly all do: there is nothing to receive."""
 
@@ -33,24 +34,41 @@ class Whole:
 
 
 class Body:
-    """Bytes in, one `read` out. Owned by its connection; `read` is awaited in the request's task."""
+    """Bytes in; out by one `read`, or part by part. Owned by its connection, awaited in the request's task.
+
+    `read_bytes` bounds what `read` gives; `max_bytes`, what whoever takes the parts may `admit`.
+    """
 
     __slots__ = (
         "_chunks",
         "_failure",
+        "_held",
         "_is_wanted",
         "_on_wanted",
         "_parts",
+        "_read_bytes",
         "_remaining",
         "_size",
         "_waiter",
         "is_complete",
+        "length",
         "max_bytes",
     )
 
-    def __init__(self, length: int, max_bytes: int, on_wanted: Callable[[], None]) -> None:
-        self.max_bytes = max_bytes
+    def __init__(
+        self,
+        length: int,
+        read_bytes: int,
+        on_wanted: Callable[[], None],
+        *,
+        max_bytes: int = 0,
+        is_announced: bool = True,
+    ) -> None:
+        self.length = length if is_announced and length != CHUNKED else None
+        self.max_bytes = max(read_bytes, max_bytes)
         self.is_complete = length == 0
+        self._read_bytes = read_bytes
+        self._held = 0
         self._chunks = ChunkReader() if length == CHUNKED else None
         self._remaining = length
         self._parts: list[bytes] = []
@@ -62,6 +80,8 @@ class Body:
 
     async def read(self) -> bytes:
         """The whole body, once. Raises `PayloadTooLarge`, `ReceiptTimeout` or `Malformed`."""
+        if self.max_bytes > self._read_bytes:
+            self.admit(self._read_bytes)
         if self._failure is None and not self.is_complete:
             self._is_wanted = True
             self._waiter = asyncio.get_running_loop().create_future()
@@ -73,6 +93,29 @@ class Body:
         if self._failure is not None:
             raise self._failure
         parts, self._parts = self._parts, []
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def admit(self, max_bytes: int) -> None:
+        """As `core.call.Incoming`."""
+        self.max_bytes = max_bytes
+        if self._size > max_bytes or (self.length is not None and self.length > max_bytes):
+            refusal = PayloadTooLarge(f"The body is larger than {max_bytes} bytes.")
+            self.fail(refusal)
+            raise refusal
+
+    async def part(self) -> bytes:
+        """As `core.call.Incoming`."""
+        while not self._parts and self._failure is None and not self.is_complete:
+            self._waiter = asyncio.get_running_loop().create_future()
+            self._on_wanted()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        if self._failure is not None:
+            raise self._failure
+        parts, self._parts = self._parts, []
+        self._held = 0
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def feed(self, data: bytes) -> bytes:
@@ -96,6 +139,8 @@ class Body:
         if done and self._failure is None:
             self.is_complete = True
             self._wake()
+        elif not self._is_wanted:
+            self._wake()  # whoever takes it part by part
         return surplus
 
     def finish(self) -> None:
@@ -114,7 +159,7 @@ class Body:
     def discard(self) -> None:
         """Nobody will read: keep counting, keep nothing."""
         self._parts.clear()
-        self._size = 0
+        self._size = self._held = 0
         self.max_bytes = DRAIN_BYTES
         self._is_wanted = True
 
@@ -131,7 +176,12 @@ class Body:
     @property
     def is_waiting(self) -> bool:
         """Whether more bytes must not be taken until somebody asks for the body."""
-        return not self._is_wanted and self._size >= UNREAD_BYTES
+        return not self._is_wanted and self._held >= UNREAD_BYTES
+
+    @property
+    def is_wanted_whole(self) -> bool:
+        """Whether all of it may come at once: somebody reads it, or nobody ever will."""
+        return self._is_wanted
 
     @property
     def is_drainable(self) -> bool:
@@ -140,6 +190,7 @@ class Body:
 
     def _add(self, part: bytes) -> None:
         self._size += len(part)
+        self._held += len(part)
         if self._size > self.max_bytes:
             self.fail(PayloadTooLarge(f"The body is larger than {self.max_bytes} bytes."))
             return

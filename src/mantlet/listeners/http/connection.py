@@ -276,7 +276,7 @@ class Connection(asyncio.Protocol):
             if not framing.is_plain:
                 trail.client_request_id = http1.client_request_id(headers)
                 trail.trace_id = http1.trace_id(headers)
-            request.admit(head, door.names, max_body_bytes=config.max_body_bytes)
+            request.admit(head, door.names, max_body_bytes=door.max_body_bytes)
             exchange.extra = head.extra
             path, query = http1.path_of(head.target, headers.get(b"host"))
             if not framing.is_plain and is_preflight(head.verb, headers):
@@ -306,8 +306,11 @@ class Connection(asyncio.Protocol):
             exchange.trail,
             door.is_tls,
             peer_certificate=self._certificate,
-            body=body.octets if type(body) is Whole else None,
         )
+        if type(body) is Whole:
+            arrival.body = body.octets
+        elif body.length != 0:
+            arrival.incoming = body
         self._run(exchange.serve(arrival))
 
     def _receive(self, length: int, rest: bytes | None, now_s: float) -> Body | Whole:
@@ -315,7 +318,7 @@ class Connection(asyncio.Protocol):
         config = self.door.config
         if rest and len(rest) == length <= config.max_body_bytes:
             return Whole(rest)
-        body = Body(length, config.max_body_bytes, self._body_wanted)
+        body = Body(length, config.max_body_bytes, self._body_wanted, max_bytes=self.door.max_body_bytes)
         if rest is None:
             self._feed_from_buffer(body)
         elif rest:

@@ -93,6 +93,11 @@ class Door:
     """Connections so far; the next one's id."""
     repeated: Budget = field(default_factory=Budget)
     is_empty: asyncio.Event = field(default_factory=asyncio.Event)
+    max_body_bytes: int = 0
+    """Of the largest body that any path takes: those that pass bodies on may take more than `config.max_body_bytes`."""
+
+    def __post_init__(self) -> None:
+        self.max_body_bytes = max(self.max_body_bytes, self.config.max_body_bytes)
 
     def seat(self, peer: str) -> bool:
         """Count a connection of `peer` in, or refuse it at once (RATE-06)."""

@@ -84,7 +84,8 @@ class Exchange:
         connection = self.connection
         closes = self._closes_after(reply)
         has_body = answer.has_body(self.verb, reply.status)
-        framing = b"content-length: %d\r\n" % len(body) if has_body or self.verb == "HEAD" else b""
+        length = len(body) if has_body else answer.length_without_body(self.verb, reply)
+        framing = b"" if length is None else b"content-length: %d\r\n" % length
         try:
             head = self._head(reply, framing, closes)
         except answer.UnsendableHeader as error:
@@ -110,7 +111,10 @@ class Exchange:
             is_plain = self.is_http10
             closes = self._closes_after(reply) or is_plain
             has_body = answer.has_body(self.verb, reply.status)
-            framing = b"transfer-encoding: chunked\r\n" if has_body and not is_plain else b""
+            is_chunked = has_body and not is_plain and reply.length is None
+            framing = b"transfer-encoding: chunked\r\n" if is_chunked else b""
+            if reply.length is not None and has_body:
+                framing = b"content-length: %d\r\n" % reply.length
             try:
                 head = self._head(reply, framing, closes)
             except answer.UnsendableHeader as error:
@@ -124,8 +128,8 @@ class Exchange:
                     if connection.is_write_paused:
                         await connection.writable()
                     if chunk:
-                        connection.write(chunk if is_plain else b"%x\r\n%b\r\n" % (len(chunk), chunk))
-                if not is_plain:
+                        connection.write(b"%x\r\n%b\r\n" % (len(chunk), chunk) if is_chunked else chunk)
+                if is_chunked:
                     connection.write(answer.LAST_CHUNK)
         finally:
             await _close(body)

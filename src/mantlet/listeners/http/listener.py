@@ -98,12 +98,14 @@ async def listen(
     sock: socket.socket | None = None,
     public_hosts: Sequence[str] = (),
     tls: Served | None = None,
+    max_body_bytes: int = 0,
 ) -> HttpListener:
     """Open the listener and serve `handler` until it is drained or closed.
 
     `refuse` records and renders what is refused before there is an `Arrival`; `handler` answers the rest itself.
     `sock` is a bound socket to use instead of host and port; `reuse_port` lets several workers bind one port.
     `tls` is what the node renews for this listener; without it `config.tls` is read, once.
+    `max_body_bytes` is of the largest body that the handler passes on, where it takes more than the configured size.
     Raises `OSError` or `ValueError` when the port or the TLS files cannot be had.
     """
     if tls is None:
@@ -134,6 +136,7 @@ async def listen(
         constant=Constant(is_tls=tls is not None),
         is_tls=tls is not None,
         now_s=clock.monotonic(),
+        max_body_bytes=max_body_bytes,
     )
     state.constant.refresh(clock.wall())
     if tls is not None or config.proxy_protocol == "required":

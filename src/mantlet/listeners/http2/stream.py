@@ -8,7 +8,7 @@ from mantlet.core.call import Arrival, Reply
 from mantlet.core.record import Trail
 from mantlet.core.refusal import Malformed, ReceiptTimeout, Refusal
 from mantlet.listeners.http import request
-from mantlet.listeners.http.answer import has_body
+from mantlet.listeners.http.answer import has_body, length_without_body
 from mantlet.listeners.http.body import Body
 from mantlet.listeners.http.door import NEVER_S
 from mantlet.listeners.http.exchange import ACLOSE_S
@@ -107,11 +107,18 @@ class Stream:
         trail.client_request_id = http1.client_request_id(headers)
         trail.trace_id = http1.trace_id(headers)
         # Without a length the end of the stream says where the body ends; one byte more than allowed is too much.
-        length = known.framing.length if b"content-length" in headers else config.max_body_bytes + 1
-        body = self._body = Body(0 if self._has_ended else length, config.max_body_bytes, self._wanted)
+        is_announced = b"content-length" in headers
+        length = known.framing.length if is_announced else door.max_body_bytes + 1
+        body = self._body = Body(
+            0 if self._has_ended else length,
+            config.max_body_bytes,
+            self._wanted,
+            max_bytes=door.max_body_bytes,
+            is_announced=is_announced,
+        )
         if not body.is_complete:
             self.body_deadline_s = now_s + config.body_timeout_s
-        request.admit(known, door.names, max_body_bytes=config.max_body_bytes)
+        request.admit(known, door.names, max_body_bytes=door.max_body_bytes)
         self._extra = known.extra
         self._expects_continue = known.framing.expects_continue
         path, query = http1.path_of(known.target, headers.get(b"host"))
@@ -126,6 +133,7 @@ class Stream:
             trail,
             True,
             peer_certificate=connection.certificate,
+            incoming=None if body.is_complete else body,
         )
 
     async def _read(self) -> bytes:
@@ -137,7 +145,8 @@ class Stream:
 
     def _wanted(self) -> None:
         """The path asks for a body that is not whole: the client may go on sending."""
-        self._is_wanted = True
+        # Who takes it part by part has taken what came, and gives room for no more than that.
+        self._is_wanted = self._body is not None and self._body.is_wanted_whole
         if self._expects_continue:
             self._expects_continue = False
             self._connection.send_head(self.id, _CONTINUE, ends=False)
@@ -288,7 +297,7 @@ class Stream:
         fields = answer.head(
             reply,
             connection.door.constant,
-            length=len(body) if isinstance(body, bytes) and (has_content or self._verb == "HEAD") else None,
+            length=_length(reply, has_content, self._verb),
             request_id=self.trail.request_id,
             extra=self._extra,
         )
@@ -347,3 +356,9 @@ class Stream:
         """The client's window has opened."""
         if self._room is not None and not self._room.done():
             self._room.set_result(None)
+
+
+def _length(reply: Reply, has_content: bool, verb: str) -> int | None:
+    if not has_content:
+        return length_without_body(verb, reply)
+    return len(reply.body) if isinstance(reply.body, bytes) else reply.length

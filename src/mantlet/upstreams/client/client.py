@@ -7,7 +7,6 @@ request that may be repeated is written once more when the server's end crossed 
 
 import asyncio
 import ssl
-from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from mantlet.core.clock import Clock
@@ -17,15 +16,14 @@ from mantlet.upstreams.client.connection import Connection, Vanished
 from mantlet.upstreams.client.endpoint import Endpoint
 from mantlet.upstreams.client.http2 import require
 from mantlet.upstreams.client.pool import Pool
+from mantlet.upstreams.client.relay import Relay
+from mantlet.upstreams.client.reach import Resolve, reach
 from mantlet.upstreams.client.response import Response
 from mantlet.upstreams.client.tls import context, read_pins, spki_digest
 
 if TYPE_CHECKING:
     from mantlet.upstreams.client.http2.connection import Http2Connection
     from mantlet.upstreams.client.http2.multiplexed import Multiplexed
-
-Resolve = Callable[[str, int], Awaitable[str]]
-"""Turns a host name and port into the address to connect to; raises a `Refusal` for what must not be reached."""
 
 
 class HttpClient:
@@ -58,10 +56,12 @@ class HttpClient:
             self._multiplexed = self._open_multiplexed()
             self._tls2 = context(tls, ("h2", "http/1.1"))
 
-    async def send(self, message: bytes, *, deadline_s: float, is_repeatable: bool = False) -> Response:
-        """Send one whole request (see `request.head`) and give its response.
+    async def send(
+        self, message: bytes, *, deadline_s: float, is_repeatable: bool = False, relay: Relay | None = None
+    ) -> Response:
+        """Send one request (see `request.head`), whole unless `relay` brings its body, and give its response.
 
-        `deadline_s`, on the monotonic clock, is for the whole body, or for the head of an event stream. Raises
+        `deadline_s`, on the monotonic clock, is for the whole body, or for the head of a stream. Raises
         `UpstreamUnavailable`, `Overloaded` (nothing was sent), `BadUpstream` or `DeadlineExceeded`. Cancelling the
         caller closes the connection, and that cancels the work upstream.
         """
@@ -75,7 +75,7 @@ class HttpClient:
             if connection is None:
                 connection = await pool.acquire(deadline_s)
             is_reused = connection.uses > 0
-            answer = connection.exchange(message, deadline_s)
+            answer = connection.exchange(message, deadline_s, relay)
             try:
                 return await answer
             except Vanished as error:
@@ -117,14 +117,10 @@ class HttpClient:
     async def _open(self, connection: "Connection | Http2Connection", tls: ssl.SSLContext | None) -> None:
         loop = asyncio.get_running_loop()
         endpoint = self.endpoint
-        host = endpoint.host if self._resolve is None else await self._resolve(endpoint.host, endpoint.port)
         try:
+            reached = await reach(endpoint.host, endpoint.port, self._resolve)
             await loop.create_connection(
-                lambda: connection,
-                host,
-                endpoint.port,
-                ssl=tls,
-                server_hostname=endpoint.host if tls else None,
+                lambda: connection, sock=reached, ssl=tls, server_hostname=endpoint.host if tls else None
             )
         except asyncio.CancelledError:
             connection.abort()  # uvloop may have opened it in this very turn, and would not tell of its end

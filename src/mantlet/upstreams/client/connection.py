@@ -17,6 +17,7 @@ from mantlet.core.refusal import BadUpstream, DeadlineExceeded, Refusal
 from mantlet.upstreams.client.config import Bounds
 from mantlet.upstreams.client.framing import Framing, framing
 from mantlet.upstreams.client.outbox import Outbox
+from mantlet.upstreams.client.relay import Relay
 from mantlet.upstreams.client.response import BodyStream, Response
 from mantlet.upstreams.client.whole import WholeAnswers
 
@@ -50,6 +51,7 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_bounds",
+        "_can_write",
         "_clock",
         "_due_s",
         "_fields",
@@ -58,11 +60,15 @@ class Connection(asyncio.Protocol):
         "_is_complete",
         "_is_in_step",
         "_is_informational",
+        "_is_sent",
+        "_is_write_paused",
         "_loop",
         "_owner",
         "_parser",
         "_parts",
         "_poll",
+        "_pump",
+        "_relay",
         "_response",
         "_size_bytes",
         "_stream",
@@ -90,6 +96,11 @@ class Connection(asyncio.Protocol):
         self._timer_at_s = self._due_s = float("inf")
         self._stream_ends_s = float("inf")
         self._is_in_step = True
+        self._can_write: asyncio.Future[None] | None = None
+        self._is_write_paused = False
+        self._pump: asyncio.Task[None] | None = None
+        self._relay: Relay | None = None
+        self._is_sent = True
         self.is_open = False
         self.uses = 0
         self.idle_since_s = 0.0
@@ -108,16 +119,21 @@ class Connection(asyncio.Protocol):
 
     # --- what the pool and the client do ---------------------------------------------------------------------------
 
-    def exchange(self, message: bytes, deadline_s: float) -> "asyncio.Future[Response]":
+    def exchange(self, message: bytes, deadline_s: float, relay: Relay | None = None) -> "asyncio.Future[Response]":
         """Write `message`; the future has the response once its body is whole, or its head when it is a stream.
 
-        Fails with `BadUpstream`, `Vanished` or `DeadlineExceeded`.
+        With `relay`, `message` may be a head alone, whose body follows as it comes. Fails with `BadUpstream`,
+        `Vanished` or `DeadlineExceeded`, or with what the body's source raises.
         """
         self.uses += 1
         self._reset()
         self.answer = answer = self._loop.create_future()
         self._wake_by(deadline_s)
         self._owner.outbox.add(self._transport, message)
+        self._relay = relay
+        if relay is not None and relay.body is not None:
+            self._is_sent = False
+            self._pump = relay.start(self._send_body(relay), "http request body")
         return answer
 
     def is_stale(self) -> bool:
@@ -159,7 +175,37 @@ class Connection(asyncio.Protocol):
         tls = self._transport.get_extra_info("ssl_object")
         return None if tls is None else cast("bytes | None", tls.getpeercert(binary_form=True))
 
+    async def _send_body(self, relay: Relay) -> None:
+        """What follows a head, as it comes and no faster than the server takes it. Owned by the exchange it is part of:
+        cancelled when the answer is over, or the connection."""
+        body = relay.body
+        assert body is not None
+        is_chunked = body.length is None
+        try:
+            while part := await body.part():
+                if not self.is_open:
+                    return
+                self._transport.write(b"%x\r\n%b\r\n" % (len(part), part) if is_chunked else part)
+                if self._is_write_paused:
+                    self._can_write = self._loop.create_future()
+                    await self._can_write
+            if is_chunked:
+                self._transport.write(b"0\r\n\r\n")
+            self._is_sent = True
+        except Exception as error:  # the root of a task: what stops the body stops the request
+            self._fail(error if isinstance(error, Refusal) else BadUpstream(why=f"its body broke off: {error!r}"))
+
     # --- asyncio.Protocol ------------------------------------------------------------------------------------------
+
+    def pause_writing(self) -> None:
+        """Called by the loop: the server does not keep up."""
+        self._is_write_paused = True
+
+    def resume_writing(self) -> None:
+        """Called by the loop."""
+        self._is_write_paused = False
+        if self._can_write is not None and not self._can_write.done():
+            self._can_write.set_result(None)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by the loop. Loops set TCP_NODELAY themselves."""
@@ -197,6 +243,8 @@ class Connection(asyncio.Protocol):
                 self._fail(BadUpstream(why="the answer's head is too large"))
         if self._is_complete:
             self._finish()
+        elif self._relay is not None and self._stream is None and self._framing is not None:
+            self._begin_stream()
 
     def eof_received(self) -> None:
         """Called by the loop; None lets it close."""
@@ -207,6 +255,8 @@ class Connection(asyncio.Protocol):
         self.is_open = False
         if self._timer is not None:
             self._timer.cancel()
+        if self._pump is not None:
+            self._pump.cancel()
         if self.answer is not None:
             if error is None and self._framing is not None and self._framing.ends_with_connection:
                 self._finish()
@@ -247,26 +297,45 @@ class Connection(asyncio.Protocol):
         headers = Headers(fields)
         self._framing = found = framing(status, headers)
         self._response = Response(status, headers, b"")
-        if found.is_stream:
-            self._response.body = self._stream = BodyStream(self)
-            self._stream_ends_s = self._clock.monotonic() + self._bounds.stream_total_timeout_s
-            self._rearm_stream()
-            self._answer(self._response)
+        if self._relay is not None and self._relay.is_head:
+            self._is_complete = True
+            if self._parser.get_http_version() != "1.1" or b"close" in (headers.get(b"connection") or b"").lower():
+                self._is_in_step = False
+        elif found.is_stream:
+            self._begin_stream()
         elif found.length is not None and found.length > bounds.max_answer_bytes:
             raise BadUpstream(why="the answer is too large")
 
     def on_body(self, data: bytes) -> None:
         """A part of the body."""
         if self._is_complete:
+            if self._relay is not None and self._relay.is_head:
+                self._is_in_step = False  # an answer to HEAD has none
             return
         if self._stream is not None:
             self._rearm_stream()
+            if self._relay is not None and self._framing is not None and not self._framing.is_stream:
+                self._count(data)
             self._stream.push(data)
             return
         self._parts.append(data)
+        self._count(data)
+
+    def _count(self, data: bytes) -> None:
         self._size_bytes += len(data)
         if self._size_bytes > self._bounds.max_answer_bytes:
             raise BadUpstream(why="the answer is too large")
+
+    def _begin_stream(self) -> None:
+        """Hand the answer on with what has come of its body; the rest follows."""
+        assert self._response is not None
+        self._response.body = self._stream = stream = BodyStream(self)
+        self._stream_ends_s = self._clock.monotonic() + self._bounds.stream_total_timeout_s
+        self._rearm_stream()
+        parts, self._parts = self._parts, []
+        for part in parts:
+            stream.push(part)
+        self._answer(self._response)
 
     def on_message_complete(self) -> None:
         """The message is whole; whether it ends the exchange is told after the bytes read with it."""
@@ -284,6 +353,8 @@ class Connection(asyncio.Protocol):
         response, stream = self._response, self._stream
         # A server that answers before it has read the request will take the rest of it for the next one.
         is_reusable = self.is_open and self._is_in_step and self._transport.get_write_buffer_size() == 0
+        if self._relay is not None:
+            is_reusable = self._end_relay(self._relay) and is_reusable
         if stream is not None:
             stream.end()
             if is_reusable:
@@ -297,6 +368,17 @@ class Connection(asyncio.Protocol):
             self._owner.released(self)
         elif self.is_open:
             self.abort()
+
+    def _end_relay(self, relay: Relay) -> bool:
+        """Stop sending; gives whether all was sent."""
+        pump, self._pump = self._pump, None
+        if pump is not None:
+            pump.cancel()
+        if relay.is_head:
+            # The old one waits for a body that the head spoke of: httptools cannot be told that none follows.
+            self._parser = httptools.HttpResponseParser(self)
+        is_sent, self._is_sent = self._is_sent, True
+        return is_sent
 
     def _fail(self, error: Exception) -> None:
         answer, self.answer = self.answer, None

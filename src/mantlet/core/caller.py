@@ -17,6 +17,7 @@ class Rights(NamedTuple):
     tenant: str
     subject: str
     kind: CallerKind
+    act: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,8 @@ class Caller:
     There is no anonymous caller: a public route carries `None` instead (AUTHN-02).
     `expires_at_s` is Unix time, `None` when the credential does not expire.
     `credential_id` names the credential (key id, `jti`) without revealing it.
+    `act` is who acts in its place, as the credential says: the one that called first, whom that one acted for after
+    it (RFC 8693 section 4.1). Empty when the caller acts itself. Only what verifies a credential ever sets it (AUTHZ-10).
     """
 
     subject: str
@@ -37,6 +40,7 @@ class Caller:
     scopes: frozenset[str] = frozenset()
     expires_at_s: float | None = None
     credential_id: str = ""
+    act: tuple[str, ...] = ()
     key: tuple[str, str, str] = field(init=False, compare=False)
     """The principal as one value, for limits, sessions and caches. A tuple, so that no separator can be forged."""
     rights: Rights = field(init=False, compare=False, repr=False)
@@ -47,5 +51,6 @@ class Caller:
     def __post_init__(self) -> None:
         # A caller is made once a credential and asked on every call.
         object.__setattr__(self, "key", (self.tenant, self.issuer, self.subject))
-        object.__setattr__(self, "rights", Rights(self.roles, self.scopes, self.tenant, self.subject, self.kind))
+        rights = Rights(self.roles, self.scopes, self.tenant, self.subject, self.kind, self.act)
+        object.__setattr__(self, "rights", rights)
         object.__setattr__(self, "name", f"{self.tenant}/{self.issuer}/{self.subject}")

@@ -46,6 +46,22 @@ def test_claims_become_a_caller() -> None:
     )
 
 
+def chain(length: int) -> dict[str, Any]:
+    found: dict[str, Any] = {"sub": "agent-1"}
+    for number in range(2, length + 1):
+        found = {"sub": f"agent-{number}", "act": found}
+    return found
+
+
+@pytest.mark.parametrize("length", [1, 2, 16])
+def test_who_acts_for_the_subject_is_read_from_the_nearest_on(length: int) -> None:
+    """AUTHZ-10"""
+    caller = read(GOOD | {"act": chain(length)}, WANTED, NOW)
+    assert caller.subject == "ann"
+    assert caller.act == tuple(f"agent-{number}" for number in range(length, 0, -1))
+    assert caller.rights != read(GOOD, WANTED, NOW).rights
+
+
 @pytest.mark.parametrize(
     "more",
     [
@@ -122,6 +138,15 @@ def test_a_missing_claim_refuses(name: str) -> None:
         {"jti": 1},
         {"env": "production"},
         {"env": None},
+        {"act": None},
+        {"act": "agent"},
+        {"act": []},
+        {"act": {}},
+        {"act": {"sub": ""}},
+        {"act": {"sub": 7}},
+        {"act": {"sub": "b", "act": {"iss": "x"}}},
+        {"act": {"sub": "b", "act": "a"}},
+        {"act": chain(17)},
         {"cnf": {"jkt": "x"}},
         {"cnf": None},
     ],

@@ -34,6 +34,7 @@ class _Ticket(msgspec.Struct, array_like=True):
     scopes: list[str]
     expires_at_s: float | None
     credential_id: str
+    act: tuple[str, ...]
 
 
 _DECODER: Final = msgspec.msgpack.Decoder(_Ticket)
@@ -62,6 +63,7 @@ class Tickets:
                 sorted(caller.scopes),
                 caller.expires_at_s,
                 caller.credential_id,
+                caller.act,
             )
         )
         await self._state.put((_KEPT, name), self._sealer.seal(plain, name.encode()).encode(), self._lifetime_s)
@@ -94,6 +96,7 @@ class Tickets:
             frozenset(found.scopes),
             found.expires_at_s,
             found.credential_id,
+            found.act,
         )
 
 

@@ -13,6 +13,7 @@ _PLAIN_TYPES: Final = frozenset({"jwt", None})
 MAX_LEEWAY_S: Final = 60
 MAX_SUBJECT_CHARACTERS: Final = 255
 """OpenID Connect Core section 2; it is stored with everything the caller does."""
+MAX_ACTORS: Final = 16
 _FOREIGN: Final = frozenset({"events", "nonce", "at_hash", "c_hash", "s_hash", "htm", "htu", "ath"})
 """Claims of logout, ID and proof tokens: they tell these apart where `typ` does not (RFC 8725 section 3.12)."""
 _KINDS: Final[frozenset[str]] = frozenset(get_args(CallerKind))
@@ -64,7 +65,19 @@ def read(claims: Mapping[str, Any], expected: Expectation, now_s: float) -> Call
         _scopes(claims.get("scope", "")),
         expires_at_s,
         _text(claims, "jti", ""),
+        actors(claims),
     )
+
+
+def actors(claims: Mapping[str, Any]) -> tuple[str, ...]:
+    """Who acts for the subject, the nearest first (RFC 8693 section 4.1). A chain that cannot be read is no chain."""
+    found: list[str] = []
+    while "act" in claims:
+        claims = claims["act"]
+        if type(claims) is not dict or len(found) == MAX_ACTORS or not (actor := _text(claims, "sub", "")):
+            raise InvalidCredential("token: act is not a short chain of subjects")
+        found.append(actor)
+    return tuple(found)
 
 
 def _check_audience(audience: Any, ours: str) -> None:

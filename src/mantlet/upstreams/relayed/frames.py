@@ -25,8 +25,8 @@ class Frame(msgspec.Struct, array_like=True, tag=True):
 class Asked(Frame):
     """A call. What neither server nor bridge need (peer, credential, most headers) stays behind."""
 
-    caller: tuple[str, str, str, CallerKind, frozenset[str], frozenset[str]]
-    """Tenant, issuer, subject, kind, roles, scopes."""
+    caller: tuple[str, str, str, CallerKind, frozenset[str], frozenset[str], tuple[str, ...]]
+    """Tenant, issuer, subject, kind, roles, scopes, act."""
     kind: Kind
     era: Era
     server: str

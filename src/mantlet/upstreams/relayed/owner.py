@@ -204,9 +204,15 @@ def called(asked: Asked, now_s: float) -> Call:
 
 @lru_cache(maxsize=4_096)
 def _caller(
-    tenant: str, issuer: str, subject: str, kind: CallerKind, roles: frozenset[str], scopes: frozenset[str]
+    tenant: str,
+    issuer: str,
+    subject: str,
+    kind: CallerKind,
+    roles: frozenset[str],
+    scopes: frozenset[str],
+    act: tuple[str, ...],
 ) -> Caller:
-    return Caller(subject, issuer, "relayed", tenant, kind, roles, scopes)
+    return Caller(subject, issuer, "relayed", tenant, kind, roles, scopes, act=act)
 
 
 async def _read() -> bytes:

@@ -96,7 +96,7 @@ def asked(number: int, call: Call, remaining_s: float) -> Asked:
     arrival, caller = call.arrival, call.caller
     return Asked(
         number,
-        (caller.tenant, caller.issuer, caller.subject, caller.kind, caller.roles, caller.scopes),
+        (caller.tenant, caller.issuer, caller.subject, caller.kind, caller.roles, caller.scopes, caller.act),
         call.kind,
         call.era,
         call.server,

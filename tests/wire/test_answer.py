@@ -19,6 +19,8 @@ def subclasses(kind: type) -> set[type]:
 def make(kind: type[r.Refusal]) -> r.Refusal:
     if issubclass(kind, r.UnsupportedVersion):
         return kind("2099-01-01", ["2026-07-28"])
+    if issubclass(kind, r.InsufficientScope):
+        return kind(["mcp:read"])
     if issubclass(kind, r.MethodNotAllowed):
         return kind("POST")
     if issubclass(kind, r.RateLimited):
@@ -77,6 +79,15 @@ def test_a_legacy_client_is_told_of_the_wrong_era_in_a_body_it_reads() -> None:
     wrong = r.EraUnavailable("2025-11-25", ["2026-07-28"], "Take a newer client.")
     assert answer.refused(wrong, trail("legacy", b"1")).status == 200
     assert answer.refused(wrong, trail("modern", b"1")).status == 400
+
+
+def test_a_missing_scope_is_told_with_all_that_are_needed() -> None:
+    """AUTHN-04: RFC 6750 section 3.1, all scopes at once; one that is no scope token cannot leave its quotes."""
+    refusal = r.InsufficientScope(["mcp:write", "mcp:read", 'x", error="invalid_token'], "rule writers")
+    reply = answer.refused(refusal, trail("modern", b"1"), challenge='Bearer realm="x"')
+    assert reply.status == 403
+    expected = b'Bearer realm="x", error="insufficient_scope", scope="mcp:read mcp:write"'
+    assert reply.header(b"www-authenticate") == expected
 
 
 def test_the_challenge_names_an_error_only_when_something_was_sent() -> None:

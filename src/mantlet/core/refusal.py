@@ -6,7 +6,7 @@ whether trying again may help. It knows no status codes: those stand in `wire/an
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, Literal
 
 Fault = Literal["caller", "node", "upstream"]
@@ -168,6 +168,12 @@ class InvalidCredential(Unauthenticated):
         super().__init__("The credential is missing, malformed, expired, revoked or not for this service.", why=why)
 
 
+class InvalidProof(InvalidCredential):
+    """The proof that stands beside a sender-constrained token is missing or bad (RFC 9449 section 7.1; TOK-11)."""
+
+    reason, title, error = "invalid_proof", "Invalid DPoP proof", "invalid_dpop_proof"
+
+
 class AmbiguousCredentials(Refusal):
     """Two credentials in one request, or one in a place where none may stand (AUTHN-02, AUTHN-03)."""
 
@@ -178,6 +184,25 @@ class Denied(Refusal):
     """Authenticated, known, and not allowed (AUTHZ-07)."""
 
     reason, title, fault = "denied", "Denied by policy", "caller"
+
+
+class InsufficientScope(Denied):
+    """A token with more scopes would do (AUTHN-04; RFC 6750 section 3.1).
+
+    `scopes` is all that the operation needs, also what the token has: a client asks for them in one round.
+    """
+
+    reason, title = "insufficient_scope", "Insufficient scope"
+    error: ClassVar[str] = "insufficient_scope"
+
+    def __init__(self, scopes: Iterable[str], why: str = "") -> None:
+        self.scopes = tuple(sorted(set(scopes)))
+        super().__init__("The token does not have the scopes that this needs.", why=why)
+
+    @property
+    def data(self) -> Any:
+        """The scopes, for a client that does not see header fields."""
+        return {"scopes": list(self.scopes)}
 
 
 class Blocked(Refusal):
@@ -293,6 +318,12 @@ class StoreUnavailable(Unavailable):
     """The shared store gives no answer, and nothing may stand in for it."""
 
     reason, title = "store_unavailable", "Store unavailable"
+
+
+class IssuerUnavailable(Unavailable):
+    """An identity provider gives no answer without which a token can be neither taken nor refused (TOK-07, OAUTH-05)."""
+
+    reason, title = "issuer_unavailable", "Identity provider unavailable"
 
 
 class Overloaded(Unavailable):

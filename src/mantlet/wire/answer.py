@@ -8,6 +8,7 @@ in the body; limits and a node that cannot serve keep their status, which client
 """
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -50,8 +51,10 @@ WIRE: Final[Mapping[type[r.Refusal], Wire]] = {
     r.ForbiddenOrigin: Wire(403, 4403),
     r.Unauthenticated: Wire(401, 4401),
     r.InvalidCredential: Wire(401, 4401),
+    r.InvalidProof: Wire(401, 4401),
     r.AmbiguousCredentials: Wire(400, 4400),
     r.Denied: Wire(403, 4403),
+    r.InsufficientScope: Wire(403, 4403),
     r.Blocked: Wire(403, 4403),
     r.NotFound: Wire(404, 4404),
     r.SessionNotFound: Wire(404, 4404),
@@ -63,6 +66,7 @@ WIRE: Final[Mapping[type[r.Refusal], Wire]] = {
     r.Unavailable: Wire(503, 4503),
     r.AuditUnavailable: Wire(503, 4503),
     r.StoreUnavailable: Wire(503, 4503),
+    r.IssuerUnavailable: Wire(503, 4503),
     r.Overloaded: Wire(503, 4503),
     r.UpstreamUnavailable: Wire(503, 4503),
     r.BadUpstream: Wire(502, 4502, legacy=200),
@@ -72,6 +76,7 @@ WIRE: Final[Mapping[type[r.Refusal], Wire]] = {
 
 PROBLEM_TYPE: Final = "urn:mantlet:problem:"
 REQUEST_ID: Final = b"x-request-id"
+_SCOPE: Final = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
 _JSON: Final = (b"content-type", b"application/json")
 _PROBLEM: Final = (b"content-type", b"application/problem+json")
 
@@ -145,9 +150,8 @@ def _problem(refusal: r.Refusal, status: int, trail: Trail) -> bytes:
 
 def _extra(refusal: r.Refusal, challenge: str) -> list[tuple[bytes, bytes]]:
     headers: list[tuple[bytes, bytes]] = []
-    if isinstance(refusal, r.Unauthenticated) and challenge:
-        error = f', error="{refusal.error}"' if refusal.error else ""
-        headers.append((b"www-authenticate", f"{challenge}{error}".encode()))
+    if challenge and isinstance(refusal, (r.Unauthenticated, r.InsufficientScope)):
+        headers.append((b"www-authenticate", _challenge(refusal, challenge)))
     if isinstance(refusal, r.MethodNotAllowed):
         headers.append((b"allow", refusal.allow.encode()))
     if isinstance(refusal, r.UpgradeRequired):
@@ -164,6 +168,15 @@ def _extra(refusal: r.Refusal, challenge: str) -> list[tuple[bytes, bytes]]:
             reset_in_s=int(refusal.retry_after_s),
         )
     return headers
+
+
+def _challenge(refusal: r.Unauthenticated | r.InsufficientScope, challenge: str) -> bytes:
+    error = f', error="{refusal.error}"' if refusal.error else ""
+    if isinstance(refusal, r.InsufficientScope):
+        # `scope-token` (RFC 6749 section 3.3): a name from a rule that is none must not break out of its quotes.
+        scopes = " ".join(scope for scope in refusal.scopes if _SCOPE.fullmatch(scope))
+        error += f', scope="{scopes}"' if scopes else ""
+    return f"{challenge}{error}".encode()
 
 
 def limit_headers(

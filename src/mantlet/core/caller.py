@@ -28,7 +28,7 @@ class Caller:
     `expires_at_s` is Unix time, `None` when the credential does not expire.
     `credential_id` names the credential (key id, `jti`) without revealing it.
     `act` is who acts in its place, as the credential says: the one that called first, whom that one acted for after
-    it (RFC 8693 section 4.1). Empty when the caller acts itself. Only what verifies a credential ever sets it (AUTHZ-10).
+    it (RFC 8693 section 4.1). Empty when the caller acts itself. Only verified credentials ever set it (AUTHZ-10).
     """
 
     subject: str

@@ -115,7 +115,7 @@ async def test_what_is_no_plain_https_url_is_not_asked(url: str) -> None:
 async def test_the_guard_decides_where_it_connects(serve: Any) -> None:
     """EGR-01"""
 
-    async def guard(host: str, port: int) -> str:
+    async def guard(host: str, port: int) -> tuple[str, ...]:
         raise EgressDenied(why=f"not {host}")
 
     raw = await serve(OK)

@@ -63,8 +63,8 @@ async def make_client(pair: dict[str, str]) -> AsyncIterator[MakeClient]:
         await client.close()
 
 
-async def loopback(host: str, port: int) -> str:
-    return "127.0.0.1"
+async def loopback(host: str, port: int) -> tuple[str, ...]:
+    return ("127.0.0.1",)
 
 
 async def send(

@@ -157,7 +157,7 @@ def test_an_url_is_taken_apart() -> None:
 async def test_the_checked_address_is_the_one_connected_to() -> None:
     """EGR-01"""
 
-    async def refuse(host: str, port: int) -> str:
+    async def refuse(host: str, port: int) -> tuple[str, ...]:
         assert (host, port) == ("internal.example", 443)
         raise BadUpstream(why="not allowed")
 

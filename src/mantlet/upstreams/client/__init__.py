@@ -5,8 +5,8 @@ from mantlet.upstreams.client.config import Bounds, TlsConfig
 from mantlet.upstreams.client.endpoint import Endpoint, parse
 from mantlet.upstreams.client.fetch import Fetcher
 from mantlet.upstreams.client.framing import media_type
-from mantlet.upstreams.client.relay import Relay
 from mantlet.upstreams.client.reach import Resolve
+from mantlet.upstreams.client.relay import Relay
 from mantlet.upstreams.client.request import head, lines, prefix
 from mantlet.upstreams.client.response import BodyStream, Response
 

@@ -16,8 +16,8 @@ from mantlet.upstreams.client.connection import Connection, Vanished
 from mantlet.upstreams.client.endpoint import Endpoint
 from mantlet.upstreams.client.http2 import require
 from mantlet.upstreams.client.pool import Pool
-from mantlet.upstreams.client.relay import Relay
 from mantlet.upstreams.client.reach import Resolve, reach
+from mantlet.upstreams.client.relay import Relay
 from mantlet.upstreams.client.response import Response
 from mantlet.upstreams.client.tls import context, read_pins, spki_digest
 

@@ -14,9 +14,10 @@ from mantlet import __version__
 from mantlet.core.clock import SYSTEM, Clock
 from mantlet.core.ports import Fetched
 from mantlet.core.refusal import BadUpstream, EgressDenied, Overloaded
-from mantlet.upstreams.client.client import HttpClient, Resolve
+from mantlet.upstreams.client.client import HttpClient
 from mantlet.upstreams.client.config import Bounds, TlsConfig
 from mantlet.upstreams.client.endpoint import Endpoint, parse
+from mantlet.upstreams.client.reach import Resolve
 from mantlet.upstreams.client.request import Field, head, prefix
 from mantlet.upstreams.client.response import BodyStream, Response
 from mantlet.upstreams.client.tls import context, read_pins

@@ -9,6 +9,7 @@ from typing import Any, Final, Protocol
 
 from mantlet.core.refusal import BadUpstream, UpstreamUnavailable
 from mantlet.upstreams.client import Resolve, TlsConfig
+from mantlet.upstreams.client.reach import reach
 from mantlet.upstreams.client.tls import context, read_pins, spki_digest
 
 _KEEP_ALIVE: Final = (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3), ("TCP_USER_TIMEOUT", 120_000))
@@ -27,7 +28,7 @@ class Dialled(Protocol):
 class Dialer:
     """One server's address. Made at load, with the one TLS context of all its connections.
 
-    `resolve` is the egress guard's: it gives the checked address to connect to. `alpn` is what TLS asks for, if
+    `resolve` is the egress guard's: it gives the checked addresses to connect to. `alpn` is what TLS asks for, if
     anything. Raises `ValueError` or `OSError` for TLS settings that cannot be used.
     """
 
@@ -55,15 +56,11 @@ class Dialer:
 
         A cancelled dial leaves nothing open.
         """
-        host = self._host if self._resolve is None else await self._resolve(self._host, self._port)
         made: Any = protocol
         try:
+            reached = await reach(self._host, self._port, self._resolve)
             transport, _ = await asyncio.get_running_loop().create_connection(
-                lambda: made,
-                host,
-                self._port,
-                ssl=self._tls,
-                server_hostname=self._host if self._tls else None,
+                lambda: made, sock=reached, ssl=self._tls, server_hostname=self._host if self._tls else None
             )
         except asyncio.CancelledError:
             protocol.abort()  # uvloop may have opened it in this very turn, and would not tell of its end

@@ -412,9 +412,9 @@ async def test_nothing_listens_there() -> None:
 async def test_the_egress_hook_names_the_address() -> None:
     asked: list[tuple[str, int]] = []
 
-    async def resolve(host: str, port: int) -> str:
+    async def resolve(host: str, port: int) -> tuple[str, ...]:
         asked.append((host, port))
-        return "127.0.0.1"
+        return ("127.0.0.1",)
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await read_head(reader)

@@ -45,7 +45,7 @@ class HttpServer:
     """`core.ports.Upstream` over streamable HTTP. Made at load; it connects when it is first needed.
 
     `is_plain_allowed` is for development: without it an `http://` URL is refused here too (TLS-04). `resolve` is the
-    egress guard's: it gives the checked address to connect to. Raises `ValueError` or `OSError` for a bad config.
+    egress guard's: it gives the checked addresses to connect to. Raises `ValueError` or `OSError` for a bad config.
     """
 
     def __init__(

@@ -78,6 +78,22 @@ class ResourceNotFound(InvalidParams):
         return {"uri": self.uri}
 
 
+class InvalidArguments(InvalidParams):
+    """A tool's arguments are not what its schema allows (VAL-03). Says where and which rule; never a value."""
+
+    reason, title = "invalid_arguments", "Invalid arguments"
+
+    def __init__(self, detail: str = "", *, pointer: str = "", keyword: str = "", why: str = "") -> None:
+        super().__init__(detail, why=why)
+        self.pointer = pointer
+        self.keyword = keyword
+
+    @property
+    def data(self) -> Any:
+        """A JSON Pointer (RFC 6901) into the arguments, and the schema's keyword that speaks against it."""
+        return {"pointer": self.pointer, "keyword": self.keyword}
+
+
 class HeaderMismatch(Malformed):
     """A routing header is missing or says something other than the body (MCP-01)."""
 
@@ -203,6 +219,12 @@ class InsufficientScope(Denied):
     def data(self) -> Any:
         """The scopes, for a client that does not see header fields."""
         return {"scopes": list(self.scopes)}
+
+
+class Quarantined(Denied):
+    """What this definition says was never approved, or is no longer what was (TOOL-01)."""
+
+    reason, title = "quarantined", "In quarantine"
 
 
 class Blocked(Refusal):
@@ -342,6 +364,22 @@ class BadUpstream(Refusal):
     """The upstream answered with something that may not be passed on, or vanished in mid-call."""
 
     reason, title, fault = "bad_upstream", "Bad upstream answer", "upstream"
+
+
+class InvalidResult(BadUpstream):
+    """A tool's result is not what its output schema promises."""
+
+    reason, title = "invalid_result", "Invalid result"
+
+    def __init__(self, detail: str = "", *, pointer: str = "", keyword: str = "", why: str = "") -> None:
+        super().__init__(detail, why=why)
+        self.pointer = pointer
+        self.keyword = keyword
+
+    @property
+    def data(self) -> Any:
+        """As of `InvalidArguments`, into `structuredContent`."""
+        return {"pointer": self.pointer, "keyword": self.keyword}
 
 
 class EgressDenied(BadUpstream):

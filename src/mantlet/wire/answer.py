@@ -38,6 +38,7 @@ WIRE: Final[Mapping[type[r.Refusal], Wire]] = {
     r.InvalidRequest: Wire(400, -32600),
     r.InvalidParams: Wire(400, -32602, legacy=200),
     r.ResourceNotFound: Wire(400, -32602, legacy=200),
+    r.InvalidArguments: Wire(400, -32602, legacy=200),
     r.HeaderMismatch: Wire(400, -32020),
     r.UnsupportedVersion: Wire(400, -32022),
     r.EraUnavailable: Wire(400, -32022, legacy=200),
@@ -55,6 +56,7 @@ WIRE: Final[Mapping[type[r.Refusal], Wire]] = {
     r.AmbiguousCredentials: Wire(400, 4400),
     r.Denied: Wire(403, 4403),
     r.InsufficientScope: Wire(403, 4403),
+    r.Quarantined: Wire(403, 4403),
     r.Blocked: Wire(403, 4403),
     r.NotFound: Wire(404, 4404),
     r.SessionNotFound: Wire(404, 4404),
@@ -70,6 +72,7 @@ WIRE: Final[Mapping[type[r.Refusal], Wire]] = {
     r.Overloaded: Wire(503, 4503),
     r.UpstreamUnavailable: Wire(503, 4503),
     r.BadUpstream: Wire(502, 4502, legacy=200),
+    r.InvalidResult: Wire(502, 4502, legacy=200),
     r.EgressDenied: Wire(502, 4502, legacy=200),
     r.DeadlineExceeded: Wire(504, 4504, legacy=200),
 }

@@ -2,11 +2,25 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from mantlet.core.call import Call, Reply
+from mantlet.core.policy import CallHandler
 from mantlet.core.ports import Upstream
 from mantlet.core.refusal import DeadlineExceeded, NotFound, Overloaded
+
+
+def straight(upstreams: Mapping[str, Upstream]) -> CallHandler:
+    """The end of the way for plain HTTP services. Each has a bound of its own on what is under way (its connections),
+    so that slow work at one takes no place from another's, or from MCP."""
+
+    def forward(call: Call) -> Awaitable[Reply]:
+        upstream = upstreams.get(call.server)
+        if upstream is None:
+            raise NotFound
+        return upstream.send(call)
+
+    return forward
 
 
 class Forward:

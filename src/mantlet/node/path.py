@@ -11,6 +11,7 @@ from mantlet.core.call import Arrival, Call, Reply
 from mantlet.core.policy import ArrivalHandler, CallHandler, Policy, chain
 from mantlet.core.refusal import Refusal
 from mantlet.policies.parse.policy import Parse
+from mantlet.policies.services.policy import Services
 from mantlet.wire import answer
 
 T = TypeVar("T")
@@ -35,6 +36,8 @@ class Steps:
     authorize: Policy[Call]
     forward: CallHandler
     challenge: Callable[[Arrival], str]
+    services: Services | None = None
+    to_service: CallHandler | None = None
 
 
 def path(steps: Steps, sse: Policy[Arrival] | None = None) -> ArrivalHandler:
@@ -48,6 +51,9 @@ def path(steps: Steps, sse: Policy[Arrival] | None = None) -> ArrivalHandler:
             steps.current_streams,  # a stream ends with the credential that opened it
             sse,  # what comes by HTTP+SSE is messages, and takes their way from here
             steps.caller_limits,  # before the body is read: a refused caller must not make us parse
+            _services(
+                steps
+            ),  # what is for a plain HTTP service is another kind of call, and takes its own way from here
         ),
         steps.parse.then(_calls(steps)),
     )
@@ -77,6 +83,21 @@ def _calls(steps: Steps) -> CallHandler:
             steps.authorize,  # on what was parsed, never on headers; lists are filtered on their way back
         ),
         steps.forward,
+    )
+
+
+def _services(steps: Steps) -> Policy[Arrival] | None:
+    """The way of calls to plain HTTP services: the same decisions, on verb and path instead of method and tool."""
+    if steps.services is None or steps.to_service is None:
+        return None
+    return steps.services.before(
+        chain(
+            _on(
+                steps.call_limits,  # by server
+                steps.authorize,  # before a body that streams is touched
+            ),
+            steps.to_service,
+        )
     )
 
 

@@ -46,14 +46,6 @@ class RemoteAgentConfig(_Later, frozen=True, kw_only=True):
     forward_identity: Literal["none", "exchange", "encrypt", "passthrough", "static", "user"] = "none"
 
 
-class HttpUpstreamConfig(_Later, frozen=True, kw_only=True):
-    """A plain HTTP service behind the node."""
-
-    name: str
-    url: str
-    prefix: str | None = None
-
-
 class LlmRatesConfig(_Later, frozen=True, kw_only=True):
     """Limits on a provider of models."""
 

@@ -20,7 +20,6 @@ from mantlet.node.config.later import (
     BackupConfig,
     CacheConfig,
     ExecutionConfig,
-    HttpUpstreamConfig,
     LlmConfig,
     P2pConfig,
     PinsConfig,
@@ -38,6 +37,7 @@ from mantlet.upstreams.transports.http.config import HttpServerConfig
 from mantlet.upstreams.transports.openapi.config import OpenApiServerConfig
 from mantlet.upstreams.transports.peer.config import PeerServerConfig
 from mantlet.upstreams.transports.python.config import PythonServerConfig
+from mantlet.upstreams.transports.service.config import ServiceConfig
 from mantlet.upstreams.transports.sse.config import SseServerConfig
 from mantlet.upstreams.transports.stdio.config import StdioServerConfig
 from mantlet.upstreams.transports.tcp.config import TcpServerConfig
@@ -173,16 +173,24 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     telemetry: TelemetryConfig = TelemetryConfig()
     logging: LoggingConfig = LoggingConfig()
     addresses: AddressesConfig | None = None
+    http_upstreams: list[ServiceConfig] = []
 
     # Understood, not acted on in this version (see `later` and `inert`).
     cache: CacheConfig | None = None
     remote_agents: list[RemoteAgentConfig] = []
-    http_upstreams: list[HttpUpstreamConfig] = []
     llm: LlmConfig | None = None
     execution: ExecutionConfig | None = None
     p2p: P2pConfig | None = None
     alerts: list[dict[str, Any]] = []
     backup: BackupConfig | None = None
+
+    def __post_init__(self) -> None:
+        names = [*(server.name for server in self.mcp.servers), *(service.name for service in self.http_upstreams)]
+        if twice := sorted({service.name for service in self.http_upstreams if names.count(service.name) > 1}):
+            raise ValueError(f"http_upstreams: the name {twice[0]!r} is taken; rules and limits tell servers by name")
+        roots = [service.root for service in self.http_upstreams]
+        if twice := sorted({root for root in roots if roots.count(root) > 1}):
+            raise ValueError(f"http_upstreams: two services have the prefix {twice[0]}")
 
     def __repr__(self) -> str:
         # Not the members: a store's URL and a server's environment are text, and may hold a password (AUD-06).

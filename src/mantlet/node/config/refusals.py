@@ -188,6 +188,10 @@ def _upstreams(config: Config) -> Iterator[Reason]:
     for key, url in urls:
         if url and not url.lower().startswith(("https://", "wss://")):
             yield Reason("plain_upstream", key, f"{urlsplit(url).scheme or 'no scheme'}:// is not encrypted")
+    for service in config.http_upstreams:
+        if service.forward_identity == "passthrough":
+            key = f"http_upstreams.{service.name}.forward_identity"
+            yield Reason("passthrough", key, "the caller's own token would be handed on")
     for agent in config.remote_agents:
         if not agent.ssl_verify:
             yield Reason("no_verification", f"remote_agents.{agent.name}.ssl_verify", "is off: anybody could answer")

@@ -1,0 +1,1 @@
+"""The step that turns an `Arrival` at a plain HTTP service into a `Call`."""

@@ -3,7 +3,8 @@ import asyncio
 import structlog
 
 from mantlet.core.refusal import StoreUnavailable
-from mantlet.node.build import audit_told, every, request_ids
+from mantlet.node.build import request_ids
+from mantlet.node.housekeeping import audit_told, every
 
 
 async def test_housekeeping_survives_a_surprise() -> None:

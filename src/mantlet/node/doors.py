@@ -17,8 +17,9 @@ from mantlet.listeners.http import HttpConfig, HttpListener, listen
 from mantlet.listeners.http.listener import alpn_of
 from mantlet.listeners.messages.carrier import Terms
 from mantlet.listeners.tcp.listener import TcpListener
-from mantlet.node.build import Node, failed
+from mantlet.node.build import Node
 from mantlet.node.certificates import show
+from mantlet.node.housekeeping import failed
 from mantlet.node.members import Member
 from mantlet.node.message_doors import TCP, WEBSOCKET, open_tcp, open_websocket
 from mantlet.node.path import answering

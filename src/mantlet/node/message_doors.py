@@ -17,9 +17,11 @@ from mantlet.listeners.tcp.door import opened
 from mantlet.listeners.tcp.listener import TcpListener
 from mantlet.listeners.websocket.door import WebSocketDoor
 from mantlet.listeners.websocket.tickets import Tickets
-from mantlet.node.build import Node, every, failed, resources
+from mantlet.node.build import Node
 from mantlet.node.certificates import show
+from mantlet.node.housekeeping import every, failed
 from mantlet.node.path import answering
+from mantlet.node.resources import resources
 from mantlet.policies.authenticate.policy import note
 from mantlet.policies.authenticate.streams import CHECK_S
 

@@ -20,11 +20,12 @@ from mantlet.core.ports import Upstream
 from mantlet.core.tasks import Tasks
 from mantlet.listeners.http.listener import bound
 from mantlet.node.bridging import bridged
-from mantlet.node.build import Node, Shared, build, failed, log_event
+from mantlet.node.build import Node, Shared, build
 from mantlet.node.channels import is_owned, open_server, owner_socket
 from mantlet.node.config.model import Config
 from mantlet.node.config.refusals import is_let
 from mantlet.node.doors import open_admin
+from mantlet.node.housekeeping import failed, log_event
 from mantlet.node.lifetime import note_start, note_stop
 from mantlet.node.settle import settle
 from mantlet.node.signals import on_hangup

@@ -1,0 +1,46 @@
+"""Who may call: the providers of identity that the config names, joined into the step that asks them."""
+
+import asyncio
+from contextlib import AsyncExitStack
+from functools import partial
+from typing import Final
+
+from mantlet.core.clock import SYSTEM
+from mantlet.core.tasks import Tasks
+from mantlet.keys.api_keys import read_pepper
+from mantlet.keys.files import read_secret
+from mantlet.keys.ring import open_ring
+from mantlet.listeners.tls.served import LOOK_S
+from mantlet.node.certificates import tell
+from mantlet.node.config.model import Config
+from mantlet.node.housekeeping import every
+from mantlet.node.resources import public_url, resources
+from mantlet.policies.authenticate.opening import open_authenticate
+from mantlet.policies.authenticate.policy import Authenticate, Disabled
+from mantlet.stores.sqlite.api_keys import ApiKeys
+
+FLUSH_S: Final = 5.0
+"""How often uses of API keys are written down."""
+
+
+def open_identity(config: Config, opened: AsyncExitStack, tasks: Tasks) -> Authenticate | Disabled:
+    """The step that tells who calls; raises `ConfigError`."""
+    jwt = config.auth.jwt
+    store = ApiKeys(config.database.path, SYSTEM.monotonic)
+    opened.callback(store.close)
+    tasks.start(every(FLUSH_S, partial(asyncio.to_thread, store.flush)), "api_keys.flush")
+    ring = open_ring(algorithms=jwt.algorithms, secret=jwt.secret, key_file=jwt.key_file, jwks_file=jwt.jwks_file)
+    authenticate = open_authenticate(
+        config.auth,
+        environment=config.environment,
+        clock=SYSTEM,
+        pepper=read_pepper(config.database.pepper_path),
+        read_secret=read_secret,
+        keys=ring if jwt.has_key else None,
+        store=store,
+        public_url=public_url(config),
+        published=resources(config),
+        tell=tell,
+    )
+    tasks.start(every(LOOK_S, authenticate.look), "authenticate.look")
+    return authenticate

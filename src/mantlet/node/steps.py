@@ -1,0 +1,87 @@
+"""The steps of the path, made from the config. Their order is not here but in `path`."""
+
+from mantlet import __version__
+from mantlet.core.clock import SYSTEM
+from mantlet.core.ports import LimitStore
+from mantlet.node.config.model import Config
+from mantlet.node.forward import Forward
+from mantlet.node.path import Steps
+from mantlet.node.published import Published
+from mantlet.node.resources import public_url, resources
+from mantlet.node.upstreams import Server
+from mantlet.policies.addresses.policy import Addresses
+from mantlet.policies.aggregate.opening import Bounds as AggregateBounds
+from mantlet.policies.aggregate.opening import Ports as AggregatePorts
+from mantlet.policies.aggregate.opening import open_aggregate
+from mantlet.policies.authenticate.current import CurrentCaller
+from mantlet.policies.authenticate.policy import Authenticate, Disabled
+from mantlet.policies.authenticate.streams import CurrentStreams
+from mantlet.policies.authorize.policy import Authorize
+from mantlet.policies.limits.policy import CallerLimits, CallLimits
+from mantlet.policies.mirrored.policy import Mirrored
+from mantlet.policies.parse.policy import Parse
+from mantlet.policies.record.policy import RecordPolicy
+from mantlet.policies.tasks.ids import TaskIds
+from mantlet.policies.tasks.policy import Tasks as TasksPolicy
+from mantlet.wire.jsonrpc import Bounds
+
+
+def make_steps(
+    config: Config,
+    record: RecordPolicy,
+    addresses: Addresses | None,
+    authenticate: Authenticate | Disabled,
+    streams: CurrentStreams,
+    limits: LimitStore,
+    upstreams: dict[str, Server],
+    aggregated: AggregatePorts,
+    forward: Forward,
+) -> Steps:
+    """Every step, or None for one that is switched off. Raises `ConfigError` for what only making it finds."""
+    authorize = Authorize(config.authorization, may_default_allow=config.environment != "production")
+    call_limits = CallLimits(config.limits, limits, SYSTEM)
+    issuer = config.auth.jwt.issuer or ""
+    mcp = config.mcp.limits
+    task_ids = TaskIds(aggregated.sealer)
+    return Steps(
+        record=record,
+        addresses=addresses,
+        published=Published(
+            public_url(config),
+            resources(config),
+            [issuer] if config.auth.jwt.has_key and issuer.startswith("https://") else [],
+        ),
+        authenticate=authenticate,
+        current_streams=streams,
+        current_caller=CurrentCaller(authenticate.is_current),
+        caller_limits=CallerLimits(config.limits, limits, SYSTEM) if config.limits.enabled else None,
+        parse=Parse(
+            upstreams,
+            bounds=Bounds(config.validation.max_depth, config.validation.max_keys),
+            request_timeout_s=config.mcp.limits.request_timeout_ms / 1000,
+            monotonic=SYSTEM.monotonic,
+            unknown_methods=config.mcp.unknown_methods == "allow" and config.environment != "production",
+            views=[virtual.name for virtual in config.mcp.virtual],
+        ),
+        aggregate=open_aggregate(
+            list(upstreams),
+            aggregated,
+            AggregateBounds(
+                list_timeout_s=mcp.list_timeout_ms / 1000,
+                page_size=mcp.page_size,
+                max_streams=mcp.max_streams,
+                max_streams_per_caller=mcp.max_streams_per_caller,
+            ),
+            may_reach=authorize.may_reach,
+            task_server=task_ids.server_of,
+            virtual=config.mcp.virtual,
+            name=config.agent.name,
+            version=config.agent.version or __version__,
+        ),
+        tasks=TasksPolicy(task_ids),
+        mirrored=Mirrored(),
+        call_limits=call_limits if config.limits.enabled and call_limits.is_needed else None,
+        authorize=authorize,
+        forward=forward,
+        challenge=authenticate.challenge,
+    )

@@ -1,0 +1,47 @@
+"""What carries calls to each configured server: its own transport, or the way to the process that owns it."""
+
+from contextlib import AsyncExitStack
+
+from mantlet.keys.seal import NodeSealer
+from mantlet.node.channels import is_owned, open_server, owner_socket
+from mantlet.node.config.model import Config
+from mantlet.node.config.refusals import is_let
+from mantlet.node.housekeeping import log_event
+from mantlet.upstreams.relayed.upstream import RelayedUpstream
+from mantlet.upstreams.transports.channel.config import ChannelConfig
+from mantlet.upstreams.transports.channel.isolated.server import IsolatedServer
+from mantlet.upstreams.transports.channel.server import ChannelServer
+from mantlet.upstreams.transports.http import HttpServer
+from mantlet.upstreams.transports.openapi import OpenApiServer, OpenApiServerConfig
+
+Server = HttpServer | ChannelServer | IsolatedServer | RelayedUpstream | OpenApiServer
+"""What carries calls to one configured server."""
+
+
+async def open_upstreams(config: Config, sockets: str, sealer: NodeSealer, opened: AsyncExitStack) -> dict[str, Server]:
+    """Every server by its name, closed with `opened`. `sockets` is where the owner of shared channels serves them, or
+    empty when this process owns them itself."""
+    upstreams: dict[str, Server] = {}
+    is_plain_allowed = is_let("plain_upstream", config)
+    for server in config.mcp.servers if config.mcp.enabled else ():
+        upstream: Server
+        if isinstance(server, ChannelConfig) and sockets and is_owned(server):
+            upstream = RelayedUpstream(server.name, owner_socket(sockets, server.name))
+            opened.push_async_callback(upstream.close)
+        elif isinstance(server, ChannelConfig):
+            upstream = await open_server(
+                server,
+                sealer,
+                opened,
+                is_plain_allowed=is_plain_allowed,
+                input_timeout_s=config.mcp.bridge.input_timeout,
+                events=log_event,
+            )
+        elif isinstance(server, OpenApiServerConfig):
+            upstream = OpenApiServer(server, is_plain_allowed=is_plain_allowed)
+            opened.push_async_callback(upstream.close)
+        else:
+            upstream = HttpServer(server, sealer, is_plain_allowed=is_plain_allowed)
+            opened.push_async_callback(upstream.close)
+        upstreams[server.name] = upstream
+    return upstreams

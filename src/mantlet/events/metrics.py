@@ -39,6 +39,7 @@ COUNTERS: Final[dict[str, tuple[str, Labels]]] = {
     "mantlet_stream_bytes": ("Bytes of streamed answers", ("door", "server")),
     "mantlet_tls_handshake_failures": ("TLS handshakes that failed", ("listener", "reason")),
     "mantlet_certificate_failures": ("Certificates that did not verify", ("peer", "reason")),
+    "mantlet_egress_refusals": ("Destinations that were not connected to", ("reason",)),
     "mantlet_cache_lookups": ("Cache lookups by outcome", ("outcome",)),
     "mantlet_breaker_transitions": ("Breakers that changed state", ("server", "state")),
 }

@@ -15,7 +15,7 @@ from typing import Any
 from mantlet.core.call import Arrival, Reply
 from mantlet.core.clock import SYSTEM
 from mantlet.core.policy import ArrivalHandler, Policy
-from mantlet.core.ports import LimitStore, Post, State
+from mantlet.core.ports import Fetch, LimitStore, Post, State
 from mantlet.core.record import Trail
 from mantlet.core.refusal import Refusal
 from mantlet.core.tasks import Tasks
@@ -30,6 +30,7 @@ from mantlet.node.blocks import open_addresses
 from mantlet.node.bridging import bridged
 from mantlet.node.certificates import open_certificates
 from mantlet.node.config.model import Config
+from mantlet.node.egress import open_egress, open_fetcher
 from mantlet.node.forward import Forward
 from mantlet.node.housekeeping import audit_told, every, failed, log, log_warning
 from mantlet.node.identity import open_identity
@@ -48,6 +49,7 @@ from mantlet.policies.record.policy import RecordPolicy
 from mantlet.stores.limits import open_limits
 from mantlet.stores.shared import open_shared
 from mantlet.stores.sqlite.names import SqliteNames
+from mantlet.upstreams.egress import Guard
 from mantlet.upstreams.relayed.upstream import RelayedUpstream
 from mantlet.wire import answer
 
@@ -82,6 +84,8 @@ class Node:
     limits: LimitStore
     state: State
     post: Post
+    egress: Guard
+    fetch: Fetch
     caller_limits: Policy[Arrival] | None
     limits_admin: LimitsAdmin
     sealer: NodeSealer
@@ -114,6 +118,10 @@ async def build(config: Config, shared: Shared) -> AsyncIterator[Node]:
         )
         metrics = Metrics(environment=environment)
         watch_journal(metrics, journal)
+        egress = open_egress(config, journal, metrics, tasks)
+        opened.push_async_callback(egress.close)
+        fetch = open_fetcher(config, egress)
+        opened.push_async_callback(fetch.close)
         limits = await opened.enter_async_context(
             open_limits(
                 shared.store_url,
@@ -134,7 +142,7 @@ async def build(config: Config, shared: Shared) -> AsyncIterator[Node]:
         certificates = open_certificates(config, metrics)
         tasks.start(every(LOOK_S, certificates.look), "tls.look")
         sealer = open_sealer(config.database.path.parent / "keys" / "node.key")
-        upstreams = await open_upstreams(config, shared.sockets, sealer, opened)
+        upstreams = await open_upstreams(config, shared.sockets, sealer, egress, opened)
         addresses = open_addresses(config, state, journal, metrics, tasks)
         if addresses is not None:
             tasks.start(every(SYNC_S, addresses.blocks.sync), "blocks.sync")
@@ -200,6 +208,8 @@ async def build(config: Config, shared: Shared) -> AsyncIterator[Node]:
             limits=limits,
             state=state,
             post=post,
+            egress=egress,
+            fetch=fetch,
             caller_limits=steps.caller_limits,
             limits_admin=LimitsAdmin(config.limits, limits, SYSTEM),
             sealer=sealer,

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from mantlet.core.ports import Sealer
+from mantlet.upstreams.client import Resolve
 from mantlet.upstreams.transports.channel.channel import Connect
 from mantlet.upstreams.transports.channel.config import ChannelConfig
 from mantlet.upstreams.transports.channel.isolated.server import IsolatedServer
@@ -28,22 +29,25 @@ from mantlet.upstreams.transports.tcp.connector import TcpConnector
 from mantlet.upstreams.transports.websocket.config import WebSocketServerConfig
 from mantlet.upstreams.transports.websocket.connector import WebSocketConnector
 
-CONNECTS: Final[Mapping[type[ChannelConfig], Callable[[Any, bool], Connect]]] = {
-    StdioServerConfig: lambda config, _: partial(Child.spawn, config, environment=os.environ),
-    WebSocketServerConfig: lambda config, is_plain: WebSocketConnector(config, is_plain_allowed=is_plain),
-    TcpServerConfig: lambda config, is_plain: TcpConnector(config, is_plain_allowed=is_plain),
-    SseServerConfig: lambda config, is_plain: SseConnector(config, is_plain_allowed=is_plain),
-    PythonServerConfig: lambda config, _: PythonConnector(config),
+CONNECTS: Final[Mapping[type[ChannelConfig], Callable[[Any, bool, Resolve], Connect]]] = {
+    StdioServerConfig: lambda config, _, __: partial(Child.spawn, config, environment=os.environ),
+    WebSocketServerConfig: lambda config, is_plain, resolve: WebSocketConnector(
+        config, is_plain_allowed=is_plain, resolve=resolve
+    ),
+    TcpServerConfig: lambda config, is_plain, resolve: TcpConnector(config, is_plain_allowed=is_plain, resolve=resolve),
+    SseServerConfig: lambda config, is_plain, resolve: SseConnector(config, is_plain_allowed=is_plain, resolve=resolve),
+    PythonServerConfig: lambda config, _, __: PythonConnector(config),
 }
-"""What opens channels to a server, from its config and whether it may be reached without TLS (TLS-04)."""
+"""What opens channels to a server, from its config, whether it may be reached without TLS (TLS-04), and the egress
+guard (EGR-01)."""
 
 
-def connect_to(config: ChannelConfig, opened: AsyncExitStack, *, is_plain_allowed: bool) -> Connect:
+def connect_to(config: ChannelConfig, opened: AsyncExitStack, *, is_plain_allowed: bool, resolve: Resolve) -> Connect:
     """What opens a channel to this server. `opened` closes what its channels share.
 
     Raises `ValueError` or `OSError` for a config that cannot be used.
     """
-    connect = CONNECTS[type(config)](config, is_plain_allowed)
+    connect = CONNECTS[type(config)](config, is_plain_allowed, resolve)
     if isinstance(connect, SseConnector):
         opened.push_async_callback(connect.close)
     return connect
@@ -55,11 +59,12 @@ async def open_server(
     opened: AsyncExitStack,
     *,
     is_plain_allowed: bool,
+    resolve: Resolve,
     input_timeout_s: float,
     events: Events,
 ) -> ChannelServer | IsolatedServer:
     """The server with channels of its own, started; `opened` closes it. Raises as `connect_to`."""
-    connect = connect_to(config, opened, is_plain_allowed=is_plain_allowed)
+    connect = connect_to(config, opened, is_plain_allowed=is_plain_allowed, resolve=resolve)
     server: ChannelServer | IsolatedServer
     if config.isolation == "session":
         server = IsolatedServer(config, sealer, connect, events=events, input_timeout_s=input_timeout_s)

@@ -25,6 +25,7 @@ from mantlet.node.channels import is_owned, open_server, owner_socket
 from mantlet.node.config.model import Config
 from mantlet.node.config.refusals import is_let
 from mantlet.node.doors import open_admin
+from mantlet.node.egress import open_egress
 from mantlet.node.housekeeping import failed, log_event
 from mantlet.node.lifetime import note_start, note_stop
 from mantlet.node.settle import settle
@@ -103,6 +104,8 @@ def _private_directory(opened: AsyncExitStack) -> str:
 
 async def _own_channels(node: Node, config: Config, shared: Shared, opened: AsyncExitStack) -> None:
     upstreams: dict[str, Upstream] = {}
+    egress = open_egress(config, node.journal, node.metrics, node.tasks)  # this process's own knows no server
+    opened.push_async_callback(egress.close)
     for server in config.mcp.servers if config.mcp.enabled else ():
         if isinstance(server, ChannelConfig) and is_owned(server):
             upstreams[server.name] = await open_server(
@@ -110,6 +113,7 @@ async def _own_channels(node: Node, config: Config, shared: Shared, opened: Asyn
                 node.sealer,
                 opened,
                 is_plain_allowed=is_let("plain_upstream", config),
+                resolve=egress.resolve,
                 input_timeout_s=config.mcp.bridge.input_timeout,
                 events=log_event,
             )

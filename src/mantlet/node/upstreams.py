@@ -7,6 +7,7 @@ from mantlet.node.channels import is_owned, open_server, owner_socket
 from mantlet.node.config.model import Config
 from mantlet.node.config.refusals import is_let
 from mantlet.node.housekeeping import log_event
+from mantlet.upstreams.egress import Guard
 from mantlet.upstreams.relayed.upstream import RelayedUpstream
 from mantlet.upstreams.transports.channel.config import ChannelConfig
 from mantlet.upstreams.transports.channel.isolated.server import IsolatedServer
@@ -18,7 +19,9 @@ Server = HttpServer | ChannelServer | IsolatedServer | RelayedUpstream | OpenApi
 """What carries calls to one configured server."""
 
 
-async def open_upstreams(config: Config, sockets: str, sealer: NodeSealer, opened: AsyncExitStack) -> dict[str, Server]:
+async def open_upstreams(
+    config: Config, sockets: str, sealer: NodeSealer, egress: Guard, opened: AsyncExitStack
+) -> dict[str, Server]:
     """Every server by its name, closed with `opened`. `sockets` is where the owner of shared channels serves them, or
     empty when this process owns them itself."""
     upstreams: dict[str, Server] = {}
@@ -34,14 +37,15 @@ async def open_upstreams(config: Config, sockets: str, sealer: NodeSealer, opene
                 sealer,
                 opened,
                 is_plain_allowed=is_plain_allowed,
+                resolve=egress.resolve,
                 input_timeout_s=config.mcp.bridge.input_timeout,
                 events=log_event,
             )
         elif isinstance(server, OpenApiServerConfig):
-            upstream = OpenApiServer(server, is_plain_allowed=is_plain_allowed)
+            upstream = OpenApiServer(server, is_plain_allowed=is_plain_allowed, resolve=egress.resolve)
             opened.push_async_callback(upstream.close)
         else:
-            upstream = HttpServer(server, sealer, is_plain_allowed=is_plain_allowed)
+            upstream = HttpServer(server, sealer, is_plain_allowed=is_plain_allowed, resolve=egress.resolve)
             opened.push_async_callback(upstream.close)
         upstreams[server.name] = upstream
     return upstreams

@@ -33,6 +33,7 @@ from mantlet.policies.limits.config import LimitsConfig
 from mantlet.policies.parse.config import McpLimits, ValidationConfig
 from mantlet.stores.config import StoreConfig
 from mantlet.upstreams.bridge.config import BridgeConfig
+from mantlet.upstreams.egress.config import EgressConfig
 from mantlet.upstreams.transports.http.config import HttpServerConfig
 from mantlet.upstreams.transports.openapi.config import OpenApiServerConfig
 from mantlet.upstreams.transports.peer.config import PeerServerConfig
@@ -173,6 +174,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     telemetry: TelemetryConfig = TelemetryConfig()
     logging: LoggingConfig = LoggingConfig()
     addresses: AddressesConfig | None = None
+    egress: EgressConfig = EgressConfig()
     http_upstreams: list[ServiceConfig] = []
 
     # Understood, not acted on in this version (see `later` and `inert`).

@@ -67,7 +67,7 @@ class Fetcher:
         self._clock = clock
         self._tls = tls
         self._is_plain_allowed = is_plain_allowed
-        self._redirects = MAX_REDIRECTS if follows_redirects else 0
+        self.max_redirects = MAX_REDIRECTS if follows_redirects else 0
         self._connect_timeout_s = connect_timeout_s
         self._held: OrderedDict[_Key, _Held] = OrderedDict()
         read_pins(tls.pins)
@@ -92,7 +92,7 @@ class Fetcher:
             raise ValueError("a header that is the client's to set")
         deadline_s = self._clock.monotonic() + timeout_s
         endpoint = self._endpoint(url)
-        for _ in range(self._redirects + 1):
+        for _ in range(self.max_redirects + 1):
             response = await self._ask(method, endpoint, headers, body, deadline_s, max_bytes)
             there = self._redirect(method, url, endpoint, response)
             if there is None:
@@ -163,7 +163,7 @@ class Fetcher:
     def _redirect(self, method: str, url: str, asked: Endpoint, response: Response) -> tuple[str, Endpoint] | None:
         """Where to ask next, or None: then the answer is the answer."""
         location = response.headers.text(b"location")
-        if not self._redirects or method != "GET" or response.status not in _REDIRECTS or location is None:
+        if not self.max_redirects or method != "GET" or response.status not in _REDIRECTS or location is None:
             return None
         there = urljoin(url, location)
         endpoint = self._endpoint(there)

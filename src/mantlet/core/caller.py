@@ -21,6 +21,19 @@ class Rights(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Binding:
+    """What a request must show beside a token for the token to count: each field that is not empty (TOK-11).
+
+    `certificate_sha256` is that of the client's certificate, in lower-case hexadecimal (`x5t#S256`, RFC 8705 section
+    3.1); `jkt` the thumbprint of the key of its DPoP proof (RFC 9449 section 6.1); `paths` where alone it is taken.
+    """
+
+    certificate_sha256: str = ""
+    jkt: str = ""
+    paths: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Caller:
     """An authenticated principal. It is (tenant, issuer, subject); nothing else identifies it (AUTHN-09).
 
@@ -29,6 +42,7 @@ class Caller:
     `credential_id` names the credential (key id, `jti`) without revealing it.
     `act` is who acts in its place, as the credential says: the one that called first, whom that one acted for after
     it (RFC 8693 section 4.1). Empty when the caller acts itself. Only verified credentials ever set it (AUTHZ-10).
+    `binding` is asked of each request that brings the credential, by `authenticate`; None for a mere bearer's.
     """
 
     subject: str
@@ -41,6 +55,7 @@ class Caller:
     expires_at_s: float | None = None
     credential_id: str = ""
     act: tuple[str, ...] = ()
+    binding: Binding | None = field(default=None, compare=False, repr=False)
     key: tuple[str, str, str] = field(init=False, compare=False)
     """The principal as one value, for limits, sessions and caches. A tuple, so that no separator can be forged."""
     rights: Rights = field(init=False, compare=False, repr=False)

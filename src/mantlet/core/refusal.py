@@ -343,7 +343,7 @@ class StoreUnavailable(Unavailable):
 
 
 class IssuerUnavailable(Unavailable):
-    """An identity provider gives no answer without which a token can be neither taken nor refused (TOK-07, OAUTH-05)."""
+    """An identity provider gives no answer, and without it a token is neither good nor bad (TOK-07, OAUTH-05)."""
 
     reason, title = "issuer_unavailable", "Identity provider unavailable"
 

@@ -178,6 +178,7 @@ def _challenge(refusal: r.Unauthenticated | r.InsufficientScope, challenge: str)
     if isinstance(refusal, r.InsufficientScope):
         # `scope-token` (RFC 6749 section 3.3): a name from a rule that is none must not break out of its quotes.
         scopes = " ".join(scope for scope in refusal.scopes if _SCOPE.fullmatch(scope))
+        challenge = challenge.partition(", scope=")[0]  # it stands last there, and is for those without a token
         error += f', scope="{scopes}"' if scopes else ""
     return f"{challenge}{error}".encode()
 

@@ -1,11 +1,13 @@
 """From the claims of a token whose signature holds to a caller, or a refusal (RFC 9068 section 4; TOK-04, TOK-05)."""
 
+import base64
+import binascii
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, get_args
 
-from mantlet.core.caller import Caller, CallerKind
+from mantlet.core.caller import Binding, Caller, CallerKind
 from mantlet.core.refusal import InvalidCredential
 
 ACCESS_TOKEN: Final = "at+jwt"  # noqa: S105 - a media type
@@ -16,6 +18,9 @@ MAX_SUBJECT_CHARACTERS: Final = 255
 MAX_ACTORS: Final = 16
 _FOREIGN: Final = frozenset({"events", "nonce", "at_hash", "c_hash", "s_hash", "htm", "htu", "ath"})
 """Claims of logout, ID and proof tokens: they tell these apart where `typ` does not (RFC 8725 section 3.12)."""
+_CONFIRMATIONS: Final = frozenset({"x5t#S256", "jkt"})
+_DIGEST_CHARACTERS: Final = 43
+"""32 bytes in base64url."""
 _KINDS: Final[frozenset[str]] = frozenset(get_args(CallerKind))
 
 
@@ -29,6 +34,12 @@ class Expectation:
     leeway_s: int = 10
     accepts_plain_type: bool = False
     environment: str = ""
+    parts: Mapping[str, str] = field(default_factory=dict)
+    """Resources inside `audience`, each with its path: a token for one of them is taken there alone (RFC 8707)."""
+    needs_not_before: bool = True
+    """RFC 9068 does not ask for `nbf`, and few issuers send it; where it is missing, `iat` stands for it."""
+    cuts_long: bool = False
+    """A token that lives longer than `max_age_s` is taken until that age, instead of not at all."""
 
 
 def check_type(kind: str | None, claims: Mapping[str, Any], expected: Expectation) -> None:
@@ -45,27 +56,25 @@ def read(claims: Mapping[str, Any], expected: Expectation, now_s: float) -> Call
     """The caller that `claims` speak for at `now_s`; raises `InvalidCredential`."""
     if claims.get("iss") != expected.issuer:
         raise InvalidCredential("token: issuer")
-    _check_audience(claims.get("aud"), expected.audience)
-    expires_at_s = _check_times(claims, expected, now_s)
+    paths = paths_of(claims.get("aud"), expected)
+    expires_at_s = end_of(claims, expected, now_s)
     if claims.get("env", expected.environment) != expected.environment:
         raise InvalidCredential("token: of another environment")  # keys that were copied do not open production
-    if "cnf" in claims:
-        # A sender-constrained token is no bearer token, and nobody here checks the proof (TOK-11).
-        raise InvalidCredential("token: is bound to a key, and no proof is accepted here")
-    subject = _text(claims, "sub", "")
+    subject = text(claims, "sub")
     if not subject:
         raise InvalidCredential("token: no subject")
     return Caller(
         subject,
         expected.issuer,
         "jwt",
-        _text(claims, "tenant", "default"),
+        text(claims, "tenant", "default"),
         _kind(claims, subject),
         _roles(claims.get("roles", [])),
         _scopes(claims.get("scope", "")),
         expires_at_s,
-        _text(claims, "jti", ""),
+        text(claims, "jti"),
         actors(claims),
+        binding_of(claims, paths),
     )
 
 
@@ -74,29 +83,58 @@ def actors(claims: Mapping[str, Any]) -> tuple[str, ...]:
     found: list[str] = []
     while "act" in claims:
         claims = claims["act"]
-        if type(claims) is not dict or len(found) == MAX_ACTORS or not (actor := _text(claims, "sub", "")):
+        if type(claims) is not dict or len(found) == MAX_ACTORS or not (actor := text(claims, "sub")):
             raise InvalidCredential("token: act is not a short chain of subjects")
         found.append(actor)
     return tuple(found)
 
 
-def _check_audience(audience: Any, ours: str) -> None:
-    if type(audience) is list:
-        if ours in audience and all(type(one) is str for one in audience):
-            return
-    elif audience == ours:
-        return
+def paths_of(audience: Any, expected: Expectation) -> tuple[str, ...]:
+    """At which paths alone a token with this `aud` is taken; none when at all. Raises for a token not meant for us."""
+    named = audience if type(audience) is list else [audience]
+    if not all(type(one) is str for one in named):
+        raise InvalidCredential("token: audience")
+    if expected.audience in named:
+        return ()
+    if paths := tuple(expected.parts[one] for one in named if one in expected.parts):
+        return paths
     raise InvalidCredential("token: audience")
 
 
-def _check_times(claims: Mapping[str, Any], expected: Expectation, now_s: float) -> float:
-    issued_s, not_before_s, expires_s = (_instant(claims, name) for name in ("iat", "nbf", "exp"))
+def binding_of(claims: Mapping[str, Any], paths: tuple[str, ...] = ()) -> Binding | None:
+    """What every request with the token must show (RFC 7800; TOK-11). A confirmation that cannot be read is none."""
+    if "cnf" not in claims:
+        return Binding(paths=paths) if paths else None
+    confirmation = claims["cnf"]
+    if type(confirmation) is not dict or not confirmation or not _CONFIRMATIONS.issuperset(confirmation):
+        raise InvalidCredential("token: is bound to a key in a way that is not checked here")
+    digests = {name: _digest(value) for name, value in confirmation.items()}
+    certificate = digests["x5t#S256"].hex() if "x5t#S256" in digests else ""
+    return Binding(certificate, confirmation.get("jkt", ""), paths)
+
+
+def _digest(value: Any) -> bytes:
+    if type(value) is str and len(value) == _DIGEST_CHARACTERS and value.isascii():
+        try:
+            return base64.b64decode(value + "=", altchars=b"-_", validate=True)
+        except binascii.Error:
+            pass
+    raise InvalidCredential("token: cnf is no SHA-256 digest")
+
+
+def end_of(claims: Mapping[str, Any], expected: Expectation, now_s: float) -> float:
+    """When a token ends that holds at `now_s`; raises for one that does not (TOK-04)."""
+    issued_s, expires_s = _instant(claims, "iat"), _instant(claims, "exp")
+    has_not_before = expected.needs_not_before or "nbf" in claims
+    not_before_s = _instant(claims, "nbf") if has_not_before else issued_s
+    if not 0 < expires_s - issued_s <= expected.max_age_s:
+        if not (expected.cuts_long and expires_s > issued_s):
+            raise InvalidCredential("token: lives longer than accepted")
+        expires_s = issued_s + expected.max_age_s
     if now_s >= expires_s + expected.leeway_s:
         raise InvalidCredential("token: expired")
     if now_s < not_before_s - expected.leeway_s or now_s < issued_s - expected.leeway_s:
         raise InvalidCredential("token: not valid yet")
-    if not 0 < expires_s - issued_s <= expected.max_age_s:
-        raise InvalidCredential("token: lives longer than accepted")
     return expires_s
 
 
@@ -108,7 +146,8 @@ def _instant(claims: Mapping[str, Any], name: str) -> float:
     return float(value)
 
 
-def _text(claims: Mapping[str, Any], name: str, default: str) -> str:
+def text(claims: Mapping[str, Any], name: str, default: str = "") -> str:
+    """The plain short text that stands under `name`; raises for anything else there."""
     value = claims.get(name, default)
     if (
         type(value) is not str

@@ -13,6 +13,7 @@ MAX_BYTES: Final = 16_384
 
 _FIELDS: Final = frozenset({AUTHORIZATION, X_API_KEY})
 _BEARER: Final = b"bearer "
+DPOP: Final = b"dpop "
 _TOKEN68: Final = re.compile(rb"[A-Za-z0-9._~+/-]+=*")
 """`b64token` (RFC 6750 section 2.1): no space and no comma, so two joined values never look like one."""
 _PLACES: Final = frozenset(
@@ -61,9 +62,17 @@ def take(headers: Headers, query: bytes) -> bytes:
     if api_key is not None:
         return api_key
     assert authorization is not None
-    if authorization[:7].lower() != _BEARER:
-        raise InvalidCredential("authorization scheme is not Bearer")
-    return authorization[7:].lstrip(b" ")
+    if authorization[:7].lower() == _BEARER:
+        return authorization[7:].lstrip(b" ")
+    if authorization[:5].lower() == DPOP:
+        return authorization[5:].lstrip(b" ")
+    raise InvalidCredential("authorization scheme is neither Bearer nor DPoP")
+
+
+def is_dpop(headers: Headers) -> bool:
+    """Whether the credential stands under the scheme `DPoP`: a proof must then come with it (RFC 9449 section 7.1)."""
+    authorization = headers.get(AUTHORIZATION)
+    return authorization is not None and authorization[:5].lower() == DPOP
 
 
 def is_absent(headers: Headers) -> bool:

@@ -1,27 +1,31 @@
 """The step that says who is calling: on every request, also inside sessions and keep-alive connections (AUTHN-06)."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
-from urllib.parse import quote, urlsplit
 
 from mantlet.core.api_key import id_of
 from mantlet.core.call import Arrival, Reply
-from mantlet.core.caller import Caller
+from mantlet.core.caller import Binding, Caller
 from mantlet.core.certificate import PeerCertificate
 from mantlet.core.clock import Clock
 from mantlet.core.headers import Headers
 from mantlet.core.record import Trail
-from mantlet.core.refusal import AmbiguousCredentials, InvalidCredential, RateLimited, Unauthenticated
-from mantlet.policies.authenticate.credential import check, has_misplaced, is_absent, take
+from mantlet.core.refusal import (
+    AmbiguousCredentials,
+    InsufficientScope,
+    InvalidCredential,
+    RateLimited,
+    Unauthenticated,
+)
+from mantlet.policies.authenticate.binding import Proofs, check_place, check_scheme
+from mantlet.policies.authenticate.challenge import Challenges
+from mantlet.policies.authenticate.credential import DPOP, check, has_misplaced, is_absent, is_dpop, take
 from mantlet.policies.authenticate.failures import Failures, source_of
 from mantlet.policies.authenticate.jwt import refuse_unread
 from mantlet.policies.authenticate.mtls.provider import Mtls
 from mantlet.policies.authenticate.provider import Provider
 from mantlet.policies.authenticate.verified import Verified
 
-WELL_KNOWN: Final = "/.well-known/oauth-protected-resource"
-REALM: Final = "mantlet"
-_PLAIN: Final = f'Bearer realm="{REALM}"'
 DISABLED: Final = Caller(
     "developer", "mantlet:disabled", "disabled", roles=frozenset({"admin"}), credential_id="authentication-disabled"
 )
@@ -46,19 +50,26 @@ class Authenticate:
         by_address: Failures,
         by_credential: Failures,
         mtls: Mtls | None = None,
+        proofs: Proofs | None = None,
+        required_scopes: Mapping[str, frozenset[str]] | None = None,
     ) -> None:
+        """`required_scopes` are those that every token of an issuer must have."""
         self._providers = tuple(providers)
         self._clock = clock
         self._mtls = mtls
         self._verified = Verified(clock)
         self._by_address, self._by_credential = by_address, by_credential
-        self._challenges = _challenges(public_url, published)
-        # A path without a document of its own gets the first, that of the whole resource.
-        self._challenge = next(iter(self._challenges.values()), _PLAIN)
+        self._proofs = proofs
+        self._required = {issuer: scopes for issuer, scopes in (required_scopes or {}).items() if scopes}
+        algorithms = () if proofs is None else proofs.algorithms
+        first_scopes = frozenset().union(*self._required.values())
+        self.challenge = Challenges(public_url, published, first_scopes, algorithms).of
 
     def __call__(self, arrival: Arrival, onward: Callable[[Arrival], Awaitable[Reply]], /) -> Awaitable[Reply]:
         """Authenticate `arrival` and pass it on."""
-        if arrival.peer_certificate is None and (caller := self._known(arrival)) is not None:
+        # What is bound is looked at on every request, even when its token is known.
+        if arrival.peer_certificate is None and (caller := self._known(arrival)) is not None and caller.binding is None:
+            note(arrival.trail, caller)
             arrival.caller = caller
             return onward(arrival)
         return self._unknown(arrival, onward)
@@ -82,18 +93,17 @@ class Authenticate:
         if caller is None:
             credential = take(arrival.headers, arrival.query)
             check(credential)
-            caller = await self._recognise(arrival, credential, Verified.digest(credential))
-            note(arrival.trail, caller)
+            caller = await self._recognise(arrival, credential, _digest(arrival.headers, credential))
+        if caller.binding is not None:
+            await self._prove(arrival, caller.binding)
+        note(arrival.trail, caller)
         return caller
 
     def _known(self, arrival: Arrival) -> Caller | None:
         """Whose credential it is, if that was found a moment ago."""
         headers, query = arrival.headers, arrival.query
-        digest = Verified.digest(take(headers, query)) if query else headers.once(_digest)
-        caller = self._verified.caller(digest)
-        if caller is not None:
-            note(arrival.trail, caller)
-        return caller
+        digest = _digest(headers, take(headers, query)) if query else headers.once(_digest_of)
+        return self._verified.caller(digest)
 
     def is_current(self, caller: Caller) -> bool:
         """Whether `caller`'s credential still holds: asked every few seconds by long streams and open sockets."""
@@ -113,13 +123,6 @@ class Authenticate:
         """Verify every credential anew; something was revoked."""
         self._verified.forget()
 
-    def challenge(self, arrival: Arrival) -> str:
-        """The text of `WWW-Authenticate` without an error code (AUTHN-04; RFC 6750 section 3, RFC 9728 section 5.1)."""
-        # The documents describe what is called, at the door for calls; the admin door has none.
-        if arrival.trail.door == "admin":
-            return _PLAIN
-        return self._challenges.get(arrival.path, self._challenge)
-
     def _by_certificate(self, arrival: Arrival, certificate: PeerCertificate, mtls: Mtls) -> Caller | None:
         """The certificate's caller, when there is no token: a token says more precisely who calls, and one that is bad
         is not retried as something weaker. None leaves it to the token."""
@@ -136,21 +139,49 @@ class Authenticate:
     async def _recognise(self, arrival: Arrival, credential: bytes, digest: bytes) -> Caller:
         source = source_of(arrival.peer)
         try:
-            if (why := self._verified.why_refused(digest)) is not None:
-                raise InvalidCredential(why)
+            self._verified.check(digest)
             for provider in self._providers:
                 if provider.is_costly:
                     self._check_source(source)
                 caller = await provider.recognise(arrival, credential)
                 if caller is not None:
+                    check_scheme(caller, has_proof=is_dpop(arrival.headers))
+                    self._check_scopes(caller, arrival.trail)
                     self._verified.keep(digest, caller, fresh_s=provider.fresh_s, leeway_s=provider.leeway_s)
                     return caller
             refuse_unread(credential)
             raise InvalidCredential("no provider knows this credential")
+        except InsufficientScope as refusal:
+            self._verified.refuse(digest, refusal.why, refusal.scopes)
+            raise
         except InvalidCredential as refusal:
             self._verified.refuse(digest, refusal.why)
             self._count(source, credential, arrival.trail)
             raise
+
+    async def _prove(self, arrival: Arrival, binding: Binding) -> None:
+        """Return when this request shows what its token is bound to.
+
+        A failure is the request's and not the token's: whoever stole a token cannot shut its holder out by bad proofs.
+        """
+        source = source_of(arrival.peer)
+        try:
+            check_place(arrival, binding)
+            if binding.jkt:
+                if self._proofs is None:
+                    raise InvalidCredential("token: is bound to a key, and no proof is accepted here")
+                self._check_source(source)
+                await self._proofs.check(arrival, binding.jkt)
+        except InvalidCredential:
+            if (wait := self._by_address.count(source, self._clock.monotonic())) > 0:
+                raise self._limited(self._by_address, wait, "authentication-address") from None
+            raise
+
+    def _check_scopes(self, caller: Caller, trail: Trail) -> None:
+        required = self._required.get(caller.issuer)
+        if required is not None and not required <= caller.scopes:
+            note(trail, caller)
+            raise InsufficientScope(required, why=f"the issuer's required scopes: {' '.join(sorted(required))}")
 
     def _check_source(self, source: str) -> None:
         if (wait := self._by_address.wait_s(source, self._clock.monotonic())) > 0:
@@ -214,14 +245,9 @@ def note(trail: Trail, caller: Caller) -> None:
     trail.authentication = caller.method
 
 
-def _digest(headers: Headers) -> bytes:
-    return Verified.digest(take(headers, b""))
+def _digest_of(headers: Headers) -> bytes:
+    return _digest(headers, take(headers, b""))
 
 
-def _challenges(public_url: str, published: Sequence[str]) -> dict[str, str]:
-    if not public_url:
-        return {}
-    parts = urlsplit(public_url)
-    # RFC 9728 section 3.1: the well-known part stands between host and path.
-    root = f"{parts.scheme}://{parts.netloc}{WELL_KNOWN}{parts.path.rstrip('/')}"
-    return {path: f'{_PLAIN}, resource_metadata="{root}{quote(path, safe="/-._~")}"' for path in published}
+def _digest(headers: Headers, credential: bytes) -> bytes:
+    return Verified.digest(credential, DPOP if is_dpop(headers) else b"")

@@ -11,6 +11,7 @@ from typing import Final
 
 from mantlet.core.caller import Caller
 from mantlet.core.clock import Clock
+from mantlet.core.refusal import InsufficientScope, InvalidCredential
 
 MAX_VERIFIED: Final = 10_000
 """About 1 KB each."""
@@ -34,13 +35,13 @@ class Verified:
     def __init__(self, clock: Clock, max_verified: int = MAX_VERIFIED, max_refused: int = MAX_REFUSED) -> None:
         self._clock = clock
         self._known: OrderedDict[bytes, Known] = OrderedDict()
-        self._refused: OrderedDict[bytes, tuple[float, str]] = OrderedDict()
+        self._refused: OrderedDict[bytes, tuple[float, str, tuple[str, ...]]] = OrderedDict()
         self._max_known, self._max_refused = max_verified, max_refused
 
     @staticmethod
-    def digest(credential: bytes) -> bytes:
-        """The key of `credential` here."""
-        return sha256(credential).digest()
+    def digest(credential: bytes, scheme: bytes = b"") -> bytes:
+        """The key of `credential` here: under one scheme it may be good, and under another not."""
+        return sha256(scheme + credential).digest()
 
     def caller(self, digest: bytes) -> Caller | None:
         """Whose it is, if that is known and still holds now."""
@@ -53,10 +54,13 @@ class Verified:
         self._known.move_to_end(digest)
         return known.caller
 
-    def why_refused(self, digest: bytes) -> str | None:
-        """Why it was refused a moment ago, or None."""
+    def check(self, digest: bytes) -> None:
+        """Raise again what it was refused with a moment ago, if it was."""
         refused = self._refused.get(digest)
-        return refused[1] if refused is not None and self._clock.monotonic() < refused[0] else None
+        if refused is None or self._clock.monotonic() >= refused[0]:
+            return
+        _, why, scopes = refused
+        raise InsufficientScope(scopes, why) if scopes else InvalidCredential(why)
 
     def keep(self, digest: bytes, caller: Caller, *, fresh_s: float, leeway_s: float) -> None:
         """Remember `caller` for at most `fresh_s`."""
@@ -66,9 +70,9 @@ class Verified:
         if len(self._known) > self._max_known:
             self._known.popitem(last=False)
 
-    def refuse(self, digest: bytes, why: str) -> None:
-        """Remember for `REFUSED_S` that it is bad."""
-        self._refused[digest] = (self._clock.monotonic() + REFUSED_S, why)
+    def refuse(self, digest: bytes, why: str, scopes: tuple[str, ...] = ()) -> None:
+        """Remember for `REFUSED_S` that it is bad, or that it lacks some of `scopes`."""
+        self._refused[digest] = (self._clock.monotonic() + REFUSED_S, why, scopes)
         self._refused.move_to_end(digest)
         if len(self._refused) > self._max_refused:
             self._refused.popitem(last=False)

@@ -309,7 +309,13 @@ async def open_house(folder: Path, *, servers: int = 1, era: str = "dual", **sec
             ],
         },
     }  # fmt: skip
-    whole = {**base, **{name: {**base.get(name, {}), **section} for name, section in sections.items()}}
+    whole = {
+        **base,
+        **{
+            name: {**base.get(name, {}), **section} if isinstance(section, dict) else section
+            for name, section in sections.items()
+        },
+    }
     file = folder / "mantlet.yaml"
     file.write_text(yaml.safe_dump(whole))
     config = load([str(file)], {}).config

@@ -36,6 +36,7 @@ from mantlet.node.housekeeping import audit_told, every, failed, log, log_warnin
 from mantlet.node.identity import open_identity
 from mantlet.node.path import messages, path
 from mantlet.node.resources import public_url, resources
+from mantlet.node.services import open_services
 from mantlet.node.sse import open_sse
 from mantlet.node.steps import make_steps
 from mantlet.node.upstreams import Server, open_upstreams
@@ -51,6 +52,7 @@ from mantlet.stores.shared import open_shared
 from mantlet.stores.sqlite.names import SqliteNames
 from mantlet.upstreams.egress import Guard
 from mantlet.upstreams.relayed.upstream import RelayedUpstream
+from mantlet.upstreams.transports.service import ServiceServer
 from mantlet.wire import answer
 
 
@@ -90,6 +92,7 @@ class Node:
     limits_admin: LimitsAdmin
     sealer: NodeSealer
     upstreams: dict[str, Server]
+    services: dict[str, ServiceServer]
     tasks: Tasks
     new_id: Callable[[], str]
     sse: Terms | None
@@ -143,6 +146,7 @@ async def build(config: Config, shared: Shared) -> AsyncIterator[Node]:
         tasks.start(every(LOOK_S, certificates.look), "tls.look")
         sealer = open_sealer(config.database.path.parent / "keys" / "node.key")
         upstreams = await open_upstreams(config, shared.sockets, sealer, egress, opened)
+        services = open_services(config, tasks, egress.resolve, opened)
         addresses = open_addresses(config, state, journal, metrics, tasks)
         if addresses is not None:
             tasks.start(every(SYNC_S, addresses.blocks.sync), "blocks.sync")
@@ -181,7 +185,9 @@ async def build(config: Config, shared: Shared) -> AsyncIterator[Node]:
             tasks=tasks,
             report=log_warning,
         )
-        steps = make_steps(config, record, addresses, authenticate, streams, limits, upstreams, aggregated, forward)
+        steps = make_steps(
+            config, record, addresses, authenticate, streams, limits, upstreams, services, aggregated, forward
+        )
         new_id, refuse = request_ids(), partial(_refuse, record)
         sse = open_sse(
             config,
@@ -214,6 +220,7 @@ async def build(config: Config, shared: Shared) -> AsyncIterator[Node]:
             limits_admin=LimitsAdmin(config.limits, limits, SYSTEM),
             sealer=sealer,
             upstreams=upstreams,
+            services=services,
             tasks=tasks,
             new_id=new_id,
             sse=None if sse is None else sse.terms,

@@ -23,6 +23,7 @@ from mantlet.node.housekeeping import failed
 from mantlet.node.members import Member
 from mantlet.node.message_doors import TCP, WEBSOCKET, open_tcp, open_websocket
 from mantlet.node.path import answering
+from mantlet.node.services import max_body_bytes
 
 GRACE_S: Final = 20.0
 """How long calls in flight may take to end when the node is told to stop (RES-05)."""
@@ -95,6 +96,7 @@ async def open_calls(node: Node, *, reuse_port: bool = False, sock: socket.socke
         sock=sock,
         public_hosts=[public] if public else [],
         tls=show(node, "http", http.tls, alpn=alpn_of(http)),
+        max_body_bytes=max_body_bytes(config),
     )
 
 

@@ -58,4 +58,5 @@ class LocalMember:
 
     async def upstreams(self) -> list[dict[str, Any]]:
         """Its upstreams' states."""
-        return [dict(await upstream.health()) for upstream in self._node.upstreams.values()]
+        node = self._node
+        return [dict(await upstream.health()) for upstream in (*node.upstreams.values(), *node.services.values())]

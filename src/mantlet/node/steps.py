@@ -4,10 +4,11 @@ from mantlet import __version__
 from mantlet.core.clock import SYSTEM
 from mantlet.core.ports import LimitStore
 from mantlet.node.config.model import Config
-from mantlet.node.forward import Forward
+from mantlet.node.forward import Forward, straight
 from mantlet.node.path import Steps
 from mantlet.node.published import Published
 from mantlet.node.resources import public_url, resources
+from mantlet.node.services import make_services
 from mantlet.node.upstreams import Server
 from mantlet.policies.addresses.policy import Addresses
 from mantlet.policies.aggregate.opening import Bounds as AggregateBounds
@@ -23,6 +24,7 @@ from mantlet.policies.parse.policy import Parse
 from mantlet.policies.record.policy import RecordPolicy
 from mantlet.policies.tasks.ids import TaskIds
 from mantlet.policies.tasks.policy import Tasks as TasksPolicy
+from mantlet.upstreams.transports.service import ServiceServer
 from mantlet.wire.jsonrpc import Bounds
 
 
@@ -34,6 +36,7 @@ def make_steps(
     streams: CurrentStreams,
     limits: LimitStore,
     upstreams: dict[str, Server],
+    services: dict[str, ServiceServer],
     aggregated: AggregatePorts,
     forward: Forward,
 ) -> Steps:
@@ -84,4 +87,6 @@ def make_steps(
         authorize=authorize,
         forward=forward,
         challenge=authenticate.challenge,
+        services=make_services(config),
+        to_service=straight(services),
     )

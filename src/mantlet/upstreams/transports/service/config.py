@@ -6,6 +6,7 @@ from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
+from mantlet.core.refusal import Malformed
 from mantlet.core.secret import Secret
 from mantlet.upstreams.client import Bounds, TlsConfig
 from mantlet.upstreams.transports.http.config import check_headers, check_name
@@ -75,7 +76,7 @@ class ServiceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
                 raise ValueError(
                     f"content_types: {media!r} is not a media type in lower case, like text/csv or image/*"
                 )
-        if not self.root.startswith(ROOT) or self.root != decode_path(self.root.encode()) or self.root.endswith("/"):
+        if not _is_root(self.root):
             raise ValueError(f"prefix: must begin with {ROOT}, have a name behind it, and not end with a slash")
 
     @property
@@ -94,3 +95,10 @@ class ServiceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
             stream_idle_timeout_s=self.stream_idle_timeout,
             stream_total_timeout_s=self.stream_total_timeout,
         )
+
+
+def _is_root(path: str) -> bool:
+    try:
+        return path.startswith(ROOT) and not path.endswith("/") and decode_path(path.encode()) == path
+    except Malformed:
+        return False

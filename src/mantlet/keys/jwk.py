@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -48,6 +49,31 @@ def read_set(text: str, where: str) -> list[VerificationKey]:
         raise ConfigError(where, "has no key that can verify signatures")
     if len(set(kids)) != len(kids):
         raise ConfigError(where, "has two keys with the same kid")
+    return keys
+
+
+def read_published(body: bytes, where: str) -> list[VerificationKey]:
+    """The public signature keys of a set that somebody else publishes; raises `ValueError`.
+
+    A key that this node does not use (another type, too short, a shared secret) is passed over, as RFC 7517 section 5
+    asks: it says nothing about the others. Two usable keys with one `kid` make the set ambiguous, hence worthless.
+    """
+    try:
+        value = decode(body)
+    except InvalidJson as error:
+        raise ValueError("is not strict JSON") from error
+    members = value.get("keys") if isinstance(value, dict) else None
+    if not isinstance(members, list) or len(members) > MAX_KEYS:
+        raise ValueError(f"is no JWK set of at most {MAX_KEYS} keys")
+    keys: list[VerificationKey] = []
+    for member in members:
+        with suppress(ConfigError):
+            key = _read(member, where)
+            if key is not None and not isinstance(key.key, bytes):
+                keys.append(key)
+    kids = [key.kid for key in keys if key.kid is not None]
+    if len(set(kids)) != len(kids):
+        raise ValueError("has two keys with the same kid")
     return keys
 
 

@@ -1,6 +1,6 @@
 """The verification keys of one issuer: which of them may speak for a token, and whether it does (TOK-01, TOK-03)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 from mantlet.core.config_error import ConfigError
@@ -9,7 +9,7 @@ from mantlet.core.secret import Secret
 from mantlet.core.weak_secret import why_weak
 from mantlet.keys.algorithms import ALGORITHMS, BY_KIND, KNOWN, kind_of
 from mantlet.keys.files import read_public, read_secret
-from mantlet.keys.jwk import VerificationKey, read_set
+from mantlet.keys.jwk import VerificationKey, read_published, read_set
 from mantlet.keys.signing import read_pem
 from mantlet.wire.jws import Jws
 
@@ -35,6 +35,10 @@ class KeyRing:
             raise InvalidCredential("token: algorithm not accepted")
         if not ALGORITHMS[jws.algorithm].verify(jws.signed, key.key, jws.signature):
             raise InvalidCredential("token: signature does not match")
+
+    def has(self, jws: Jws, /) -> bool:
+        """Whether a key for `jws` stands here, so that a newer set would say nothing else."""
+        return jws.kid is None or jws.kid in self._by_kid or (len(self._all) == 1 and self._all[0].kid is None)
 
     def _key_for(self, jws: Jws) -> VerificationKey:
         if jws.kid is not None:
@@ -84,6 +88,22 @@ def open_ring(
     if not any(key.algorithms for key in usable):
         raise ConfigError(f"{where}.algorithms", "none of the keys can be used with any of the algorithms")
     return KeyRing([key for key in usable if key.algorithms])
+
+
+def published_ring(body: bytes, algorithms: Collection[str], where: str) -> KeyRing:
+    """The ring of an issuer from the key set it publishes, for `algorithms` alone. Raises `ValueError`.
+
+    There are no shared secrets in it: what is published is none (TOK-01).
+    """
+    allowed = frozenset(algorithms) - _HMAC
+    keys = [
+        VerificationKey(key.kid, key.key, usable)
+        for key in read_published(body, where)
+        if (usable := key.algorithms & allowed)
+    ]
+    if not keys:
+        raise ValueError(f"has no key for {', '.join(sorted(allowed))}")
+    return KeyRing(keys)
 
 
 def _from_secret(secret: Secret, where: str) -> VerificationKey:

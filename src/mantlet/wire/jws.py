@@ -23,6 +23,7 @@ REFUSED_HEADERS: Final = frozenset({"crit", "b64", "zip", "jku", "jwk", "x5u", "
 """`crit`: we know no critical extension. `b64`, `zip`: change what is signed (TOK-02). `jku` to `x5c`: a key or a link
 to one that the sender chose (TOK-03). The rest belong to encryption. Refused rather than ignored: no honest issuer
 of access tokens sends them, and a look-alike that ignores them elsewhere is an attack in the making."""
+_REFUSED_IN_PROOFS: Final = REFUSED_HEADERS - {"jwk"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +46,33 @@ def looks_like_token(credential: bytes) -> bool:
 
 def parse(token: bytes) -> Jws:
     """Take `token` apart; raises `InvalidCredential` for anything but a plain compact JWS with a claims object."""
+    header, *parts = _take_apart(token)
+    if not REFUSED_HEADERS.isdisjoint(header):
+        raise InvalidCredential("token: header parameter not accepted")
+    return _jws(header, *parts)
+
+
+def parse_proof(token: bytes) -> tuple[Jws, Mapping[str, Any]]:
+    """The same for a proof, and the key that its header brings (RFC 9449 section 4.2)."""
+    header, *parts = _take_apart(token)
+    if not _REFUSED_IN_PROOFS.isdisjoint(header):
+        raise InvalidCredential("proof: header parameter not accepted")
+    jwk = header.get("jwk")
+    if type(jwk) is not dict:
+        raise InvalidCredential("proof: no jwk")
+    return _jws(header, *parts), jwk
+
+
+def _take_apart(token: bytes) -> tuple[Mapping[str, Any], bytes, bytes, bytes]:
     if len(token) > MAX_BYTES:
         raise InvalidCredential("token: too long")
     match = _COMPACT.fullmatch(token)
     if match is None:
         raise InvalidCredential("token: not a compact JWS")
-    header = _object(_bytes_of(match[1]), "header")
-    if not REFUSED_HEADERS.isdisjoint(header):
-        raise InvalidCredential("token: header parameter not accepted")
+    return _object(_bytes_of(match[1]), "header"), match[2], token[: match.end(2)], match[3]
+
+
+def _jws(header: Mapping[str, Any], claims: bytes, signed: bytes, signature: bytes) -> Jws:
     algorithm, kid, kind = header.get("alg"), header.get("kid"), header.get("typ")
     if type(algorithm) is not str:
         raise InvalidCredential("token: no algorithm")
@@ -66,9 +86,9 @@ def parse(token: bytes) -> Jws:
         algorithm,
         kid,
         None if kind is None else kind.lower().removeprefix("application/"),
-        _object(_bytes_of(match[2]), "claims"),
-        token[: match.end(2)],
-        _bytes_of(match[3]),
+        _object(_bytes_of(claims), "claims"),
+        signed,
+        _bytes_of(signature),
     )
 
 

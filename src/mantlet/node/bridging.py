@@ -21,6 +21,7 @@ def bridged(
     opened: AsyncExitStack,
     *,
     is_alone: bool,
+    session_idle_s: float,
     on_error: Callable[[BaseException], None],
 ) -> dict[str, Upstream]:
     """`upstreams` with the bridge around each. Closed by `opened` before they are."""
@@ -30,7 +31,16 @@ def bridged(
     places = Places(config)
     for name, inner in upstreams.items():
         to_modern = ToModern(
-            inner, sealer, state, post, SYSTEM, secrets.token_bytes, config, is_alone=is_alone, on_error=on_error
+            inner,
+            sealer,
+            state,
+            post,
+            SYSTEM,
+            secrets.token_bytes,
+            config,
+            is_alone=is_alone,
+            session_idle_s=session_idle_s,
+            on_error=on_error,
         )
         opened.push_async_callback(to_modern.close)
         to_legacy = ToLegacy(inner, config, sealer, post, places, on_error=on_error)

@@ -170,6 +170,7 @@ async def build(config: Config, shared: Shared) -> AsyncIterator[Node]:
             post,
             opened,
             is_alone=shared.workers == 1 and shared.store_url.startswith(("memory:", "embedded:")),
+            session_idle_s=config.mcp.limits.session_idle_ms / 1000,
             on_error=failed,
         )
         forward = Forward(joined, mcp.max_concurrent_requests, mcp.max_queued_requests, SYSTEM.monotonic)

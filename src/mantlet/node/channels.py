@@ -61,6 +61,7 @@ async def open_server(
     is_plain_allowed: bool,
     resolve: Resolve,
     input_timeout_s: float,
+    session_idle_s: float,
     events: Events,
 ) -> ChannelServer | IsolatedServer:
     """The server with channels of its own, started; `opened` closes it. Raises as `connect_to`."""
@@ -69,7 +70,7 @@ async def open_server(
     if config.isolation == "session":
         server = IsolatedServer(config, sealer, connect, events=events, input_timeout_s=input_timeout_s)
     else:
-        server = ChannelServer(config, sealer, connect, events=events)
+        server = ChannelServer(config, sealer, connect, session_idle_s=session_idle_s, events=events)
     await server.start()
     opened.push_async_callback(server.close)
     return server

@@ -74,6 +74,7 @@ def make_steps(
                 page_size=mcp.page_size,
                 max_streams=mcp.max_streams,
                 max_streams_per_caller=mcp.max_streams_per_caller,
+                session_idle_s=mcp.session_idle_ms / 1000,
             ),
             may_reach=authorize.may_reach,
             task_server=task_ids.server_of,

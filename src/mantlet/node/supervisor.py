@@ -115,6 +115,7 @@ async def _own_channels(node: Node, config: Config, shared: Shared, opened: Asyn
                 is_plain_allowed=is_let("plain_upstream", config),
                 resolve=egress.resolve,
                 input_timeout_s=config.mcp.bridge.input_timeout,
+                session_idle_s=config.mcp.limits.session_idle_ms / 1000,
                 events=log_event,
             )
     joined = bridged(
@@ -125,6 +126,7 @@ async def _own_channels(node: Node, config: Config, shared: Shared, opened: Asyn
         node.post,
         opened,
         is_alone=True,  # every call to these servers comes through this process
+        session_idle_s=config.mcp.limits.session_idle_ms / 1000,
         on_error=failed,
     )
     for name, upstream in joined.items():

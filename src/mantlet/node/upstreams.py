@@ -39,6 +39,7 @@ async def open_upstreams(
                 is_plain_allowed=is_plain_allowed,
                 resolve=egress.resolve,
                 input_timeout_s=config.mcp.bridge.input_timeout,
+                session_idle_s=config.mcp.limits.session_idle_ms / 1000,
                 events=log_event,
             )
         elif isinstance(server, OpenApiServerConfig):

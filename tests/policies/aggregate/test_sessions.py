@@ -11,8 +11,10 @@ from tests.policies.support import BOB, Stream
 
 from mantlet.core import refusal as r
 from mantlet.core.call import Call
+from mantlet.core.clock import Clock
 from mantlet.policies.aggregate import session as sessions
-from mantlet.policies.aggregate.quota import IDLE_S, Quota
+from mantlet.policies.aggregate.quota import Quota
+from mantlet.stores.state import MemoryState
 
 
 async def listed(policy: Any, world: Any, session: str) -> list[str]:
@@ -220,7 +222,7 @@ async def test_no_two_requests_of_a_session_have_one_id() -> None:
 def test_a_caller_has_so_many_sessions_and_no_more() -> None:
     """MCP-04: others have theirs; one that ended or rests makes room."""
     now_s = [0.0]
-    quota = Quota(lambda: now_s[0], per_caller=2)
+    quota = Quota(lambda: now_s[0], idle_s=60, per_caller=2)
     ann, bob = ("t", "i", "ann"), ("t", "i", "bob")
     for session in ("a", "b", "a"):
         quota.use(ann, session)
@@ -229,7 +231,7 @@ def test_a_caller_has_so_many_sessions_and_no_more() -> None:
     quota.use(bob, "c")
     quota.end(ann, "b")
     quota.use(ann, "c")
-    now_s[0] = IDLE_S
+    now_s[0] = 60
     quota.use(ann, "a")
     now_s[0] += 1
     quota.use(ann, "d")
@@ -240,3 +242,44 @@ def test_a_caller_has_so_many_sessions_and_no_more() -> None:
     quota.end(bob, "c")
     quota.end(bob, "c")
     assert quota._used == {}
+
+
+async def test_a_session_that_rests_for_too_long_is_over_at_all_workers() -> None:
+    """MCP-04"""
+    now_s = [1e9]
+    world = World(one=tools("a"))
+    house = House(monotonic=lambda: now_s[0], wall=lambda: now_s[0])
+    house.state = MemoryState(Clock(lambda: now_s[0], lambda: now_s[0]))
+    here, there = (house.worker(world) for _ in range(2))
+    mine = await begun(here, world)
+    for worker in (there, here, there, here):
+        now_s[0] += 3_599
+        assert await listed(worker, world, mine) == ["a"]
+    now_s[0] += 3_660
+    for worker in (here, there, here):
+        with pytest.raises(r.SessionNotFound):
+            await listed(worker, world, mine)
+    assert here._legacy.ids._quota._used == {}
+
+
+async def test_a_session_with_a_call_or_a_stream_is_in_use() -> None:
+    """MCP-04: whatever it is, it is named to those who decide who rests."""
+    world = World(one=tools("a"))
+    policy = House().worker(world)
+    mine = await begun(policy, world)
+    await listed(policy, world, mine)
+    key = (await policy._legacy.ids.find(ask("ping", session=mine))).key
+    assert list(policy._legacy._busy()) == []
+    stream = await policy(
+        ask("", kind="stream", session=mine, raw_id=None, fields=[(b"accept", b"text/event-stream")]), world
+    )
+    assert list(policy._legacy._busy()) == [key]
+    await stream.body.aclose()  # type: ignore[union-attr]
+
+    async def looking(item: Call) -> Any:
+        if item.method == "tools/call":
+            assert key in policy._legacy._busy()
+        return await world(item)
+
+    await policy(ask("tools/call", {"name": "a"}, session=mine), looking)
+    assert list(policy._legacy._busy()) == []

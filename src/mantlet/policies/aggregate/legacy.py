@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -13,6 +13,7 @@ from mantlet.core.headers import Headers
 from mantlet.core.policy import CallHandler
 from mantlet.core.ports import Post, Sealer, State
 from mantlet.core.refusal import BadUpstream, InvalidParams, InvalidRequest, Refusal, SessionNotFound
+from mantlet.core.tasks import Tasks
 from mantlet.policies.aggregate import asked
 from mantlet.policies.aggregate.behind import Behind, BehindSessions
 from mantlet.policies.aggregate.events import passed_on
@@ -42,14 +43,22 @@ class Legacy:
         changed: Changed,
         chance: Callable[[], float],
         tell_timeout_s: float,
+        session_idle_s: float,
+        tasks: Tasks,
     ) -> None:
         self._state = state
         self._clock = clock
         self._tell_timeout_s = tell_timeout_s
-        self.ids = SessionIds(sealer, state, post, clock)
+        self.ids = SessionIds(sealer, state, post, clock, idle_s=session_idle_s, busy=self._busy, tasks=tasks)
         self.behind = BehindSessions(state, self.ids.left_s, self._opened)
         self._streams = Streams(merged, state, post, changed=changed, monotonic=clock.monotonic, chance=chance)
         self._under_way: dict[tuple[str, bytes], Call] = {}
+
+    def _busy(self) -> Iterator[str]:
+        """The sessions with a call under way or an open stream here: they are not idle, however long it takes."""
+        yield from self._streams
+        for key, _ in self._under_way:
+            yield key
 
     # --- requests
 

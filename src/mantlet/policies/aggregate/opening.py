@@ -29,6 +29,7 @@ class Bounds:
     page_size: int = 1_000
     max_streams: int = 10_000
     max_streams_per_caller: int = 100
+    session_idle_s: float = 3_600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +75,8 @@ def open_aggregate(
         changed=changed,
         chance=ports.chance,
         tell_timeout_s=bounds.list_timeout_s,
+        session_idle_s=bounds.session_idle_s,
+        tasks=ports.tasks,
     )
     listening = Listening(
         merged,

@@ -9,17 +9,16 @@ from mantlet.core.refusal import Overloaded
 MAX_PER_CALLER: Final = 1_000
 MAX_CALLERS: Final = 20_000
 """Callers counted; with more, who came first is counted anew."""
-IDLE_S: Final = 3_600.0
-"""Who has not used a session for so long at this worker may take up another in its place."""
 
 Principal = tuple[str, str, str]
 
 
 class Quota:
-    """Counts the sessions of each caller, by when they were last used."""
+    """Counts the sessions of each caller, by when they were last used here: one that rests for `idle_s` makes room."""
 
-    def __init__(self, monotonic: Callable[[], float], per_caller: int = MAX_PER_CALLER) -> None:
+    def __init__(self, monotonic: Callable[[], float], idle_s: float, per_caller: int = MAX_PER_CALLER) -> None:
         self._monotonic = monotonic
+        self._idle_s = idle_s
         self._per_caller = per_caller
         self._used: OrderedDict[Principal, OrderedDict[str, float]] = OrderedDict()
 
@@ -32,7 +31,7 @@ class Quota:
                 self._used.popitem(last=False)
         now_s = self._monotonic()
         if session not in used:
-            while used and now_s - next(iter(used.values())) > IDLE_S:
+            while used and now_s - next(iter(used.values())) > self._idle_s:
                 used.popitem(last=False)
             if len(used) >= self._per_caller:
                 raise Overloaded(

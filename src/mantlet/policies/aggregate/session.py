@@ -2,7 +2,7 @@
 
 The id is sealed text bound to its caller, so any worker can read it and none needs to have made it. What it carries is
 what a server behind must hear when it is first needed, perhaps by another worker: what the client can do, and who it
-is. Only that a session was ended before its time is remembered, in `State`, for all workers.
+is. Only that a session was ended before its time, and that it is in use, is remembered, in `State`, for all workers.
 
 Staleness: a worker that has seen a session not ended believes it for `BELIEVED_S`. Every worker that uses a session
 leaves its address, and the one where it ends tells them by `Post`; only if that message is lost may the session be used
@@ -12,7 +12,7 @@ that much longer, by its own caller.
 import hashlib
 import secrets
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -20,8 +20,10 @@ import msgspec
 
 from mantlet.core.call import Call
 from mantlet.core.clock import Clock
+from mantlet.core.last_use import LastUse
 from mantlet.core.ports import Post, Sealer, State
 from mantlet.core.refusal import InvalidRequest, SessionNotFound
+from mantlet.core.tasks import Tasks
 from mantlet.policies.aggregate.quota import Quota
 from mantlet.wire import jsonrpc
 from mantlet.wire.mcp.methods import LATEST_LEGACY, LEGACY_VERSIONS
@@ -72,16 +74,27 @@ class Session:
 
 
 class SessionIds:
-    """Gives ids and reads them."""
+    """Gives ids and reads them. `busy` gives the keys of the sessions that something is under way in at this worker."""
 
-    def __init__(self, sealer: Sealer, state: State, post: Post, clock: Clock) -> None:
+    def __init__(
+        self,
+        sealer: Sealer,
+        state: State,
+        post: Post,
+        clock: Clock,
+        *,
+        idle_s: float,
+        busy: Callable[[], Iterable[str]],
+        tasks: Tasks,
+    ) -> None:
         self._sealer = sealer
         self._state = state
         self._post = post
         self._clock = clock
         self._opened: OrderedDict[str, tuple[Session, float]] = OrderedDict()
         self._gone: OrderedDict[str, None] = OrderedDict()
-        self._quota = Quota(clock.monotonic)
+        self._quota = Quota(clock.monotonic, idle_s)
+        self._last_use = LastUse(state, clock, idle_s, key=_used, busy=busy, tasks=tasks)
         post.open(BOX, lambda message: self._forget(message.decode("latin-1")))
 
     def begin(self, call: Call) -> str:
@@ -99,8 +112,8 @@ class SessionIds:
     async def find(self, call: Call) -> Session:
         """The live session that the call is in, of its own caller.
 
-        Raises `InvalidRequest` without any, `SessionNotFound` for a foreign, forged, expired or ended one (they look
-        alike), and `Overloaded` for one more than a caller may use at a time.
+        Raises `InvalidRequest` without any, `SessionNotFound` for a foreign, forged, expired, idle or ended one (they
+        look alike), and `Overloaded` for one more than a caller may use at a time.
         """
         if not call.session:
             raise InvalidRequest(
@@ -115,6 +128,13 @@ class SessionIds:
             self._opened.pop(call.session, None)
             raise SessionNotFound
         if now_s - checked_s >= BELIEVED_S:
+            if not (
+                self._last_use.is_fresh(session.key)
+                or await self._last_use.use(session.key, session.expires_s - LIFETIME_S)
+            ):
+                self._opened.pop(call.session, None)
+                self._quota.end(session.caller, session.key)
+                raise SessionNotFound
             self._quota.use(session.caller, session.key)
             if known is None:
                 # Before the session is looked up: whoever ends it after that will find the address.
@@ -133,6 +153,7 @@ class SessionIds:
         self._forget(session.key)
         self._quota.end(session.caller, session.key)
         await self._state.put(_ended(session), b"1", self.left_s(session))
+        await self._last_use.end(session.key)
         for slot in range(MAX_WORKERS):
             address = await self._state.get(_user(session, slot))
             if address is None:
@@ -176,6 +197,10 @@ class SessionIds:
 
 def _ended(session: Session) -> tuple[str, ...]:
     return ("mcp.ended", session.key)
+
+
+def _used(key: str) -> tuple[str, ...]:
+    return ("mcp.used", key)
 
 
 def _user(session: Session, slot: int) -> tuple[str, ...]:

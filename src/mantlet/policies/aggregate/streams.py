@@ -7,7 +7,7 @@ message lost on the way costs what that server says unasked, until the client op
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -53,6 +53,10 @@ class Streams:
         self._chance = chance
         self._open: dict[str, Stream] = {}
         post.open(BOX, self._noticed)
+
+    def __iter__(self) -> Iterator[str]:
+        """The keys of the sessions whose stream is open here."""
+        return iter(self._open)
 
     async def open(
         self,

@@ -35,3 +35,6 @@ class McpLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     """Open subscriptions and GET streams at `/mcp` in one process; more are refused with 503."""
     max_streams_per_caller: Annotated[int, msgspec.Meta(ge=1)] = 100
     """The same for one caller."""
+    session_idle_ms: Annotated[int, msgspec.Meta(ge=10_000, le=86_400_000)] = 3_600_000
+    """How long the session of a legacy client may rest, in milliseconds: at `/mcp`, and where the node keeps sessions
+    before a server that knows none. One with a call under way or an open stream does not rest."""

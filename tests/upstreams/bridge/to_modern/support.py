@@ -11,7 +11,7 @@ from tests.upstreams.transports.http.support import ALICE, FakeSealer, make_call
 from mantlet.core.call import Call, Reply
 from mantlet.core.caller import Caller
 from mantlet.core.clock import SYSTEM, Clock
-from mantlet.core.ports import StateKey, Upstream
+from mantlet.core.ports import State, StateKey, Upstream
 from mantlet.core.refusal import UpstreamUnavailable
 from mantlet.upstreams.bridge.config import BridgeConfig
 from mantlet.upstreams.bridge.to_modern import ToModern
@@ -163,7 +163,7 @@ ADA = {"action": "accept", "content": {"name": "Ada"}}
 
 def process(
     inner: Upstream,
-    state: FakeState,
+    state: State,
     post: FakePost,
     *,
     clock: Clock = SYSTEM,

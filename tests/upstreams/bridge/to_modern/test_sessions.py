@@ -20,6 +20,8 @@ from tests.upstreams.transports.http.support import ALICE, BOB
 from mantlet.core.call import Call, Reply
 from mantlet.core.clock import SYSTEM, Clock
 from mantlet.core.refusal import InvalidParams, InvalidRequest, MethodNotFound, SessionNotFound
+from mantlet.stores.state import MemoryState
+from mantlet.upstreams.bridge.to_modern import ToModern
 from mantlet.wire.mcp.methods import META_CAPABILITIES, META_CLIENT_INFO, META_VERSION
 
 
@@ -91,6 +93,7 @@ async def test_a_session_lives_a_day(node: Node) -> None:
     clock = Clock(SYSTEM.monotonic, lambda: now_s)
     door = process(node.server, node.state, FakePost(node.houses, "house"), clock=clock)
     client = await node.client(door)
+    await client.ask("ping")  # a mark that it is in use, which in this store never dies
     now_s += 86_399
     assert (await client.ask("ping"))["result"] == {}
     now_s += 1
@@ -163,3 +166,52 @@ async def test_a_server_that_offers_no_subscriptions_has_none(node: Node) -> Non
     client = await node.client()
     with pytest.raises(MethodNotFound):
         await client.ask("resources/subscribe", {"uri": "x:1"})
+
+
+class AtThatTime(Modern):
+    """It does not compare deadlines with this machine's clock."""
+
+    async def send(self, call: Call, /) -> Reply:
+        return await self.on[call.method](call)
+
+
+async def test_a_session_that_rests_for_too_long_is_over_at_every_process(node: Node) -> None:
+    """MCP-04"""
+    now_s = 1_000_000.0
+    clock = Clock(lambda: now_s, lambda: now_s)
+    state = MemoryState(clock)
+
+    async def pinged(door: ToModern) -> None:
+        client.doors = [door]
+        assert (await client.ask("ping"))["result"] == {}
+
+    doors = [process(AtThatTime(), state, FakePost(node.houses, f"h{n}"), clock=clock) for n in range(2)]
+    client = await node.client(doors[0])
+    for door in (doors[1], doors[0], doors[1]):
+        now_s += 3_599
+        await pinged(door)
+    now_s += 3_660
+    for door in doors:
+        with pytest.raises(SessionNotFound):
+            await pinged(door)
+    for door in doors:
+        await door.close()
+
+
+async def test_a_session_with_a_call_or_a_stream_is_in_use(node: Node) -> None:
+    """MCP-04: whatever it is, it is named to those who decide who rests."""
+    door = node.process()
+    client = await node.client(door)
+    key = (await door._sessions.open(client.session, ALICE)).session.key
+    assert list(door._busy()) == []
+    stream = await client.stream()
+    assert list(door._busy()) == [key]
+    await stream.body.aclose()  # type: ignore[union-attr]
+
+    async def looking(call: Call) -> Reply:
+        assert key in door._parts.in_flight.sessions()
+        return text(call, "seen")
+
+    node.server.on["tools/call"] = looking
+    await client.ask("tools/call", {"name": "x"})
+    assert list(door._parts.in_flight.sessions()) == []

@@ -5,8 +5,12 @@ from tests.upstreams.transports.channel.support import PlainSealer, caller
 
 from mantlet.core.clock import Clock
 from mantlet.core.refusal import InvalidRequest, SessionNotFound
+from mantlet.upstreams.transports.channel import sessions
 from mantlet.upstreams.transports.channel.session_ids import LIFE_S
 from mantlet.upstreams.transports.channel.sessions import Session, Sessions
+from mantlet.wire.event_stream import EventStream
+
+IDLE_S = 3600.0
 
 
 class Bench:
@@ -19,7 +23,7 @@ class Bench:
 
     def make(self, server: str, max_sessions: int = 10) -> Sessions:
         clock = Clock(lambda: self.now_s, lambda: self.now_s)
-        return Sessions(server, self.sealer, clock, self.random, max_sessions, self.forgotten.append)
+        return Sessions(server, self.sealer, clock, self.random, max_sessions, IDLE_S, self.forgotten.append)
 
     def random(self, size: int) -> bytes:
         self.count += 1
@@ -87,3 +91,74 @@ def test_remembered_sessions_are_bounded_and_the_longest_unused_goes_first() -> 
     assert bench.sessions.find(one, caller()) is first
     assert len(bench.sessions) == 2
     assert bench.sessions.find(two, caller()) is not second  # anew, and empty
+
+
+def test_a_session_that_rests_for_too_long_is_over() -> None:
+    """MCP-04: counted from its last use, and what it left is dropped."""
+    bench = Bench()
+    identity = bench.sessions.begin(caller(), "2025-06-18")
+    session = bench.sessions.find(identity, caller())
+    for _ in range(3):
+        bench.now_s += IDLE_S - 1
+        assert bench.sessions.find(identity, caller()) is session
+    bench.now_s += IDLE_S
+    for _ in range(2):
+        with pytest.raises(SessionNotFound):
+            bench.sessions.find(identity, caller())
+    assert bench.forgotten == [session]
+    assert len(bench.sessions) == 0
+
+
+def test_one_that_was_never_used_rests_from_its_beginning() -> None:
+    bench = Bench()
+    identity = bench.sessions.begin(caller(), "2025-06-18")
+    bench.now_s += IDLE_S
+    with pytest.raises(SessionNotFound):
+        bench.sessions.find(identity, caller())
+
+
+def test_a_start_of_the_node_counts_as_a_use() -> None:
+    bench = Bench()
+    identity = bench.sessions.begin(caller(), "2025-06-18")
+    bench.now_s += 2 * IDLE_S
+    restarted = bench.make("one")
+    bench.now_s += IDLE_S - 1
+    assert restarted.find(identity, caller())
+
+
+def test_a_session_with_something_under_way_does_not_rest() -> None:
+    bench = Bench()
+    identity = bench.sessions.begin(caller(), "2025-06-18")
+    session = bench.sessions.find(identity, caller())
+    session.stream = EventStream()
+    bench.now_s += 2 * IDLE_S
+    assert bench.sessions.find(identity, caller()) is session
+    bench.now_s += 2 * IDLE_S
+    session.stream = None
+    bench.sessions.use(session)
+    bench.now_s += IDLE_S - 1
+    assert bench.sessions.find(identity, caller()) is session
+
+
+def test_what_idle_sessions_left_goes_with_newcomers() -> None:
+    bench = Bench(max_sessions=100)
+    old = [bench.sessions.find(bench.sessions.begin(caller(), "2025-06-18"), caller()) for _ in range(4)]
+    old[0].stream = EventStream()
+    bench.now_s += IDLE_S
+    for _ in range(3):
+        bench.sessions.find(bench.sessions.begin(caller(), "2025-06-18"), caller())
+    assert bench.forgotten == old[1:]
+
+
+def test_last_uses_are_bounded_and_who_is_forgotten_is_idle(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sessions, "MAX_USED", 2)
+    bench = Bench(max_sessions=1)
+    first, *others = (bench.sessions.begin(caller(), "2025-06-18") for _ in range(3))
+    bench.now_s += IDLE_S - 1
+    for identity in (first, *others):
+        bench.sessions.find(identity, caller())
+    bench.now_s += 1
+    for identity in others:
+        assert bench.sessions.find(identity, caller())
+    with pytest.raises(SessionNotFound):
+        bench.sessions.find(first, caller())

@@ -1,6 +1,6 @@
 """Legacy clients at a modern server: what a session is, the node answers; all else it asks the server."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, Final
 
 import msgspec
@@ -50,12 +50,22 @@ class ToModern:
         config: BridgeConfig,
         *,
         is_alone: bool = False,
+        session_idle_s: float = 3_600.0,
         on_error: Callable[[BaseException], None] = lambda error: None,
     ) -> None:
         self._inner = inner
         self._tasks = Tasks(on_error)
         self._mail = Mail(post, f"to-modern {inner.name}", self._tasks, random_bytes)
-        self._sessions = Sessions(inner.name, sealer, state, clock, random_bytes)
+        self._sessions = Sessions(
+            inner.name,
+            sealer,
+            state,
+            clock,
+            random_bytes,
+            idle_s=session_idle_s,
+            busy=self._busy,
+            tasks=self._tasks,
+        )
         feed = Feed(inner, self._tasks, clock, lambda: random_bytes(1)[0] / 256)
         self._streams = Streams(config, self._sessions, state, self._mail, feed, self._tasks, random_bytes)
         self._parts = Parts(
@@ -109,11 +119,17 @@ class ToModern:
 
     async def close(self) -> None:
         """End all streams and calls of this process; sessions live on for the others."""
+        self._sessions.last_use.close()
         self._mail.close()
         self._streams.close()
         await self._tasks.close()
 
     # --- sessions
+
+    def _busy(self) -> Iterator[str]:
+        """Those with a call under way or a stream in this process: they are not idle, however long it takes."""
+        yield from self._parts.in_flight.sessions()
+        yield from self._streams
 
     async def _initialize(self, call: Call) -> Reply:
         assert call.id is not None

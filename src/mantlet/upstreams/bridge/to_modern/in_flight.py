@@ -5,6 +5,7 @@ one call in a hundred instead of for each. A cancellation that comes before that
 """
 
 import asyncio
+from collections.abc import Iterator
 from typing import Final
 
 from mantlet.core.ports import State
@@ -62,6 +63,10 @@ class InFlight:
 
     def __len__(self) -> int:
         return len(self._calls)
+
+    def sessions(self) -> Iterator[str]:
+        """The keys of the sessions that they belong to."""
+        return (key for key, _ in self._calls)
 
     def add(self, session: Session, raw_id: bytes) -> Handle:
         """The current task carries a call of `session`."""

@@ -1,12 +1,12 @@
 """Legacy sessions that no process owns: what a session is stands, sealed, in its id (MCP-04, AUTHZ-04).
 
 So any worker or node with the same key and store serves a session it never saw. Only what changes is kept in `State`:
-that a session has ended, and the level of its log messages, as one value, because every call asks for it.
+that it is in use, and as one value, because every call asks for it, that it has ended or the level of its log messages.
 """
 
 import base64
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -14,8 +14,10 @@ import msgspec
 
 from mantlet.core.caller import Caller
 from mantlet.core.clock import Clock
+from mantlet.core.last_use import LastUse
 from mantlet.core.ports import Sealer, State, StateKey
 from mantlet.core.refusal import InvalidParams, InvalidRequest, SessionNotFound
+from mantlet.core.tasks import Tasks
 from mantlet.wire.mcp.bridge.to_modern_handshake import Offers
 from mantlet.wire.mcp.bridge.to_modern_request import Meta, meta_of
 
@@ -70,16 +72,29 @@ _CLIENT: Final = msgspec.json.Decoder(_Client)
 
 
 class Sessions:
-    """All sessions with one server. Ids of another server or caller, forged, expired and ended ones all look alike."""
+    """All sessions with one server. Ids of another server or caller, forged, expired, idle, ended: all look alike.
+
+    `busy` gives the keys of the sessions that something is under way in, in this process.
+    """
 
     def __init__(
-        self, server: str, sealer: Sealer, state: State, clock: Clock, random_bytes: Callable[[int], bytes]
+        self,
+        server: str,
+        sealer: Sealer,
+        state: State,
+        clock: Clock,
+        random_bytes: Callable[[int], bytes],
+        *,
+        idle_s: float,
+        busy: Callable[[], Iterable[str]],
+        tasks: Tasks,
     ) -> None:
         self._server = server
         self._sealer = sealer
         self._state = state
         self._clock = clock
         self.random_bytes = random_bytes
+        self.last_use = LastUse(state, clock, idle_s, key=lambda key: self.key("used", key), busy=busy, tasks=tasks)
         self._opened: OrderedDict[tuple[str, tuple[str, str, str]], Session] = OrderedDict()
 
     async def begin(
@@ -106,6 +121,10 @@ class Sessions:
             session = await self._open(text, caller)
         if session.expires_s <= self._clock.wall():
             raise SessionNotFound()
+        if not self.last_use.is_fresh(session.key) and not await self.last_use.use(
+            session.key, session.expires_s - LIFE_S
+        ):
+            raise SessionNotFound()
         said = await self._state.get(self.key("said", session.key))
         if said is None:
             return Standing(session, session.meta)
@@ -120,6 +139,7 @@ class Sessions:
     async def end(self, session: Session) -> None:
         """No process serves it any more."""
         await self._state.put(self.key("said", session.key), ENDED, self.left_s(session))
+        await self.last_use.end(session.key)
 
     def left_s(self, session: Session) -> float:
         """How long it may still live; never quite nothing."""

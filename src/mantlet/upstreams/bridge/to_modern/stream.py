@@ -8,7 +8,7 @@ import asyncio
 import base64
 import re
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Final
 
@@ -133,6 +133,10 @@ class Streams:
 
     def __len__(self) -> int:
         return len(self._here)
+
+    def __iter__(self) -> Iterator[str]:
+        """The keys of their sessions."""
+        return iter(self._here)
 
     async def open(self, call: Call, session: Session) -> Reply:
         """The session's stream, new or resumed."""

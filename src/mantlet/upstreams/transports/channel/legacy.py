@@ -38,9 +38,17 @@ class LegacySide:
     """The sessions of one server, and what is answered for them without or before the child."""
 
     def __init__(
-        self, config: ChannelConfig, sealer: Sealer, clock: Clock, random_bytes: Callable[[int], bytes]
+        self,
+        config: ChannelConfig,
+        sealer: Sealer,
+        clock: Clock,
+        random_bytes: Callable[[int], bytes],
+        *,
+        session_idle_s: float,
     ) -> None:
-        self.sessions = Sessions(config.name, sealer, clock, random_bytes, config.max_sessions, self._forgotten)
+        self.sessions = Sessions(
+            config.name, sealer, clock, random_bytes, config.max_sessions, session_idle_s, self._forgotten
+        )
         self._clock = clock
         self._link: Link | None = None
         self._by_uri: dict[str, set[Session]] = {}
@@ -133,6 +141,7 @@ class LegacySide:
         self._streams.discard(stream)
         if session.stream is stream:
             session.stream = None
+            self.sessions.use(session)
 
     def _forgotten(self, session: Session) -> None:
         if session.stream is not None:

@@ -40,6 +40,7 @@ class ChannelServer:
         clock: Clock = SYSTEM,
         chance: Callable[[], float] = random.random,
         random_bytes: Callable[[int], bytes] = secrets.token_bytes,
+        session_idle_s: float = 3_600.0,
         events: Events = lambda _event, _fields: None,
     ) -> None:
         self._config = config
@@ -48,7 +49,7 @@ class ChannelServer:
         self._connect = connect
         self._events = events
         self._tasks = Tasks(self._task_failed)
-        self.legacy = LegacySide(config, sealer, clock, random_bytes)
+        self.legacy = LegacySide(config, sealer, clock, random_bytes, session_idle_s=session_idle_s)
         self._primary = self._supervisor(FirstOpening(), self._primary_opened)
         self._second: Supervisor | None = None
         self._is_closed = False

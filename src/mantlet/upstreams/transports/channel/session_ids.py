@@ -11,7 +11,7 @@ from mantlet.wire import jsonrpc
 
 RANDOM_BYTES: Final = 16
 LIFE_S: Final = 86_400.0
-"""Absolute. Idle sessions that cost nothing need no clock of their own."""
+"""From its beginning, however busy."""
 MAX_ID_CHARACTERS: Final = 1_024
 
 

@@ -44,7 +44,6 @@ RISKY = [
     ("limits: {enabled: false}", "limits_off", "limits.enabled", "sp"),
     ("limits: {on_store_failure: open}", "fail_open", "limits.on_store_failure", "p"),
     ("authorization: {default: allow}", "default_allow", "authorization.default", "p"),
-    ("authorization: {rules: [{name: r, allow: {when: 'true'}}]}", "condition", "authorization.rules.r", "dsp"),
     ("mcp: {unknown_methods: allow}", "unknown_methods", "mcp.unknown_methods", "p"),
     ("admin: {host: 0.0.0.0}", "admin_exposed", "admin.host", "p"),
     ("admin: {host: '::'}", "admin_exposed", "admin.host", "p"),

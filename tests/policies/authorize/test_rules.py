@@ -4,9 +4,9 @@ import msgspec
 import pytest
 
 from mantlet.core.caller import Caller
+from mantlet.policies.authorize.compiling import compile_rules
 from mantlet.policies.authorize.config import AuthorizationConfig
 from mantlet.policies.authorize.policy import Authorize
-from mantlet.policies.authorize.rules import compile_rules
 
 READER = Caller("r", "iss", "m", tenant="t1", roles=frozenset({"reader"}), scopes=frozenset({"mcp:read"}))
 ADMIN = Caller("a", "iss", "m", roles=frozenset({"admin"}), kind="agent")
@@ -184,8 +184,15 @@ def test_allowing_by_default_needs_both_words() -> None:
 
 @pytest.mark.parametrize(
     "rule",
-    [{}, {"allow": {}, "deny": {}}, {"allow": {"when": "args.size < 100"}}],
-    ids=["neither", "both", "conditional"],
+    [
+        {},
+        {"allow": {}, "deny": {}},
+        {"allow": {"when": "args.size <"}},
+        {"deny": {"when": "caler.tenant == 'x'"}},
+        {"allow": {"scopes": ["mcp:*"]}},
+        {"allow": {"min_depth": 2, "max_depth": 1}},
+    ],
+    ids=lambda rule: str(rule or "neither"),
 )
 def test_a_rule_that_cannot_be_kept_is_refused_at_start(rule: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="rule 'r'"):

@@ -36,8 +36,6 @@ RISKS: Final[dict[str, Risk]] = {
     "weak_secret": Risk(EVERYWHERE, "make a new one: `openssl rand -hex 32`, in a file of mode 0600", False),
     "weak_key": Risk(EVERYWHERE, "make a new one: `mantlet init` and `mantlet keys create` do", False),
     "exposed_secret": Risk(EVERYWHERE, "`chmod 600` the file, and have it owned by the user that runs the node"),
-    # A condition that is not evaluated would let through what it was written to hold back.
-    "condition": Risk(EVERYWHERE, "take `when` out; conditions are not evaluated in this version", False),
     "auth_off": Risk(SHARED, "set auth.enabled: true", False),
     "mock_tokens": Risk(SHARED, "take auth.mock out; it is for development", False),
     "limits_off": Risk(SHARED, "set limits.enabled: true"),
@@ -209,10 +207,6 @@ def _guards(config: Config) -> Iterator[Reason]:
         yield Reason("fail_open", "limits.on_store_failure", "limits would end when the store does")
     if config.authorization.default == "allow":
         yield Reason("default_allow", "authorization.default", "what no rule names would be allowed")
-    for rule in config.authorization.rules:
-        selector = rule.allow or rule.deny
-        if selector is not None and selector.when is not None:
-            yield Reason("condition", f"authorization.rules.{rule.name}", "has a condition")
     if config.mcp.unknown_methods == "allow":
         yield Reason("unknown_methods", "mcp.unknown_methods", "methods that no revision names would be forwarded")
     if config.audit.on_failure == "continue":

@@ -22,7 +22,7 @@ from mantlet.node.config.masking import mask_url
 from mantlet.node.config.model import Config
 from mantlet.node.config.problem import Problem
 from mantlet.policies.authenticate.config import JwtConfig
-from mantlet.policies.authorize.rules import compile_rules
+from mantlet.policies.authorize.compiling import compile_rules
 from mantlet.policies.limits.routes import compile_routes
 from mantlet.stores.valkey import address
 from mantlet.upstreams.client import endpoint

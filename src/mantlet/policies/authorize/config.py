@@ -1,6 +1,6 @@
 """`authorization:`."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -13,6 +13,9 @@ class Selector(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     for slashes. If any of them is given, the rule is about those objects only. A tool matches by its own name or as
     `server__tool`. A `path` is that of a plain HTTP service, decoded, below its prefix, and begins with a slash;
     together with `methods` (`GET`, `POST`, ...) the rule is about those paths by those methods.
+
+    Of a call that an agent makes for somebody, `subjects` is that somebody, `actors` (patterns) are those who act, and
+    the depth is how many they are. A permission wants every actor to be among `actors`, a prohibition any.
     """
 
     roles: list[str] | None = None
@@ -27,8 +30,15 @@ class Selector(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     agents: list[str] | None = None
     paths: list[str] | None = None
     methods: list[str] | None = None
+    actors: list[str] | None = None
+    on_behalf_of: list[str] | None = None
+    """Patterns of the subject for whom somebody else acts; a call in one's own name is not meant."""
+    min_depth: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    max_depth: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    """0: nobody acts for the caller."""
     when: str | None = None
-    """A condition; not acted on in this version, and therefore refused at start."""
+    """A condition in CEL over `caller`, `args`, `server`, `tool`, `method`, `target`, `time` (UTC) and `address`. One
+    that cannot be evaluated denies."""
 
 
 class RuleConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

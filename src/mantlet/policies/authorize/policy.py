@@ -2,29 +2,27 @@
 
 from collections.abc import Awaitable, Callable
 from functools import lru_cache
-from typing import Final
+from typing import Final, NoReturn
 
 from mantlet.core.call import Call, Reply
 from mantlet.core.caller import Caller, Rights
+from mantlet.core.clock import SYSTEM
 from mantlet.core.policy import CallHandler
-from mantlet.core.refusal import Denied, InvalidParams
+from mantlet.core.refusal import Denied, InsufficientScope, InvalidParams
+from mantlet.policies.authorize.compiling import compile_rules
+from mantlet.policies.authorize.conditions import Facts
 from mantlet.policies.authorize.config import AuthorizationConfig
-from mantlet.policies.authorize.lists import FilteredLists, filter_reply
-from mantlet.policies.authorize.rules import (
-    Decision,
-    Object,
-    Rule,
-    aspect_of,
-    compile_rules,
-    decide,
-    needs_naming,
-    reaches,
-)
+from mantlet.policies.authorize.deciding import Decision, Pending, decide, reaches
+from mantlet.policies.authorize.lists import FilteredLists, Visible, filter_reply, filter_result
+from mantlet.policies.authorize.rules import Object, Rule, aspect_of, needs_naming
 from mantlet.wire.mcp.methods import LISTS, TASK_METHODS, reference_of
 
 SUBJECTS_KEPT: Final = 1_024
 """Callers (as rules see them) whose applicable rules are remembered."""
 DECISIONS_KEPT: Final = 16_384
+MAX_SCOPES_TRIED: Final = 16
+"""Sets of scopes tried to tell a refused caller which would do."""
+_WITH_ARGUMENTS: Final = frozenset({"tools/call", "prompts/get"})
 
 
 class Applicable:
@@ -33,23 +31,30 @@ class Applicable:
     By its identity it keys decisions and filtered lists, so that a caller never seen before finds them made.
     """
 
-    __slots__ = ("rules",)
+    __slots__ = ("has_conditions", "rules")
 
     def __init__(self, rules: tuple[Rule, ...]) -> None:
         self.rules = rules
+        self.has_conditions = any(rule.condition is not None for rule in rules)
 
 
 class Authorize:
     """Decides each call and filters each list with one predicate (AUTHZ-03)."""
 
-    def __init__(self, config: AuthorizationConfig, *, may_default_allow: bool = False) -> None:
+    def __init__(
+        self, config: AuthorizationConfig, *, may_default_allow: bool = False, wall: Callable[[], float] = SYSTEM.wall
+    ) -> None:
         self._default_allows = config.default == "allow" and may_default_allow
         self._rules = compile_rules(config)
+        self._wall = wall
+        self._scopes = tuple(dict.fromkeys(rule.scopes for rule in self._rules if rule.allows and rule.scopes))
         # All that is remembered is bounded, holds verdicts only, and dies with the rules it was made from.
         self._applicable: Callable[[Rights], Applicable] = lru_cache(SUBJECTS_KEPT)(self._find_applicable)
         self._known: dict[tuple[int, ...], Applicable] = {}
         self._lists = FilteredLists()
-        self._decide: Callable[[Applicable, str, str, str], Decision] = lru_cache(DECISIONS_KEPT)(self._find_decision)
+        self._decide: Callable[[Applicable, str, str, str], Decision | Pending] = lru_cache(DECISIONS_KEPT)(
+            self._find_decision
+        )
 
     def __call__(self, call: Call, onward: CallHandler, /) -> Awaitable[Reply]:
         """Refuse with `Denied`, or pass on and filter what comes back if it is a list."""
@@ -59,38 +64,84 @@ class Authorize:
         trail.rule = decision.rule
         if decision.shadow:
             trail.notes["shadow"] = decision.shadow
+        if decision.failed:
+            trail.notes["condition"] = decision.failed
         if not decision.allowed:
-            raise Denied(f"No rule allows {trail.action or 'this'} here for this caller.", why=f"rule {decision.rule}")
+            self._refuse(call, decision)
         if call.method in LISTS or call.kind == "stream":
             return self._filtered(who, call, onward)
         return onward(call)
 
     def explain(self, caller: Caller, server: str, method: str, name: str) -> Decision:
-        """What would be decided, and by which rule."""
-        return self._decide(self._applicable(caller.rights), server, method, name)
+        """What would be decided without knowing more of the call, and by which rule."""
+        decision = self._decide(self._applicable(caller.rights), server, method, name)
+        if not isinstance(decision, Pending):
+            return decision
+        return decision.settle(Facts(caller, server, method, name, self._wall(), is_outline=True))
 
     def may_reach(self, caller: Caller, server: str) -> bool:
         """Whether the caller may talk to `server` at all."""
-        return self._decide(self._applicable(caller.rights), server, "", "").allowed
+        return self.explain(caller, server, "", "").allowed
 
     async def _filtered(self, who: Applicable, call: Call, onward: CallHandler) -> Reply:
-        return filter_reply(await onward(call), lambda result: self._shown(who, call.server, result))
+        return filter_reply(await onward(call), lambda result: self._shown(who, call, result))
 
-    def _shown(self, who: Applicable, server: str, result: bytes) -> bytes:
-        return self._lists.filter(
-            (who, server), result, lambda method, name: self._decide(who, server, method, name).allowed
-        )
+    def _shown(self, who: Applicable, call: Call, result: bytes) -> bytes:
+        visible: Visible = lambda method, name: self._decided(who, call, method, name, is_outline=True).allowed  # noqa: E731
+        if who.has_conditions:
+            # What another caller sees, or this one at another time or place, may be another list.
+            return filter_result(result, visible)
+        return self._lists.filter((who, call.server), result, visible)
 
     def _verdict(self, who: Applicable, call: Call) -> Decision:
         if call.method == "subscriptions/listen":
             return self._subscription(who, call)
         if call.method == "completion/complete":
             return self._completion(who, call)
-        decision = self._decide(who, call.server, call.method, call.target)
+        decision = self._decided(who, call, call.method, call.target)
         if call.method in TASK_METHODS and decision.allowed:
             # `policies/tasks` has put the tool whose call the task is in the place of its id.
-            return self._decide(who, call.server, "tools/call", call.target)
+            return self._decided(who, call, "tools/call", call.target, is_outline=True)
         return decision
+
+    def _decided(self, who: Applicable, call: Call, method: str, name: str, *, is_outline: bool = False) -> Decision:
+        decision = self._decide(who, call.server, method, name)
+        if not isinstance(decision, Pending):
+            return decision
+        return decision.settle(self._facts(call, method, name, is_outline=is_outline))
+
+    def _facts(self, call: Call, method: str, name: str, *, is_outline: bool = False) -> Facts:
+        arguments = None
+        if not is_outline and method in _WITH_ARGUMENTS:
+            given = call.params.get("arguments", {})
+            arguments = given if type(given) is dict else None
+        return Facts(
+            call.caller,
+            call.server,
+            method,
+            name,
+            self._wall(),
+            call.arrival.peer,
+            arguments,
+            len(call.body),
+            is_outline,
+        )
+
+    def _refuse(self, call: Call, decision: Decision) -> NoReturn:
+        why = f"rule {decision.rule}" + (f": {decision.failed}" if decision.failed else "")
+        if (scopes := self._missing(call)) is not None:
+            raise InsufficientScope(scopes, why=why)
+        raise Denied(f"No rule allows {call.trail.action or 'this'} here for this caller.", why=why)
+
+    def _missing(self, call: Call) -> frozenset[str] | None:
+        """The scopes with which this very call would pass, if scopes are all that it lacks."""
+        who = call.caller.rights
+        for scopes in self._scopes[:MAX_SCOPES_TRIED]:
+            if not scopes <= who.scopes:
+                wider = who._replace(scopes=who.scopes | scopes)
+                if self._verdict(self._applicable(wider), call).allowed:
+                    return scopes
+        return None
 
     def _subscription(self, who: Applicable, call: Call) -> Decision:
         wanted = call.params.get("notifications", {})
@@ -99,16 +150,16 @@ class Authorize:
             # In another shape nobody can say which resources are asked for.
             raise InvalidParams('"notifications.resourceSubscriptions" must be a list of URIs.')
         for uri in uris:
-            decision = self._decide(who, call.server, "resources/subscribe", uri)
+            decision = self._decided(who, call, "resources/subscribe", uri)
             if not decision.allowed:
                 return decision
-        return self._decide(who, call.server, call.method, "")
+        return self._decided(who, call, call.method, "")
 
     def _completion(self, who: Applicable, call: Call) -> Decision:
         method, target = reference_of(call.params)
         if not method:
             raise InvalidParams("\"ref\" must be a prompt's name or a resource's URI.")
-        return self._decide(who, call.server, method, target)
+        return self._decided(who, call, method, target, is_outline=True)
 
     def _find_applicable(self, who: Rights) -> Applicable:
         numbers = tuple(number for number, rule in enumerate(self._rules) if rule.concerns(who))
@@ -118,7 +169,7 @@ class Authorize:
             known = self._known[numbers] = Applicable(tuple(self._rules[number] for number in numbers))
         return known
 
-    def _find_decision(self, who: Applicable, server: str, method: str, name: str) -> Decision:
+    def _find_decision(self, who: Applicable, server: str, method: str, name: str) -> Decision | Pending:
         rules = who.rules
         aspect = aspect_of(method, name)
         if aspect is not None:

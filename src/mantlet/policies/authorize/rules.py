@@ -1,13 +1,11 @@
-"""Rules as values, and the one decision on them. Pure: no clock, no IO."""
+"""Rules as values: of whom and of what each speaks. Pure: no clock, no IO."""
 
-import fnmatch
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal
 
 from mantlet.core.caller import Rights
-from mantlet.policies.authorize.config import AuthorizationConfig, RuleConfig, Selector
+from mantlet.policies.authorize.conditions import Condition
 from mantlet.wire.mcp.methods import is_known
 
 Aspect = Literal["tools", "prompts", "resources", "agents", "paths", "named"]
@@ -29,16 +27,6 @@ _ELSEWHERE: Final = frozenset({"agents", "paths"})
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
-    """Yes or no, and which rule said so (`default` when none matched)."""
-
-    allowed: bool
-    rule: str
-    shadow: str = ""
-    """What a shadow rule would have said first, for the record."""
-
-
-@dataclass(frozen=True, slots=True)
 class Object:
     """What is asked for. `name` is empty for methods without an object."""
 
@@ -49,6 +37,30 @@ class Object:
 
 
 Match = Callable[[str], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Delegation:
+    """Of which chains of actors a rule speaks. `None` does not narrow."""
+
+    actors: Match | None
+    on_behalf_of: Match | None
+    min_depth: int
+    max_depth: int | None
+    takes_any: bool
+    """One actor of the chain is enough, as a prohibition wants it; a permission wants all of them."""
+
+    def covers(self, who: Rights) -> bool:
+        """Whether the rule speaks of this caller's chain."""
+        depth = len(who.act)
+        if depth < self.min_depth or (self.max_depth is not None and depth > self.max_depth):
+            return False
+        if self.on_behalf_of is not None and not (depth and self.on_behalf_of(who.subject)):
+            return False
+        if self.actors is None:
+            return True
+        found = map(self.actors, who.act)
+        return any(found) if self.takes_any else depth > 0 and all(found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +75,11 @@ class Rule:
     tenants: frozenset[str] | None
     subjects: frozenset[str] | None
     kinds: frozenset[str] | None
+    delegation: Delegation | None
     servers: Match | None
     aspects: dict[Aspect, Match]
     methods: Match | None
+    condition: Condition | None
 
     def concerns(self, who: Rights) -> bool:
         """Whether the rule speaks of this caller at all."""
@@ -75,6 +89,7 @@ class Rule:
             and (self.tenants is None or who.tenant in self.tenants)
             and (self.subjects is None or who.subject in self.subjects)
             and (self.kinds is None or who.kind in self.kinds)
+            and (self.delegation is None or self.delegation.covers(who))
         )
 
     def covers(self, what: Object) -> bool:
@@ -98,6 +113,11 @@ class Rule:
             return True
         return what.aspect == "tools" and bool(match(f"{what.server}{SEPARATOR}{what.name}"))
 
+    def decides_reach(self, server: str, method: str) -> bool:
+        """Whether the rule says if its callers may use `method`, which acts on no object, with `server`."""
+        is_named = self.methods is not None and self.covers_server(server) and bool(self.methods(method))
+        return is_named or self.denies_all(server) or self.reaches(server)
+
     def reaches(self, server: str) -> bool:
         """Whether the rule lets its callers do anything at all with `server`."""
         if "paths" in self.aspects and self.aspects.keys() <= _ELSEWHERE:
@@ -112,35 +132,6 @@ class Rule:
     def denies_all(self, server: str) -> bool:
         """Whether the rule forbids everything on `server`."""
         return not self.allows and not self.aspects and self.methods is None and self.covers_server(server)
-
-
-def decide(rules: Sequence[Rule], what: Object, *, default_allows: bool) -> Decision:
-    """The first rule of `rules` (those that concern the caller) that covers `what`; no rule means the default."""
-    shadow = ""
-    for rule in rules:
-        if rule.covers(what):
-            if rule.is_shadow:
-                shadow = shadow or f"{rule.name}:{'allow' if rule.allows else 'deny'}"
-                continue
-            return Decision(rule.allows, rule.name, shadow)
-    return Decision(default_allows, "default", shadow)
-
-
-def reaches(rules: Sequence[Rule], server: str, method: str, *, default_allows: bool) -> Decision:
-    """Whether a caller may use `method`, which acts on no object, with `server`.
-
-    Whoever may do anything at all there may shake hands and ask for lists, which are then filtered; unless an earlier
-    rule speaks of the method itself, or denies everything.
-    """
-    for rule in rules:
-        if rule.is_shadow:
-            continue
-        is_named = rule.methods is not None and rule.covers_server(server) and bool(rule.methods(method))
-        if is_named or rule.denies_all(server):
-            return Decision(rule.allows, rule.name)
-        if rule.reaches(server):
-            return Decision(True, rule.name)
-    return Decision(default_allows, "default")
 
 
 def aspect_of(method: str, name: str) -> Aspect | None:
@@ -159,62 +150,3 @@ def needs_naming(method: str) -> bool:
     to the server is not enough. A task by its id is another matter: the node knows to whom it gave that.
     """
     return method == "tasks/list" or not (is_known(method, "modern") or is_known(method, "legacy"))
-
-
-def compile_rules(config: AuthorizationConfig) -> tuple[Rule, ...]:
-    """Rules ready to decide; raises `ValueError` naming the rule that says nothing, both or too much."""
-    return tuple(_compile(rule) for rule in config.rules)
-
-
-def _compile(rule: RuleConfig) -> Rule:
-    if (rule.allow is None) == (rule.deny is None):
-        raise ValueError(f"rule {rule.name!r}: give exactly one of allow and deny")
-    selector = rule.allow if rule.allow is not None else rule.deny
-    assert selector is not None
-    if selector.when is not None:
-        raise ValueError(
-            f"rule {rule.name!r}: conditions (when) are not offered in this version; remove the rule or the condition"
-        )
-    return Rule(
-        name=rule.name,
-        allows=rule.allow is not None,
-        is_shadow=rule.shadow,
-        roles=_names(selector.roles),
-        scopes=_names(selector.scopes),
-        tenants=_names(selector.tenants),
-        subjects=_names(selector.subjects),
-        kinds=_names(selector.kinds),
-        servers=_patterns(selector.servers),
-        aspects=_aspects(selector),
-        methods=_patterns(selector.methods),
-    )
-
-
-def _aspects(selector: Selector) -> dict[Aspect, Match]:
-    given: dict[Aspect, list[str] | None] = {
-        "tools": selector.tools,
-        "prompts": selector.prompts,
-        "resources": selector.resources,
-        "agents": selector.agents,
-        "paths": selector.paths,
-    }
-    return {aspect: match for aspect, patterns in given.items() if (match := _patterns(patterns)) is not None}
-
-
-def _names(names: list[str] | None) -> frozenset[str] | None:
-    return None if names is None else frozenset(names)
-
-
-def _patterns(patterns: list[str] | None) -> Match | None:
-    if patterns is None:
-        return None
-    if "*" in patterns:
-        return _anything
-    if not any(set(pattern) & set("*?[") for pattern in patterns):
-        return frozenset(patterns).__contains__
-    # One expression for all: `fnmatch.translate` anchors and escapes, and never backtracks across patterns.
-    return re.compile("|".join(fnmatch.translate(pattern) for pattern in patterns)).match
-
-
-def _anything(name: str) -> bool:
-    return True

@@ -55,7 +55,7 @@ def run(config: Config, *, report: _Report | None = None, ready: Ready | None = 
 async def _alone(config: Config, accepted: list[str], ready: Ready | None) -> int:
     stop = stop_signal()
     async with contextlib.AsyncExitStack() as opened:
-        node = await opened.enter_async_context(build(config, Shared(config.store.url)))
+        node = await opened.enter_async_context(build(config, Shared(config.store.full_url)))
         await note_start(node, accepted)
         doors = await open_doors(node)
         members = [LocalMember(node, doors)]

@@ -83,7 +83,7 @@ def _patient(config: Config) -> Config:
 
 async def _serve(config: Config, credential: Secret | None, server: str, incoming: int, outgoing: int) -> int:
     stop = stop_signal()
-    async with build(config, Shared(config.store.url)) as node:
+    async with build(config, Shared(config.store.full_url)) as node:
         path = f"{ENDPOINT}/{server}" if server else ENDPOINT
         if path not in resources(config):
             raise NotFound(f"There is no server called {server}.")

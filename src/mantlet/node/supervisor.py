@@ -88,9 +88,9 @@ def _with_ports(config: Config, opened: AsyncExitStack) -> Config:
 
 async def _store(config: Config, opened: AsyncExitStack) -> str:
     if not config.store.url.startswith(("memory:", "embedded:")):
-        return config.store.url
+        return config.store.full_url
     # Each worker's memory would admit a limit of its own; together they hold one only through a store (spec 5.3).
-    valkey = EmbeddedValkey(on_error=failed)
+    valkey = EmbeddedValkey(on_error=failed, url=config.store.full_url)
     url = await valkey.start()
     opened.push_async_callback(valkey.close)
     return url

@@ -35,7 +35,7 @@ async def open_limits(
         return
     async with AsyncExitStack() as opened:
         if url.startswith("embedded:"):
-            server = EmbeddedValkey(on_error=on_error)
+            server = EmbeddedValkey(on_error=on_error, url=url)
             url = await server.start()
             opened.push_async_callback(server.close)
         client = ValkeyClient(url, chance=chance, on_error=on_error)

@@ -8,6 +8,9 @@ import msgspec
 class TlsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """TLS of a listener: on when both files are named. They are read again when they change."""
 
+    enabled: bool | None = None
+    """False: off whatever is named. True: a listener without a certificate is an error, not plain text."""
+
     cert_file: str | None = None
     """The listener's certificate and what is between it and the root, PEM."""
     key_file: str | None = None
@@ -20,10 +23,12 @@ class TlsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     def __post_init__(self) -> None:
         if (self.cert_file is None) != (self.key_file is None):
             raise ValueError("tls: cert_file and key_file go together")
+        if self.enabled and self.cert_file is None:
+            raise ValueError("tls: enabled needs cert_file and key_file")
         if self.client_ca_file is not None and self.cert_file is None:
             raise ValueError("tls: client_ca_file needs cert_file and key_file")
 
     @property
     def is_on(self) -> bool:
         """Whether the listener speaks TLS."""
-        return self.cert_file is not None
+        return self.cert_file is not None and self.enabled is not False

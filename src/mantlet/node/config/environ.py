@@ -25,6 +25,10 @@ _SERVICE_LINKS: Final = re.compile(
 )
 """Kubernetes puts these beside every pod when a Service is called `mantlet`."""
 
+_MEMORY: Final = re.compile(r"(\d+)(b|k|kb|m|mb|g|gb)?")
+_UNITS: Final = {None: 1, "b": 1, "k": 1000, "kb": 1024, "m": 10**6, "mb": 1024**2, "g": 10**9, "gb": 1024**3}
+"""As valkey.conf reads them."""
+
 Layer = list[tuple[Path, Node]]
 """Values to set, in order: later ones win."""
 
@@ -36,6 +40,11 @@ def _seconds(text: str) -> str | None:
 def _either(text: str) -> str | None:
     # Found in the wild as both; nobody keeps an idle connection for three hours, or for under ten seconds.
     return _seconds(text) if text.isdigit() and int(text) >= 10_000 else text if text.isdigit() and int(text) else None
+
+
+def _memory(text: str) -> str | None:
+    found = _MEMORY.fullmatch(text.strip().lower())
+    return str(int(found[1]) * _UNITS[found[2]]) if found else None
 
 
 def _text(text: str) -> str | None:
@@ -54,10 +63,20 @@ PLAIN: Final[tuple[tuple[str, Path, Callable[[str], str | None], str], ...]] = (
     ("RATE_LIMIT_GLOBAL_MAX", ("limits", "global", "requests"), _text, ""),
     ("RATE_LIMIT_GLOBAL_WINDOW", ("limits", "global", "window"), _text, ""),
     ("VALKEY_URL", ("store", "url"), _text, ""),
+    ("VALKEY_PASSWORD", ("store", "password"), _text, ""),
+    ("VALKEY_MAXMEMORY", ("store", "max_memory_bytes"), _memory, "bytes, or a number with kb, mb or gb"),
+    ("VALKEY_MAXMEMORY_POLICY", ("store", "max_memory_policy"), _text, ""),
+    ("ENABLE_CACHE", ("cache", "enabled"), _text, "true or false"),
     ("WS_MAX_CONNECTIONS", ("websocket", "max_connections"), _text, ""),
     ("WS_CONNECTION_TIMEOUT", ("websocket", "idle_timeout"), _either, "a whole number of seconds or milliseconds"),
     ("TCP_MAX_CONNECTIONS", ("tcp", "max_connections"), _text, ""),
     ("CORS_ALLOWED_ORIGINS", ("http", "cors_origins"), _text, ""),
+    ("SSL_ENABLED", ("http", "tls", "enabled"), _text, "true or false"),
+    ("OAUTH_REQUIRE_HTTPS", ("auth", "require_https"), _text, "true or false"),
+    ("FORCE_AGENT_HTTPS", ("inter_agent", "force_https"), _text, "true or false"),
+    ("VERIFY_CERTIFICATES", ("inter_agent", "verify_certificates"), _text, "true or false"),
+    ("CLIENT_CERT_PATH", ("inter_agent", "client_cert_file"), _text, ""),
+    ("CLIENT_KEY_PATH", ("inter_agent", "client_key_file"), _text, ""),
 )
 
 
@@ -82,7 +101,7 @@ def _plain(environ: Mapping[str, str], problems: list[Problem]) -> Layer:
             problems.append(Problem("wrong value", dotted(path), origin, found=shown(text), allowed=allowed))
             continue
         layer.append((path, Node(value, origin, is_text=True)))
-    return layer + _bearer(environ, problems)
+    return layer + _bearer(environ, problems) + _cors(environ, problems)
 
 
 def _bearer(environ: Mapping[str, str], problems: list[Problem]) -> Layer:
@@ -97,6 +116,19 @@ def _bearer(environ: Mapping[str, str], problems: list[Problem]) -> Layer:
             return [(("auth", "mock", "tokens", "valid"), Node({"subject": token}, origin, {"subject": origin}))]
         case other:
             problems.append(Problem("wrong value", "auth.mock", origin, found=shown(other), allowed="valid, jwt"))
+            return []
+
+
+def _cors(environ: Mapping[str, str], problems: list[Problem]) -> Layer:
+    """`CORS_ENABLED=false` takes every origin away; `true` leaves those that are listed."""
+    origin = Origin("environment variable", "CORS_ENABLED")
+    match environ.get("CORS_ENABLED", "").lower() or "true":
+        case "true" | "1" | "yes" | "on":
+            return []
+        case "false" | "0" | "no" | "off":
+            return [(("http", "cors_origins"), Node([], origin))]
+        case other:
+            problems.append(Problem("wrong value", "http.cors_origins", origin, shown(other), "true, false"))
             return []
 
 

@@ -4,23 +4,27 @@ import re
 from dataclasses import replace
 from typing import Any, Final
 
+from mantlet.node.config.oauth_file import moved
 from mantlet.node.config.problem import Problem, dotted
 from mantlet.node.config.tree import EMPTY, Node, with_value, without
 
 MCP_SERVERS: Final = "mcpServers"
 _TRANSPORTS: Final = {"streamable-http": "http", "streamableHttp": "http", "ws": "websocket"}
 _BY_KEY: Final = {"url": "http", "endpoints": "http", "command": "stdio", "object": "python", "port": "tcp"}
+_LEVELS: Final = {"WARN": "WARNING", "TRACE": "DEBUG", "FATAL": "ERROR", "CRITICAL": "ERROR"}
 _NOT_A_NAME: Final = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 def adopted(tree: Node, problems: list[Problem]) -> Node:
-    """A file's tree with `mcpServers` turned into `mcp.servers`, and every server's transport told."""
+    """A file's tree with `mcpServers` turned into `mcp.servers`, every server's transport told, and the sections of
+    `oauth_config.yaml` at their places."""
+    tree = _with_level(moved(tree, problems))
     if MCP_SERVERS in tree.mapping:
         tree = _with_servers(tree, tree.mapping[MCP_SERVERS], problems)
     servers = tree.mapping.get("mcp", EMPTY).mapping.get("servers")
     if servers is None or not isinstance(servers.value, list):
         return tree
-    told = Node([with_transport(server) for server in servers.value], servers.origin)
+    told = Node([with_transport(_with_command(server)) for server in servers.value], servers.origin)
     return with_value(tree, ("mcp", "servers"), told)
 
 
@@ -33,6 +37,15 @@ def with_transport(server: Node) -> Node:
     if "url" in given and str(given["url"].value).startswith(("ws://", "wss://")):
         word = "websocket"
     return with_value(server, ("transport",), Node(word, server.origin)) if word else server
+
+
+def _with_level(tree: Node) -> Node:
+    """`logging.level` in any case, as other loggers take it."""
+    level = tree.mapping.get("logging", EMPTY).mapping.get("level")
+    if level is None or not isinstance(level.value, str):
+        return tree
+    word = level.value.upper()
+    return with_value(tree, ("logging", "level"), replace(level, value=_LEVELS.get(word, word)))
 
 
 def _with_servers(tree: Node, foreign: Node, problems: list[Problem]) -> Node:
@@ -56,11 +69,17 @@ def _server(name: str, server: Node) -> Node:
     if "type" in members:  # VS Code's word for the transport
         kind = members.pop("type")
         members["transport"] = replace(kind, value=_TRANSPORTS.get(str(kind.value), kind.value))
-    if "command" in members:
-        command, arguments = members["command"], members.pop("args", Node([]))
-        words = list(arguments.value) if isinstance(arguments.value, list) else [arguments]
-        members["command"] = Node([command, *words], command.origin)
-    return Node(members, server.origin, {**server.keys, "name": server.origin})
+    return _with_command(Node(members, server.origin, {**server.keys, "name": server.origin}))
+
+
+def _with_command(server: Node) -> Node:
+    """A program and its `args` as the one list of words that they are."""
+    command = server.mapping.get("command")
+    if command is None or isinstance(command.value, list):
+        return server
+    arguments = server.mapping.get("args", Node([]))
+    words = list(arguments.value) if isinstance(arguments.value, list) else [arguments]
+    return with_value(without(server, "args"), ("command",), Node([command, *words], command.origin))
 
 
 def server_name(name: str) -> str:

@@ -15,6 +15,7 @@ from mantlet.node.config.coerce import coerced
 from mantlet.node.config.conform import Walk, values_of
 from mantlet.node.config.environ import Layer, layer_of, overrides_of
 from mantlet.node.config.foreign import adopted
+from mantlet.node.config.inter_agent import applied
 from mantlet.node.config.model import ENVIRONMENTS, Config, Environment
 from mantlet.node.config.places import Findings, absolute, defaults, look_for, with_secrets
 from mantlet.node.config.problem import DEFAULT, ConfigErrors, Origin, Problem, dotted, nearest
@@ -67,7 +68,15 @@ def load(files: Sequence[str], environ: Mapping[str, str], *, settings: Mapping[
         config: Config = values_of(tree, Config)
     except msgspec.ValidationError as error:  # the walk has missed it; still said with its place, as far as known
         raise ConfigErrors([Problem(str(error))]) from error
+    config = _everywhere(config)
     return Loaded(config, tree, tuple(files), tuple(findings.exposed), tuple(dict.fromkeys(findings.files)))
+
+
+def _everywhere(config: Config) -> Config:
+    """What `inter_agent` says, at each server: whoever opens one need not know of it."""
+    mcp = msgspec.structs.replace(config.mcp, servers=applied(config.inter_agent, config.mcp.servers))
+    services = applied(config.inter_agent, config.http_upstreams)
+    return msgspec.structs.replace(config, mcp=mcp, http_upstreams=services)
 
 
 def default_files() -> list[str]:

@@ -16,6 +16,7 @@ from mantlet.listeners.stdio.config import StdioConfig
 from mantlet.listeners.tcp.config import TcpConfig
 from mantlet.listeners.tls.config import TlsConfig
 from mantlet.listeners.websocket.config import WebSocketConfig
+from mantlet.node.config.inter_agent import InterAgentConfig
 from mantlet.node.config.later import (
     BackupConfig,
     CacheConfig,
@@ -174,6 +175,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     telemetry: TelemetryConfig = TelemetryConfig()
     logging: LoggingConfig = LoggingConfig()
     addresses: AddressesConfig | None = None
+    inter_agent: InterAgentConfig = InterAgentConfig()
     egress: EgressConfig = EgressConfig()
     http_upstreams: list[ServiceConfig] = []
 

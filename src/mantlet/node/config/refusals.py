@@ -10,6 +10,8 @@ from ipaddress import ip_address
 from typing import Final
 from urllib.parse import urlsplit
 
+import msgspec
+
 from mantlet.core.secret import Secret
 from mantlet.core.weak_secret import why_weak
 from mantlet.node.config.inert import inert
@@ -41,6 +43,10 @@ RISKS: Final[dict[str, Risk]] = {
     "limits_off": Risk(SHARED, "set limits.enabled: true"),
     "passthrough": Risk(SHARED, "forward an exchanged or encrypted identity instead", False),
     "no_verification": Risk(SHARED, "verify certificates; name your own CA with tls.ca_file"),
+    "unvalidated_tokens": Risk(SHARED, "take it out: tokens made for others would pass", False),
+    # Asked for by name in `auth` or `inter_agent`: no environment lets it pass.
+    "forced": Risk(EVERYWHERE, "mend it, or take out the setting that asks for more than the environment", False),
+    "plain_issuer": Risk(SHARED, "take it out: tokens could be forged by whoever is on the way", False),
     "unbound_tokens": Risk(EVERYWHERE, "set it, or agent.url", False),
     "plain_upstream": Risk(PRODUCTION, "use https:// or wss://, or tls on a TCP server"),
     "plaintext": Risk(PRODUCTION, "set its cert_file and key_file, or name the TLS terminator in trusted_proxies"),
@@ -111,6 +117,8 @@ def judge(config: Config, exposed: Iterable[Problem] = ()) -> Judgement:
 def is_let(risk: str, config: Config) -> bool:
     """Whether `config` may run with `risk`: its environment does not refuse it, or it was accepted by name."""
     known = RISKS[risk]
+    if risk == "plain_upstream" and config.inter_agent.force_https:
+        return False
     return config.environment not in known.environments or (known.is_acceptable and risk in config.accept_risks)
 
 
@@ -149,8 +157,26 @@ def _identity(config: Config) -> Iterator[Reason]:
         for name in ("issuer", "audience"):
             if not getattr(auth.jwt, name):
                 yield Reason("unbound_tokens", f"auth.jwt.{name}", "is not set, so tokens made for others would pass")
+    for name in ("issuer", "audience", "introspection"):
+        if getattr(auth.validate, name) is False:
+            yield Reason("unvalidated_tokens", f"auth.validate.{name}", "is off")
+    yield from _issuers(config)
+    if config.inter_agent.max_token_age > 3600:
+        key = "inter_agent.max_token_age"
+        yield Reason("long_tokens", key, f"is {config.inter_agent.max_token_age} s, above 3600")
     if auth.jwt.max_token_age > 3600:
         yield Reason("long_tokens", "auth.jwt.max_token_age", f"is {auth.jwt.max_token_age:g} s, above 3600")
+
+
+def _issuers(config: Config) -> Iterator[Reason]:
+    must = config.auth.require_https
+    if must is False:
+        yield Reason("plain_issuer", "auth.require_https", "is off: keys of tokens could be changed on their way")
+    for issuer in config.auth.issuers:
+        said = issuer if isinstance(issuer, dict) else msgspec.structs.asdict(issuer)
+        name, url = said.get("name", ""), str(said.get("issuer", ""))
+        if must and not url.startswith("https://"):
+            yield Reason("forced", f"auth.issuers.{name}.issuer", "is not https://, and auth.require_https is on")
 
 
 def _doors(config: Config) -> Iterator[Reason]:
@@ -172,24 +198,33 @@ def _doors(config: Config) -> Iterator[Reason]:
 
 
 def _upstreams(config: Config) -> Iterator[Reason]:
+    # What was asked for by name is not for an environment to let pass.
+    plain = "forced" if config.inter_agent.force_https else "plain_upstream"
+    clear = "forced" if config.inter_agent.encrypt_forwarded_tokens else "passthrough"
+    if config.inter_agent.force_https is False:
+        yield Reason("plain_upstream", "inter_agent.force_https", "is off: agents could be called in clear")
+    if not config.inter_agent.verify_certificates:
+        yield Reason("no_verification", "inter_agent.verify_certificates", "is off: anybody could answer")
     urls = [("agent.url", config.agent.url)]
     for server in config.mcp.servers:
         key = f"mcp.servers.{server.name}"
         urls.append((f"{key}.url", getattr(server, "url", None)))
         urls += [(f"{key}.endpoints", one) for one in _endpoint_urls(server)]
+        if (tls := getattr(server, "tls", None)) is not None and not tls.verify:
+            yield Reason("no_verification", f"{key}.tls.verify", "is off: anybody could answer")
         if isinstance(server, TcpServerConfig) and server.tls is None:
-            yield Reason("plain_upstream", f"{key}.tls", "is not set, and TCP alone is not encrypted")
+            yield Reason(plain, f"{key}.tls", "is not set, and TCP alone is not encrypted")
         if getattr(server, "forward_identity", None) == "passthrough":
-            yield Reason("passthrough", f"{key}.forward_identity", "the caller's own token would be handed on")
+            yield Reason(clear, f"{key}.forward_identity", "the caller's own token would be handed on")
     urls += [(f"remote_agents.{agent.name}", agent.agent_card_url) for agent in config.remote_agents]
     urls += [(f"http_upstreams.{one.name}", one.url) for one in config.http_upstreams]
     for key, url in urls:
         if url and not url.lower().startswith(("https://", "wss://")):
-            yield Reason("plain_upstream", key, f"{urlsplit(url).scheme or 'no scheme'}:// is not encrypted")
+            yield Reason(plain, key, f"{urlsplit(url).scheme or 'no scheme'}:// is not encrypted")
     for service in config.http_upstreams:
         if service.forward_identity == "passthrough":
             key = f"http_upstreams.{service.name}.forward_identity"
-            yield Reason("passthrough", key, "the caller's own token would be handed on")
+            yield Reason(clear, key, "the caller's own token would be handed on")
     for agent in config.remote_agents:
         if not agent.ssl_verify:
             yield Reason("no_verification", f"remote_agents.{agent.name}.ssl_verify", "is off: anybody could answer")
@@ -211,7 +246,7 @@ def _guards(config: Config) -> Iterator[Reason]:
         yield Reason("unknown_methods", "mcp.unknown_methods", "methods that no revision names would be forwarded")
     if config.audit.on_failure == "continue":
         yield Reason("audit_gaps", "audit.on_failure", "calls would go on unrecorded")
-    if config.store.url.startswith(("valkey", "redis")) and not _has_password(config.store.url):
+    if config.store.url.startswith(("valkey", "redis")) and not _has_password(config.store.full_url):
         yield Reason("open_store", "store.url", "has no password: whoever reaches the store could lift every limit")
     if config.execution is not None and config.execution.dagger.mount_docker_socket:
         yield Reason("docker_socket", "execution.dagger.mount_docker_socket", "gives root on the host to what it runs")

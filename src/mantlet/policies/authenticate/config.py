@@ -1,11 +1,10 @@
 """`auth:`, as the config file spells it. Durations are seconds."""
 
-from typing import Any
-
 import msgspec
 
 from mantlet.core.caller import CallerKind
 from mantlet.core.secret import Secret
+from mantlet.policies.authenticate.issuers.config import DpopConfig, IssuerConfig
 
 
 class ApiKeyConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -96,13 +95,29 @@ class MtlsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     """More of them, one a line; read again when it changes."""
 
 
+class ValidateConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What is asked of tokens. Null: everything; `false` is for development."""
+
+    issuer: bool | None = None
+    """Whether `iss` of the node's own tokens (`auth.jwt`) must be the configured one."""
+    audience: bool | None = None
+    """Whether `aud` of the node's own tokens must be this node."""
+    introspection: bool | None = None
+    """True: every issuer must be asked whether a token is still good."""
+
+
 class AuthConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Who may call. `issuers` is read loosely here; whoever acts on it reads it strictly."""
+    """Who may call."""
 
     enabled: bool = True
     api_keys: tuple[ApiKeyConfig, ...] = ()
     jwt: JwtConfig = JwtConfig()
-    issuers: tuple[dict[str, Any], ...] = ()
+    issuers: tuple[IssuerConfig, ...] = ()
+    """OAuth 2.1 and OpenID Connect: whose access tokens are taken here."""
+    dpop: DpopConfig = DpopConfig()
     mtls: MtlsConfig = MtlsConfig()
     mock: MockConfig = MockConfig()
     failures: FailuresConfig = FailuresConfig()
+    require_https: bool | None = None
+    """Whether issuers must be reached by HTTPS. Null: outside development."""
+    validate: ValidateConfig = ValidateConfig()

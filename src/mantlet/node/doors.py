@@ -105,12 +105,13 @@ async def open_admin(node: Node, members: Callable[[], Sequence[Member]]) -> Htt
     # Here, because a worker has no such door and calls are served before it opens: Starlette and Prometheus take time.
     from mantlet.admin.app import PREFIX, PUBLIC, build_app
     from mantlet.admin.bridge import bridge
+    from mantlet.admin.keys import key_routes
     from mantlet.node.blocks import BlocksAdmin
+    from mantlet.node.keys_admin import KeysAdmin
     from mantlet.node.operations import NodeOperations
 
-    app = bridge(
-        build_app(NodeOperations(node.config, node.limits_admin, BlocksAdmin(node.addresses, node.journal), members))
-    )
+    operations = NodeOperations(node.config, node.limits_admin, BlocksAdmin(node.addresses, node.journal), members)
+    app = bridge(build_app(operations, key_routes(KeysAdmin(node.config, node.journal))))
 
     async def act(arrival: Arrival) -> Reply:
         # The first segment only: a client's name would make an action of its own of every client.

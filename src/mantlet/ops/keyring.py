@@ -6,16 +6,12 @@ Making and ending a key is recorded in the audit trail first; what cannot be rec
 import asyncio
 import getpass
 import os
-import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any
 
-from mantlet.core.api_key import ApiKeyRecord, hash_of
-from mantlet.core.caller import CallerKind
+from mantlet.core.api_key import ApiKeyRecord
 from mantlet.core.clock import SYSTEM
 from mantlet.core.config_error import ConfigError
 from mantlet.core.refusal import AuditUnavailable, StoreUnavailable
@@ -23,50 +19,16 @@ from mantlet.core.secret import Secret
 from mantlet.events.audit.administrative import note
 from mantlet.events.audit.keys import load_or_create
 from mantlet.events.audit.writer import open_journal
-from mantlet.keys.api_keys import make_api_key, read_pepper
+from mantlet.keys import new_key
+from mantlet.keys.api_keys import read_pepper
+from mantlet.keys.new_key import NewKey
 from mantlet.node.config import Config
 from mantlet.stores.sqlite.api_keys import ApiKeys
-
-KINDS: tuple[CallerKind, ...] = ("user", "agent", "service")
-MAX_CHARACTERS: Final = 200
-_TENANT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_SCOPE: Final = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
-"""RFC 6749, section 3.3; roles have no grammar of their own."""
-
-
-@dataclass(frozen=True, slots=True)
-class NewKey:
-    """What is asked for. `life_s` is None for a key that does not expire."""
-
-    name: str
-    owner: str = ""
-    tenant: str = "default"
-    kind: str = "service"
-    roles: Sequence[str] = ()
-    scopes: Sequence[str] = ()
-    life_s: float | None = None
 
 
 def create(config: Config, wanted: NewKey) -> tuple[ApiKeyRecord, Secret]:
     """Make a key; the key itself is given this once. Raises `ConfigError`, also when it cannot be recorded."""
-    kind = next((kind for kind in KINDS if kind == wanted.kind), None)
-    if kind is None:
-        raise ConfigError("--kind", f"{wanted.kind!r} is unknown", ", ".join(KINDS))
-    _refuse_odd(wanted)
-    now_s = time.time()
-    key_id, key = make_api_key()
-    record = ApiKeyRecord(
-        id=key_id,
-        hash=hash_of(key.reveal().encode(), read_pepper(config.database.pepper_path)),
-        owner=wanted.owner or wanted.name,
-        name=wanted.name,
-        tenant=wanted.tenant,
-        kind=kind,
-        roles=frozenset(wanted.roles),
-        scopes=frozenset(wanted.scopes),
-        created_at_s=now_s,
-        expires_at_s=None if wanted.life_s is None else now_s + wanted.life_s,
-    )
+    record, key = new_key.make(wanted, now_s=time.time(), pepper=read_pepper(config.database.pepper_path))
     with _opened(config) as keys:
         _record(config, "key.created", record)
         keys.create(record)
@@ -110,38 +72,7 @@ def revoke(config: Config, key_id: str) -> str:
 
 def described(record: ApiKeyRecord) -> dict[str, Any]:
     """A record for people and machines; neither the key nor its hash."""
-    now_s = time.time()
-    state = "revoked" if record.revoked_at_s else "live" if record.is_live(now_s) else "expired"
-    return {
-        "id": record.id,
-        "name": record.name,
-        "owner": record.owner,
-        "tenant": record.tenant,
-        "kind": record.kind,
-        "roles": sorted(record.roles),
-        "scopes": sorted(record.scopes),
-        "state": state,
-        "created": _instant(record.created_at_s),
-        "expires": _instant(record.expires_at_s),
-        "last_used": _instant(record.last_used_at_s),
-    }
-
-
-def _refuse_odd(wanted: NewKey) -> None:
-    """Raise `ConfigError` for what could not be told apart in a record: principals are shown as tenant/issuer/owner."""
-    for where, text in [("NAME", wanted.name), ("--owner", wanted.owner or wanted.name)]:
-        if not text.strip():
-            raise ConfigError(where, "is empty")
-        if text != text.strip() or not text.isprintable() or "/" in text or len(text) > MAX_CHARACTERS:
-            allowed = f"printable characters without /, no space at the ends, at most {MAX_CHARACTERS}"
-            raise ConfigError(where, f"{text!r} is no name", allowed)
-    if _TENANT.fullmatch(wanted.tenant) is None or len(wanted.tenant) > MAX_CHARACTERS:
-        raise ConfigError("--tenant", f"{wanted.tenant!r} is no tenant", "letters, digits and ._-")
-    for where, texts in [("--role", wanted.roles), ("--scope", wanted.scopes)]:
-        for text in texts:
-            if _SCOPE.fullmatch(text) is None or len(text) > MAX_CHARACTERS:
-                allowed = "visible ASCII without space, quote and backslash"
-                raise ConfigError(where, f"{text!r} is no {where[2:]}", allowed)
+    return new_key.described(record, time.time())
 
 
 def _record(config: Config, event: str, key: ApiKeyRecord) -> None:
@@ -168,10 +99,6 @@ def _operator() -> str:
         return f"local/os-user/{getpass.getuser()}"
     except (KeyError, OSError):  # a container's user often has no name
         return f"local/os-user/{os.getuid()}"
-
-
-def _instant(at_s: float | None) -> str | None:
-    return None if at_s is None else datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 @contextmanager

@@ -1,0 +1,86 @@
+"""API keys as an operator makes and ends them while the node runs."""
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+from mantlet.core.clock import SYSTEM
+from mantlet.core.config_error import ConfigError
+from mantlet.core.ports import Journal
+from mantlet.core.refusal import InvalidParams
+from mantlet.events.audit.administrative import note
+from mantlet.keys import new_key
+from mantlet.keys.api_keys import read_pepper
+from mantlet.node.config.model import Config
+from mantlet.stores.sqlite.api_keys import ApiKeys
+
+if TYPE_CHECKING:
+    from mantlet.admin.keys import Wanted
+
+
+class KeysAdmin:
+    """`admin.keys.Keys`. Without the record nothing is done (AUD-02).
+
+    Works on the database alone, as `mantlet keys` does: every process finds what changed when it next looks, within
+    the seconds that it may answer from memory.
+    """
+
+    def __init__(self, config: Config, journal: Journal) -> None:
+        self._config, self._journal = config, journal
+
+    async def all(self) -> list[Mapping[str, Any]]:
+        """Every key."""
+
+        def read() -> list[Mapping[str, Any]]:
+            with self._opened() as keys:
+                return [new_key.described(record, SYSTEM.wall()) for record in keys.list()]
+
+        return await asyncio.to_thread(read)
+
+    async def create(self, wanted: "Wanted", by: str) -> Mapping[str, Any]:
+        """Make one."""
+        asked = new_key.NewKey(
+            wanted.name, wanted.owner, wanted.tenant, wanted.kind, wanted.roles, wanted.scopes, wanted.expires_in
+        )
+        pepper = await asyncio.to_thread(read_pepper, self._config.database.pepper_path)
+        try:
+            record, key = new_key.make(asked, now_s=SYSTEM.wall(), pepper=pepper)
+        except ConfigError as error:
+            raise InvalidParams(_told(error)) from error
+        notes = {"name": record.name, "owner": record.owner, "roles": " ".join(sorted(record.roles))}
+        await note(
+            self._journal, SYSTEM, "key.created", object=record.id, principal=by, tenant=record.tenant, notes=notes
+        )
+
+        def write() -> None:
+            with self._opened() as keys:
+                keys.create(record)
+
+        await asyncio.to_thread(write)
+        return {**new_key.described(record, SYSTEM.wall()), "key": key.reveal()}
+
+    async def revoke(self, key_id: str, by: str) -> Mapping[str, Any] | None:
+        """End one."""
+        found = next((key for key in await self.all() if key["id"] == key_id), None)
+        if found is None:
+            return None
+        notes = {"name": found["name"], "owner": found["owner"], "roles": " ".join(found["roles"])}
+        await note(
+            self._journal, SYSTEM, "key.revoked", object=key_id, principal=by, tenant=found["tenant"], notes=notes
+        )
+
+        def write() -> None:
+            with self._opened() as keys:
+                keys.revoke(key_id, SYSTEM.wall())
+
+        await asyncio.to_thread(write)
+        return {**found, "state": "revoked"}
+
+    def _opened(self) -> "closing[ApiKeys]":
+        return closing(ApiKeys(self._config.database.path, SYSTEM.monotonic))
+
+
+def _told(error: ConfigError) -> str:
+    """What is wrong, in the words of the API: the command line's names of things are options."""
+    return str(error).replace("--", "").replace("NAME", "name")

@@ -10,6 +10,7 @@ from mantlet.upstreams.bridge.bridged import Bridged, Unbridged
 from mantlet.upstreams.bridge.config import BridgeConfig
 from mantlet.upstreams.bridge.to_legacy import Places, ToLegacy
 from mantlet.upstreams.bridge.to_modern import ToModern
+from mantlet.upstreams.transports.http import HttpServer
 
 
 def bridged(
@@ -43,7 +44,8 @@ def bridged(
             on_error=on_error,
         )
         opened.push_async_callback(to_modern.close)
-        to_legacy = ToLegacy(inner, config, sealer, post, places, on_error=on_error)
+        room = inner.room if isinstance(inner, HttpServer) else None  # channels carry any number at once
+        to_legacy = ToLegacy(inner, config, sealer, post, places, room=room, on_error=on_error)
         opened.push_async_callback(to_legacy.close)
         joined[name] = Bridged(inner, to_legacy, to_modern)
     return joined

@@ -19,16 +19,28 @@ from mantlet.upstreams.transports.http.config import HttpServerConfig
 class Door:
     """One process: `crossing` before the server, with all that it shares."""
 
-    def __init__(self, port: int, houses: dict[str, LocalPost], config: BridgeConfig, name: str) -> None:
+    def __init__(
+        self, port: int, houses: dict[str, LocalPost], config: BridgeConfig, name: str, connections: int
+    ) -> None:
         url = f"http://127.0.0.1:{port}/mcp"
         self.sealer = FakeSealer()
         self.inner = HttpServer(
-            HttpServerConfig(name=name, url=url, era="legacy", max_connections=400), self.sealer, is_plain_allowed=True
+            HttpServerConfig(name=name, url=url, era="legacy", max_connections=connections),
+            self.sealer,
+            is_plain_allowed=True,
         )
         self.post = LocalPost(houses)
         self.places = Places(config)
         self.errors: list[BaseException] = []
-        self.crossing = ToLegacy(self.inner, config, self.sealer, self.post, self.places, on_error=self.errors.append)
+        self.crossing = ToLegacy(
+            self.inner,
+            config,
+            self.sealer,
+            self.post,
+            self.places,
+            room=self.inner.room,
+            on_error=self.errors.append,
+        )
 
     def client(self, **more: Any) -> Client:
         return Client(self.crossing, **more)
@@ -61,8 +73,8 @@ async def open_door(server: Legacy, serve: Serve) -> AsyncIterator[MakeDoor]:
     doors: list[Door] = []
     houses: dict[str, LocalPost] = {}
 
-    def make(name: str = "everything", **config: Any) -> Door:
-        doors.append(Door(raw.port, houses, BridgeConfig(**config), name))
+    def make(name: str = "everything", connections: int = 400, **config: Any) -> Door:
+        doors.append(Door(raw.port, houses, BridgeConfig(**config), name, connections))
         return doors[-1]
 
     yield make

@@ -358,6 +358,26 @@ async def test_held_calls_are_bounded(open_door: MakeDoor, server: Legacy) -> No
     await held(alice)
 
 
+async def test_held_calls_leave_connections_to_the_server(open_door: MakeDoor, server: Legacy) -> None:
+    """RES-03: however many wait for input, what is not held is served, and what is held can be answered."""
+
+    async def echo(at: Answering) -> Any:
+        return {"content": [], "echo": True}
+
+    server.tools["echo"] = echo
+    door = open_door(connections=4)
+    waiting = [(client, *await held(client)) for client in (door.client(capabilities=ALL) for _ in range(2))]
+    assert door.inner.room.taken == 3  # and the session's own stream, on which it may be asked something
+    with pytest.raises(Overloaded, match="wait for input"):
+        await door.client(capabilities=ALL).call("ask")
+    assert (await door.client().call("echo"))["echo"]
+    for client, state, responses in waiting:
+        params = {"requestState": state, "inputResponses": responses}
+        assert (await client.call("ask", {"a": 1}, params=params))["answers"]
+    assert len(door.crossing._held) == 0
+    assert door.inner.room.taken == 1
+
+
 async def test_input_that_does_not_come_ends_the_call(open_door: MakeDoor, server: Legacy) -> None:
     door = open_door(input_timeout=0.1)
     client = door.client(capabilities=ALL)

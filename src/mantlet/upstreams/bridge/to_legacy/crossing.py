@@ -19,6 +19,7 @@ from mantlet.upstreams.bridge.to_legacy.places import Places
 from mantlet.upstreams.bridge.to_legacy.relay import UNKNOWN, Relay, Remote
 from mantlet.upstreams.bridge.to_legacy.session import Session
 from mantlet.upstreams.bridge.to_legacy.sessions import Sessions
+from mantlet.upstreams.room import Room
 from mantlet.wire import jsonrpc
 from mantlet.wire.event_stream import HEADERS
 from mantlet.wire.mcp.bridge import to_legacy_answers as answers
@@ -38,7 +39,8 @@ _REFUSED: Final = "This requestState is not one of this request, or its time is 
 
 
 class ToLegacy:
-    """One server's `Crossing`. `places` is shared by those of all servers; `close` before `inner` is closed."""
+    """One server's `Crossing`. `places` is shared by those of all servers, `room` with the streams of `inner`, if they
+    share its connections; `close` before `inner` is closed."""
 
     def __init__(
         self,
@@ -48,6 +50,7 @@ class ToLegacy:
         post: Post,
         places: Places,
         *,
+        room: Room | None = None,
         clock: Clock = SYSTEM,
         random_bytes: Callable[[int], bytes] = secrets.token_bytes,
         on_error: Callable[[BaseException], None] = lambda _: None,
@@ -59,7 +62,7 @@ class ToLegacy:
         self._clock = clock
         self._tasks = Tasks(on_error)
         self._sessions = Sessions(inner, config, places, clock, self._tasks)
-        self._held = Held(places, config.input_timeout, random_bytes)
+        self._held = Held(places, room, config.input_timeout, random_bytes)
         self._relay = Relay(post, inner.name, self._resume, clock, self._tasks)
 
     async def send(self, call: Call, /) -> Reply:

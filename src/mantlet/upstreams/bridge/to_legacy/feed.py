@@ -23,8 +23,9 @@ from mantlet.core.refusal import (
     SessionNotFound,
 )
 from mantlet.core.tasks import Tasks
-from mantlet.upstreams.bridge.to_legacy.places import Places, Room
+from mantlet.upstreams.bridge.to_legacy.places import Places
 from mantlet.upstreams.bridge.to_legacy.session import Opened, Session
+from mantlet.upstreams.room import Room
 from mantlet.wire.event_stream import EventStream
 from mantlet.wire.mcp.bridge import to_legacy_answers as answers
 from mantlet.wire.mcp.bridge import to_legacy_inputs as inputs

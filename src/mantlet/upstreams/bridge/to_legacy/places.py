@@ -44,21 +44,3 @@ class Places:
     def close_stream(self) -> None:
         """Give it back."""
         self.streams -= 1
-
-
-class Room:
-    """Room for so many of something."""
-
-    def __init__(self, limit: int) -> None:
-        self._left = limit
-
-    def take(self) -> bool:
-        """A place; False when there is none."""
-        if self._left <= 0:
-            return False
-        self._left -= 1
-        return True
-
-    def give_back(self) -> None:
-        """A place taken is free again."""
-        self._left += 1

@@ -12,8 +12,9 @@ from mantlet.core.refusal import Overloaded
 from mantlet.core.tasks import Tasks
 from mantlet.upstreams.bridge.config import BridgeConfig
 from mantlet.upstreams.bridge.to_legacy.feed import Feed
-from mantlet.upstreams.bridge.to_legacy.places import Places, Room
+from mantlet.upstreams.bridge.to_legacy.places import Places
 from mantlet.upstreams.bridge.to_legacy.session import Session
+from mantlet.upstreams.room import Room
 from mantlet.wire.mcp.bridge.to_legacy_requests import Wishes, session_key
 
 MAX_PER_CALLER: Final = 100

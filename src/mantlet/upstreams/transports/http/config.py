@@ -46,6 +46,9 @@ class HttpServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     """`auto` asks the server once; the others say what it serves and ask nothing."""
     max_connections: int = 100
     max_waiters: int = 1_000
+    max_streams: int | None = None
+    """Streams and calls that wait for their client's input, at once: each keeps a connection, and more are refused as
+    `overloaded`. Absent: three quarters of `max_connections`, so that calls always find one."""
     connect_timeout: float = 5.0
     idle_timeout: float = 55.0
     probe_timeout: float = 10.0
@@ -69,6 +72,8 @@ class HttpServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
         for bound in ("max_connections", "max_waiters", "max_answer_bytes", "max_event_bytes"):
             if getattr(self, bound) < 1:
                 raise ValueError(f"{bound} must be at least 1")
+        if self.max_streams is not None and not 1 <= self.max_streams <= self.max_connections:
+            raise ValueError("max_streams must be at least 1 and not above max_connections")
         for duration in ("connect_timeout", "idle_timeout", "probe_timeout", "stream_idle_timeout"):
             if getattr(self, duration) <= 0:
                 raise ValueError(f"{duration} must be above 0")
@@ -77,6 +82,11 @@ class HttpServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     def endpoint(self) -> str:
         """The URL that calls go to."""
         return self.url
+
+    @property
+    def streams(self) -> int:
+        """`max_streams`, as it is or as it follows."""
+        return max(1, self.max_connections * 3 // 4) if self.max_streams is None else self.max_streams
 
     def bounds(self) -> Bounds:
         """As the client takes them."""

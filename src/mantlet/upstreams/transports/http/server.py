@@ -13,16 +13,19 @@ from mantlet.core.refusal import (
     BadUpstream,
     DeadlineExceeded,
     EraUnavailable,
+    Overloaded,
     Refusal,
     UpstreamUnavailable,
 )
 from mantlet.upstreams.client import BodyStream, HttpClient, Resolve, Response, lines, parse, prefix
+from mantlet.upstreams.room import Room
 from mantlet.upstreams.transports.crossing import unavailable
 from mantlet.upstreams.transports.http import session
 from mantlet.upstreams.transports.http.config import EraSetting, HttpServerConfig
 from mantlet.upstreams.transports.http.detection import Detection
 from mantlet.upstreams.transports.http.era import Found
 from mantlet.upstreams.transports.http.event_filter import EventFilter
+from mantlet.upstreams.transports.http.lasting import Lasting
 from mantlet.upstreams.transports.http.outbound import legacy_fields, modern_lines
 from mantlet.upstreams.transports.http.probes import Probes
 from mantlet.upstreams.transports.http.verdict import judge
@@ -30,6 +33,7 @@ from mantlet.wire.mcp.inbound import SESSION_ID
 from mantlet.wire.mcp.methods import LEGACY_VERSIONS, MODERN_VERSIONS
 
 HEALTH_TIMEOUT_S: Final = 3.0
+LISTEN: Final = "subscriptions/listen"
 
 _PASSED_BACK: Final = (b"content-type", b"cache-control", b"mcp-protocol-version", b"x-accel-buffering")
 _WITH_RETRY_AFTER: Final = frozenset({429, 503})
@@ -77,6 +81,8 @@ class HttpServer:
             versions = (MODERN_VERSIONS if "modern" in given else ()) + (LEGACY_VERSIONS if "legacy" in given else ())
             self._detection.settle(given, versions)
         self._failure = ""
+        self.room = Room(config.streams)
+        """For streams, and for calls that wait for their client (`bridge`)."""
         self.dropped = 0
         """Events of modern streams that were not passed on (MCP-07)."""
 
@@ -107,14 +113,9 @@ class HttpServer:
             message = b"%b%bcontent-length: %d\r\n\r\n%b" % (self._post, fields, len(call.body), call.body)
         else:
             message = b"%b%b\r\n" % (start, fields)
-        is_repeatable = call.kind == "stream"
-        try:
-            response = await self._client.send(message, deadline_s=call.deadline_s, is_repeatable=is_repeatable)
-        except UpstreamUnavailable as error:
-            self._doubt(error)
-            raise
-        self._failure = ""
-        return await self._reply(call, response, upstream_session)
+        if call.kind == "stream" or call.method == LISTEN:
+            return await self._lasting(call, message, upstream_session)
+        return await self._exchange(call, message, upstream_session)
 
     async def health(self) -> Mapping[str, Any]:
         """What is known; asks the server when that is nothing."""
@@ -132,6 +133,7 @@ class HttpServer:
             "eras": sorted(found.eras) if found else [],
             "versions": list(found.versions) if found else [],
             "connections": {"open": pool.open, "idle": pool.idle, "waiting": pool.waiting, "opened": pool.opened},
+            "streams": {"open": self.room.taken, "max": self.room.limit},
             "dropped_events": self.dropped,
         }
 
@@ -151,6 +153,32 @@ class HttpServer:
             raise
         self._failure = ""
         return found
+
+    async def _exchange(self, call: Call, message: bytes, upstream_session: bytes | None) -> Reply:
+        try:
+            response = await self._client.send(message, deadline_s=call.deadline_s, is_repeatable=call.kind == "stream")
+        except UpstreamUnavailable as error:
+            self._doubt(error)
+            raise
+        self._failure = ""
+        return await self._reply(call, response, upstream_session)
+
+    async def _lasting(self, call: Call, message: bytes, upstream_session: bytes | None) -> Reply:
+        if not self.room.take():
+            raise Overloaded(
+                "Too many streams from this server are open already. Try again later.",
+                why=f"{self.room.limit} streams and held calls are open with the server (max_streams)",
+            )
+        try:
+            reply = await self._exchange(call, message, upstream_session)
+        except BaseException:
+            self.room.give_back()
+            raise
+        if isinstance(reply.body, bytes):
+            self.room.give_back()
+        else:
+            reply.body = Lasting(reply.body, self.room)
+        return reply
 
     def _refuse_era(self, call: Call, found: Found) -> None:
         text = unavailable(self.name, call.era)

@@ -30,6 +30,7 @@ from mantlet.node.blocks import open_addresses
 from mantlet.node.bridging import bridged
 from mantlet.node.certificates import open_certificates
 from mantlet.node.config.model import Config
+from mantlet.node.definitions import open_definitions
 from mantlet.node.egress import open_egress, open_fetcher
 from mantlet.node.forward import Forward
 from mantlet.node.housekeeping import audit_told, every, failed, log, log_warning
@@ -46,6 +47,7 @@ from mantlet.policies.aggregate.opening import Ports as AggregatePorts
 from mantlet.policies.authenticate.policy import Authenticate, Disabled
 from mantlet.policies.authenticate.streams import CHECK_S, CurrentStreams
 from mantlet.policies.limits.status import LimitsAdmin
+from mantlet.policies.pins.policy import Pins
 from mantlet.policies.record.policy import RecordPolicy
 from mantlet.stores.limits import open_limits
 from mantlet.stores.shared import open_shared
@@ -93,6 +95,7 @@ class Node:
     sealer: NodeSealer
     upstreams: dict[str, Server]
     services: dict[str, ServiceServer]
+    pins: Pins | None
     tasks: Tasks
     new_id: Callable[[], str]
     sse: Terms | None
@@ -141,7 +144,7 @@ async def build(config: Config, shared: Shared) -> AsyncIterator[Node]:
         )
         names = SqliteNames(config.database.path)
         opened.callback(names.close)
-        authenticate = open_identity(config, opened, tasks)
+        authenticate = open_identity(config, opened, tasks, egress, journal, state)
         certificates = open_certificates(config, metrics)
         tasks.start(every(LOOK_S, certificates.look), "tls.look")
         sealer = open_sealer(config.database.path.parent / "keys" / "node.key")
@@ -186,8 +189,19 @@ async def build(config: Config, shared: Shared) -> AsyncIterator[Node]:
             tasks=tasks,
             report=log_warning,
         )
+        definitions = open_definitions(config, forward, journal, metrics, tasks, opened)
         steps = make_steps(
-            config, record, addresses, authenticate, streams, limits, upstreams, services, aggregated, forward
+            config,
+            record,
+            addresses,
+            authenticate,
+            streams,
+            limits,
+            upstreams,
+            services,
+            aggregated,
+            forward,
+            definitions,
         )
         new_id, refuse = request_ids(), partial(_refuse, record)
         sse = open_sse(
@@ -222,6 +236,7 @@ async def build(config: Config, shared: Shared) -> AsyncIterator[Node]:
             sealer=sealer,
             upstreams=upstreams,
             services=services,
+            pins=definitions.pins,
             tasks=tasks,
             new_id=new_id,
             sse=None if sse is None else sse.terms,

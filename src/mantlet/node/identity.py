@@ -6,6 +6,7 @@ from functools import partial
 from typing import Final
 
 from mantlet.core.clock import SYSTEM
+from mantlet.core.ports import Journal, State
 from mantlet.core.tasks import Tasks
 from mantlet.keys.api_keys import read_pepper
 from mantlet.keys.files import read_secret
@@ -14,22 +15,27 @@ from mantlet.listeners.tls.served import LOOK_S
 from mantlet.node.certificates import tell
 from mantlet.node.config.model import Config
 from mantlet.node.housekeeping import every
+from mantlet.node.issuers import open_proofs, open_token_issuers
 from mantlet.node.resources import public_url, resources
 from mantlet.policies.authenticate.opening import open_authenticate
 from mantlet.policies.authenticate.policy import Authenticate, Disabled
 from mantlet.stores.sqlite.api_keys import ApiKeys
+from mantlet.upstreams.egress import Guard
 
 FLUSH_S: Final = 5.0
 """How often uses of API keys are written down."""
 
 
-def open_identity(config: Config, opened: AsyncExitStack, tasks: Tasks) -> Authenticate | Disabled:
+def open_identity(
+    config: Config, opened: AsyncExitStack, tasks: Tasks, guard: Guard, journal: Journal, state: State
+) -> Authenticate | Disabled:
     """The step that tells who calls; raises `ConfigError`."""
     jwt = config.auth.jwt
     store = ApiKeys(config.database.path, SYSTEM.monotonic)
     opened.callback(store.close)
     tasks.start(every(FLUSH_S, partial(asyncio.to_thread, store.flush)), "api_keys.flush")
     ring = open_ring(algorithms=jwt.algorithms, secret=jwt.secret, key_file=jwt.key_file, jwks_file=jwt.jwks_file)
+    issuers = open_token_issuers(config, guard, journal, tasks, opened)
     authenticate = open_authenticate(
         config.auth,
         environment=config.environment,
@@ -40,6 +46,9 @@ def open_identity(config: Config, opened: AsyncExitStack, tasks: Tasks) -> Authe
         store=store,
         public_url=public_url(config),
         published=resources(config),
+        more=issuers.providers,
+        proofs=open_proofs(config, state),
+        required_scopes=issuers.required_scopes,
         tell=tell,
     )
     tasks.start(every(LOOK_S, authenticate.look), "authenticate.look")

@@ -1,6 +1,6 @@
 """The documents that strangers may read: where to get a token for this resource (RFC 9728)."""
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Collection, Sequence
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -16,12 +16,21 @@ _HEADERS: Final = [(b"content-type", b"application/json"), (b"cache-control", b"
 class Published:
     """Answers the listed paths and passes everything else on (AUTHN-01: these are the exceptions)."""
 
-    def __init__(self, public_url: str, paths: Sequence[str], authorization_servers: Sequence[str]) -> None:
+    def __init__(
+        self,
+        public_url: str,
+        paths: Sequence[str],
+        authorization_servers: Sequence[str],
+        scopes: Collection[str] = (),
+        proof_algorithms: Sequence[str] = (),
+    ) -> None:
+        """`scopes` are what a first token needs; more are named by the challenge of the call that wants them."""
         base = urlsplit(public_url).path.rstrip("/")
         root = public_url.rstrip("/")
         # The well-known segment stands between host and path (RFC 9728 section 3.1).
         self._documents = {
-            f"{WELL_KNOWN}{base}{path}": _document(f"{root}{path}", authorization_servers) for path in paths
+            f"{WELL_KNOWN}{base}{path}": _document(f"{root}{path}", authorization_servers, scopes, proof_algorithms)
+            for path in paths
         }
 
     def __call__(self, arrival: Arrival, onward: ArrivalHandler, /) -> Awaitable[Reply]:
@@ -36,8 +45,15 @@ class Published:
         return Reply(200, list(_HEADERS), document, origin="node")
 
 
-def _document(resource: str, authorization_servers: Sequence[str]) -> bytes:
+def _document(
+    resource: str, authorization_servers: Sequence[str], scopes: Collection[str], proof_algorithms: Sequence[str]
+) -> bytes:
     document: dict[str, object] = {"resource": resource, "bearer_methods_supported": ["header"]}
     if authorization_servers:
         document["authorization_servers"] = list(authorization_servers)
+    # Minimal: no wildcard, and no `offline_access`, which is between the client and the issuer (OAUTH-01).
+    if named := sorted(scope for scope in scopes if "*" not in scope and scope != "offline_access"):
+        document["scopes_supported"] = named
+    if authorization_servers and proof_algorithms:
+        document["dpop_signing_alg_values_supported"] = list(proof_algorithms)
     return jsonrpc.encode(document)

@@ -4,10 +4,10 @@ from mantlet import __version__
 from mantlet.core.clock import SYSTEM
 from mantlet.core.ports import LimitStore
 from mantlet.node.config.model import Config
+from mantlet.node.definitions import Definitions
 from mantlet.node.forward import Forward, straight
+from mantlet.node.issuers import published
 from mantlet.node.path import Steps
-from mantlet.node.published import Published
-from mantlet.node.resources import public_url, resources
 from mantlet.node.services import make_services
 from mantlet.node.upstreams import Server
 from mantlet.policies.addresses.policy import Addresses
@@ -39,21 +39,17 @@ def make_steps(
     services: dict[str, ServiceServer],
     aggregated: AggregatePorts,
     forward: Forward,
+    definitions: Definitions,
 ) -> Steps:
     """Every step, or None for one that is switched off. Raises `ConfigError` for what only making it finds."""
     authorize = Authorize(config.authorization, may_default_allow=config.environment != "production")
     call_limits = CallLimits(config.limits, limits, SYSTEM)
-    issuer = config.auth.jwt.issuer or ""
     mcp = config.mcp.limits
     task_ids = TaskIds(aggregated.sealer)
     return Steps(
         record=record,
         addresses=addresses,
-        published=Published(
-            public_url(config),
-            resources(config),
-            [issuer] if config.auth.jwt.has_key and issuer.startswith("https://") else [],
-        ),
+        published=published(config),
         authenticate=authenticate,
         current_streams=streams,
         current_caller=CurrentCaller(authenticate.is_current),
@@ -90,4 +86,6 @@ def make_steps(
         challenge=authenticate.challenge,
         services=make_services(config),
         to_service=straight(services),
+        pins=definitions.pins,
+        schemas=definitions.schemas,
     )

@@ -73,7 +73,6 @@ RISKY = [
     ("mcp: {servers: [{name: a, url: 'https://h', balance: weighted}]}", "not_enforced", "mcp.servers.a.balance", "p"),
     ("validation: {schemas: enforce}", "not_enforced", "validation.schemas", "p"),
     ("validation: {filters: {sql: block}}", "not_enforced", "validation.filters", "p"),
-    ("auth: {issuers: [{name: i}]}", "not_enforced", "auth.issuers", "p"),
     ("authorization: {approvals: {tools: ['*']}}", "not_enforced", "authorization.approvals", "p"),
     ("telemetry: {otlp_endpoint: 'https://o'}", "not_enforced", "telemetry.otlp_endpoint", "p"),
 ]  # fmt: skip

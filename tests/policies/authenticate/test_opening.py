@@ -39,7 +39,7 @@ def test_the_documented_section_opens() -> None:
         enabled=True,
         api_keys=[{"name": "ci", "key_file": "ci.key", "roles": ["admin"], "tenant": "default", "scopes": ["mcp:*"]}],
         jwt={"secret_file": None, "algorithms": ["EdDSA"], "issuer": None, "audience": None, "max_token_age": 3600},
-        issuers=[{"name": "corp", "anything": 1}],
+        issuers=[{"name": "corp", "issuer": "https://idp.example.com"}],
         mtls={"enabled": False},
         mock={"tokens": {}},
     )

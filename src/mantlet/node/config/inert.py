@@ -1,6 +1,6 @@
 """What is understood but not acted on in this version: said aloud, and in production a reason not to start.
 
-Silence would be worse than an error: who writes `pins: {mode: approve}` believes that tools are pinned.
+Silence would be worse than an error: who writes `backup: {schedule: ...}` believes that copies are made.
 """
 
 from collections.abc import Iterator
@@ -29,8 +29,6 @@ def _keys(config: Config) -> Iterator[str]:
     for name in WHOLE:
         if getattr(config, name):
             yield name
-    if config.mcp.pins is not None and config.mcp.pins.mode != "off":
-        yield "mcp.pins"
     for server in config.mcp.servers:
         for key in HTTP_SERVER:
             if getattr(server, key, None) not in (None, [], "none"):
@@ -38,17 +36,9 @@ def _keys(config: Config) -> Iterator[str]:
     for service in config.http_upstreams:
         if service.forward_identity not in (None, "none"):
             yield f"http_upstreams.{service.name}.forward_identity"
-    if config.validation.schemas not in (None, "off"):
-        yield "validation.schemas"
     if any(mode != "off" for mode in config.validation.filters.values()):
         yield "validation.filters"
     if config.authorization.approvals:
         yield "authorization.approvals"
     if config.telemetry.otlp_endpoint:
         yield "telemetry.otlp_endpoint"
-    yield from _auth(config)
-
-
-def _auth(config: Config) -> Iterator[str]:
-    if config.auth.issuers:
-        yield "auth.issuers"

@@ -1,7 +1,7 @@
 """From `auth:` to the policy; every fault of the section is found here, at start (TOK-12, CFG-04)."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Final, Literal
 
@@ -11,6 +11,7 @@ from mantlet.core.config_error import ConfigError
 from mantlet.core.secret import Secret
 from mantlet.core.weak_secret import why_weak
 from mantlet.policies.authenticate.api_keys import ApiKeyProvider
+from mantlet.policies.authenticate.binding import Proofs
 from mantlet.policies.authenticate.claims import MAX_LEEWAY_S, Expectation
 from mantlet.policies.authenticate.config import ApiKeyConfig, AuthConfig, JwtConfig
 from mantlet.policies.authenticate.failures import Failures
@@ -40,14 +41,17 @@ def open_authenticate(
     public_url: str = "",
     published: Sequence[str] = (),
     more: Sequence[Provider] = (),
+    proofs: Proofs | None = None,
+    required_scopes: Mapping[str, frozenset[str]] | None = None,
     tell: Tell = lambda level, event, fields: None,
 ) -> Authenticate | Disabled:
     """The policy that `config` describes; raises `ConfigError`.
 
     `keys` are those of `config.jwt` (`keys.ring.open_ring`), `pepper` the node's (`keys.api_keys.read_pepper`),
     `published` are the paths whose metadata the node serves (RFC 9728), the most general first,
-    `read_secret` reads an owner-only file, `more` are providers of other rooms, asked after ours; `tell` takes what
-    people should know (level, event, fields).
+    `read_secret` reads an owner-only file, `more` are providers asked after ours (`issuers.opening`), `proofs` check
+    DPoP, `required_scopes` are what every token of an issuer must have; `tell` takes what people should know (level,
+    event, fields).
     That all may call is never decided by an absence: it takes `enabled: false` and `environment="development"`.
     """
     if not config.enabled:
@@ -62,7 +66,7 @@ def open_authenticate(
     if config.mock.tokens:
         providers.append(MockProvider(config.mock.tokens, development=environment == "development"))
     if config.jwt.has_key:
-        providers.append(_jwt(config.jwt, keys, public_url, clock, environment))
+        providers.append(_jwt(config.jwt, keys, public_url, parts_of(public_url, published), clock, environment))
     failures = config.failures
     if min(failures.per_address, failures.per_credential, failures.window) < 1:
         raise ConfigError("auth.failures", "per_address, per_credential and window must be at least 1")
@@ -74,16 +78,39 @@ def open_authenticate(
         by_address=Failures(failures.per_address, failures.window),
         by_credential=Failures(failures.per_credential, failures.window),
         mtls=open_mtls(config.mtls, clock, tell),
+        proofs=proofs,
+        required_scopes=required_scopes,
     )
 
 
+def own_issuer(config: JwtConfig, public_url: str) -> str:
+    """The issuer of the node's own tokens: as configured, else its public URL."""
+    return config.issuer or public_url.rstrip("/")
+
+
+def own_audience(public_url: str, published: Sequence[str]) -> str:
+    """The node's resource as a whole, the most general of those that it publishes."""
+    return f"{public_url.rstrip('/')}{published[0]}" if public_url and published else ""
+
+
+def parts_of(public_url: str, published: Sequence[str]) -> Mapping[str, str]:
+    """The resources inside that one, each with its path."""
+    return {f"{public_url.rstrip('/')}{path}": path for path in published[1:]}
+
+
 def _jwt(
-    config: JwtConfig, keys: SignatureCheck | None, public_url: str, clock: Clock, environment: Environment
+    config: JwtConfig,
+    keys: SignatureCheck | None,
+    public_url: str,
+    parts: Mapping[str, str],
+    clock: Clock,
+    environment: Environment,
 ) -> JwtProvider:
     if keys is None:
         raise ConfigError("auth.jwt", "names a key, and none was opened")
     root = public_url.rstrip("/")
-    issuer, audience = config.issuer or root, config.audience or (root and f"{root}/mcp")
+    whole = root and f"{root}/mcp"
+    issuer, audience = own_issuer(config, public_url), config.audience or whole
     if not issuer:
         raise ConfigError("auth.jwt.issuer", "is not set", "set it, or agent.url")
     if not audience:
@@ -93,7 +120,15 @@ def _jwt(
     longest = 86_400 if environment == "development" else MAX_TOKEN_AGE_S
     if not 0 < config.max_token_age <= longest:
         raise ConfigError("auth.jwt.max_token_age", f"must be 1 to {longest} seconds")
-    expected = Expectation(issuer, audience, config.max_token_age, config.leeway, config.plain_type, environment)
+    expected = Expectation(
+        issuer,
+        audience,
+        config.max_token_age,
+        config.leeway,
+        config.plain_type,
+        environment,
+        parts if audience == whole else {},
+    )
     return JwtProvider(keys, expected, clock)
 
 

@@ -4,7 +4,6 @@ Whoever was let in a minute ago is asked for again while the answer still flows:
 looked at together, which costs a call without a stream nothing.
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Final
 
@@ -12,6 +11,7 @@ from mantlet.core.call import Arrival, Reply
 from mantlet.core.caller import Caller
 from mantlet.core.policy import ArrivalHandler
 from mantlet.core.refusal import Overloaded, Refusal
+from mantlet.core.stream import Endable
 
 CHECK_S: Final = 2.0
 """With what is cached of a credential it stays below the 5 s in which a revocation acts."""
@@ -83,45 +83,11 @@ class CurrentStreams:
             return False
 
 
-class CurrentStream:
+class CurrentStream(Endable):
     """A stream that can be told to end while somebody waits for its next chunk."""
 
+    __slots__ = ("caller",)
+
     def __init__(self, chunks: AsyncIterator[bytes], caller: Caller, is_open: OpenStreams) -> None:
+        super().__init__(chunks, is_open.discard)
         self.caller = caller
-        self._chunks = chunks
-        self._open = is_open
-        self._waiting: asyncio.Timeout | None = None
-        self._has_ended = False
-
-    def __aiter__(self) -> "CurrentStream":
-        return self
-
-    async def __anext__(self) -> bytes:
-        if self._has_ended:
-            raise StopAsyncIteration
-        try:
-            async with asyncio.timeout(None) as self._waiting:
-                return await anext(self._chunks)
-        except TimeoutError:
-            if self._waiting is None or not self._waiting.expired():
-                raise
-            await self.aclose()
-            raise StopAsyncIteration from None
-        except StopAsyncIteration:
-            self._open.discard(self)
-            raise
-        finally:
-            self._waiting = None
-
-    def end(self) -> None:
-        """No chunk more: whoever waits for one finds the end."""
-        self._has_ended = True
-        if self._waiting is not None:
-            self._waiting.reschedule(asyncio.get_running_loop().time())
-
-    async def aclose(self) -> None:
-        """Close what is behind it."""
-        self._open.discard(self)
-        close = getattr(self._chunks, "aclose", None)
-        if close is not None:
-            await close()

@@ -1,0 +1,88 @@
+"""The identity providers that the config names: how they are reached, and what is written down of them."""
+
+import random
+from contextlib import AsyncExitStack
+from typing import Any, Final
+
+from mantlet.core.clock import SYSTEM
+from mantlet.core.ports import Fetch, Journal, State
+from mantlet.core.refusal import Refusal
+from mantlet.core.tasks import Tasks
+from mantlet.events.audit.administrative import record_of
+from mantlet.keys.files import read_secret
+from mantlet.keys.proof import check_proof
+from mantlet.keys.ring import published_ring
+from mantlet.node.certificates import tell
+from mantlet.node.config.model import Config
+from mantlet.node.egress import open_fetcher
+from mantlet.node.published import Published
+from mantlet.node.resources import public_url, resources
+from mantlet.policies.authenticate.dpop.opening import open_dpop
+from mantlet.policies.authenticate.dpop.proofs import DpopProofs
+from mantlet.policies.authenticate.issuers.kept import keep_fresh
+from mantlet.policies.authenticate.issuers.opening import Opened, Ports, open_issuers
+from mantlet.policies.authenticate.opening import own_audience, own_issuer, parts_of
+from mantlet.upstreams.client import TlsConfig
+from mantlet.upstreams.egress import Guard
+
+FAILED: Final = "issuer.failed"
+
+
+def open_token_issuers(config: Config, guard: Guard, journal: Journal, tasks: Tasks, opened: AsyncExitStack) -> Opened:
+    """Their providers, whose keys are fetched in the background from now on. Raises `ConfigError`."""
+    fetchers: dict[str | None, Fetch] = {}
+
+    def fetch(ca_file: str | None) -> Fetch:
+        if ca_file not in fetchers:
+            fetcher = open_fetcher(config, guard, TlsConfig(ca_file=ca_file))
+            opened.push_async_callback(fetcher.close)
+            fetchers[ca_file] = fetcher
+        return fetchers[ca_file]
+
+    def told(level: str, event: str, fields: Any) -> None:
+        tell(level, event, fields)
+        if event == FAILED:
+            tasks.start(_write(journal, str(fields["issuer"]), str(fields["said"])), FAILED)
+
+    url, published = public_url(config), resources(config)
+    jwt = config.auth.jwt
+    found = open_issuers(
+        config.auth.issuers,
+        Ports(fetch, published_ring, read_secret, SYSTEM, tasks, told),
+        environment=config.environment,
+        audience=own_audience(url, published),
+        parts=parts_of(url, published),
+        taken=[own_issuer(jwt, url)] if jwt.has_key else [],
+    )
+    for kept in found.kept:
+        tasks.start(keep_fresh(kept, random.random), "issuer.keys")
+    return found
+
+
+def open_proofs(config: Config, state: State) -> DpopProofs | None:
+    """The check of DPoP proofs, or None where none are taken. Raises `ConfigError`."""
+    return open_dpop(
+        config.auth.dpop, check_signature=check_proof, state=state, clock=SYSTEM, public_url=public_url(config)
+    )
+
+
+def published(config: Config) -> Published:
+    """The metadata of each resource: whose tokens are taken, and the scopes that a first token needs (OAUTH-01)."""
+    auth = config.auth
+    own = auth.jwt.issuer or ""
+    issuers = [own] if auth.jwt.has_key and own.startswith("https://") else []
+    return Published(
+        public_url(config),
+        resources(config),
+        [*issuers, *(each.issuer for each in auth.issuers)],
+        {scope for each in auth.issuers for scope in each.required_scopes},
+        auth.dpop.algorithms if auth.dpop.enabled else (),
+    )
+
+
+async def _write(journal: Journal, name: str, said: str) -> None:
+    record = record_of(FAILED, at_s=SYSTEM.wall(), object=name, verdict="error", reason="issuer_unavailable", why=said)
+    try:
+        await journal.append(record)
+    except Refusal:
+        return  # nothing was let through, and the failing journal has told of itself

@@ -1,0 +1,1 @@
+"""Proof of possession beside a token (RFC 9449)."""

@@ -1,0 +1,1 @@
+"""Tokens that only their issuer can read: it is asked (RFC 7662)."""

@@ -1,0 +1,81 @@
+"""Signed tokens of foreign issuers: keys, audience and meaning are chosen by `iss`, and by nothing else (TOK-06)."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from mantlet.core.call import Arrival
+from mantlet.core.caller import Caller
+from mantlet.core.clock import Clock
+from mantlet.core.refusal import IssuerUnavailable
+from mantlet.policies.authenticate.claims import Expectation, check_type
+from mantlet.policies.authenticate.issuers.kept import Kept
+from mantlet.policies.authenticate.issuers.mapping import Meaning, read
+from mantlet.policies.authenticate.issuers.source import Learned
+from mantlet.wire.jws import looks_like_token, parse
+
+METHOD: Final = "jwt"
+FRESH_S: Final = 60.0
+
+Confirm = Callable[[bytes], Awaitable[None]]
+"""Asks the issuer whether a token that was verified here still holds; raises when it does not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Issuer:
+    """One issuer, ready to be asked."""
+
+    name: str
+    expected: Expectation
+    meaning: Meaning
+    learned: Kept[Learned]
+    confirm: Confirm | None = None
+    fresh_s: float = FRESH_S
+
+
+class Issuers:
+    """Takes what is a JWS of one of its issuers. A token of one signed with another's key fails: keys have owners."""
+
+    is_costly = True
+    leeway_s = 0.0
+    """Beyond its end a token is looked at anew with each call, with its own issuer's leeway."""
+
+    def __init__(self, issuers: Mapping[str, Issuer], clock: Clock) -> None:
+        """`issuers` by identifier."""
+        self._issuers, self._clock = issuers, clock
+
+    @property
+    def fresh_s(self) -> float:
+        """No longer than the keys that an answer rests on may be used (TOK-07)."""
+        # Over all issuers, since an answer does not tell its own: those without keys gave none.
+        bounds = [min(one.fresh_s, left) for one in self._issuers.values() if (left := one.learned.left_s)]
+        return min(bounds, default=0.0)
+
+    async def recognise(self, arrival: Arrival, credential: bytes, /) -> Caller | None:
+        """The caller of a token of one of the issuers; None for what is no token, or another's."""
+        if not looks_like_token(credential):
+            return None
+        jws = parse(credential)
+        named = jws.claims.get("iss")
+        issuer = self._issuers.get(named) if type(named) is str else None
+        if issuer is None:
+            return None
+        check_type(jws.type, jws.claims, issuer.expected)
+        caller = read(jws.claims, issuer.expected, issuer.meaning, self._clock.wall(), METHOD)
+        # Last, though it decides: what is expired or for others is refused without keys and arithmetic. Nothing of
+        # `caller` is used before the signature holds.
+        learned = await issuer.learned.get()
+        if learned.keys is not None and not learned.keys.has(jws):
+            learned = await issuer.learned.newer(learned)
+        if learned.keys is None:
+            raise IssuerUnavailable(why=f"{issuer.name}: has no keys")
+        learned.keys.check(jws)
+        if issuer.confirm is not None:
+            await issuer.confirm(credential)
+        return caller
+
+    def is_current(self, caller: Caller, /) -> bool | None:
+        """Whether the token has not expired."""
+        if caller.method != METHOD or caller.issuer not in self._issuers:
+            return None
+        return caller.expires_at_s is not None and self._clock.wall() < caller.expires_at_s

@@ -21,7 +21,8 @@ class Limit(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 class Match(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """All that stand must match. Patterns know `*`, `?` and `[...]`.
 
-    `method` in capitals (`POST`) is the HTTP method, anything else (`tools/call`) the JSON-RPC method.
+    `method` in capitals (`POST`) is the HTTP method, anything else (`tools/call`) the JSON-RPC method. GET
+    counts HEAD, too.
     """
 
     path: str | None = None

@@ -61,7 +61,7 @@ def _profile(route: Route, number: int) -> Profile:
         client=route.client,
         all=route.all,
         path=_test(match.path),
-        verb=_test(match.method) if is_verb else None,
+        verb=_verb(match.method) if is_verb else None,
         method=None if is_verb else _test(match.method),
         tool=_test(match.tool),
         server=_test(match.server),
@@ -73,6 +73,11 @@ def _default_name(match: Match, number: int) -> str:
     words = [f"{kind}:{text}" for kind in ("path", "method", "tool", "server") if (text := getattr(match, kind))]
     name = " ".join(words)
     return name if re.fullmatch(r"[A-Za-z0-9_.:/*?\[\] -]{1,64}", name) else f"route {number}"
+
+
+def _verb(pattern: str | None) -> Test | None:
+    # What answers HEAD does the work of GET: a limit for the one that did not count the other would be none.
+    return frozenset({"GET", "HEAD"}).__contains__ if pattern == "GET" else _test(pattern)
 
 
 def _test(pattern: str | None) -> Test | None:

@@ -64,7 +64,8 @@ def _drop(attempt: "asyncio.Task[socket.socket]", chosen: socket.socket | None) 
 
 
 async def _connected(address: str, port: int) -> socket.socket:
-    made = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
+    # The protocol is named, because asyncio sets TCP_NODELAY only where it is: a body in parts would wait for each ACK.
+    made = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         made.setblocking(False)
         await asyncio.get_running_loop().sock_connect(made, (address, port))

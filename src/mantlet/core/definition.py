@@ -11,7 +11,7 @@ class DefinitionKey(NamedTuple):
     """Whose definition it is, and of what."""
 
     server: str
-    kind: str
+    kind: DefinitionKind
     name: str
 
 

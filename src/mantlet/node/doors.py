@@ -106,12 +106,18 @@ async def open_admin(node: Node, members: Callable[[], Sequence[Member]]) -> Htt
     from mantlet.admin.app import PREFIX, PUBLIC, build_app
     from mantlet.admin.bridge import bridge
     from mantlet.admin.keys import key_routes
+    from mantlet.admin.pins import pin_routes
     from mantlet.node.blocks import BlocksAdmin
+    from mantlet.node.definitions import PinsAdmin
     from mantlet.node.keys_admin import KeysAdmin
     from mantlet.node.operations import NodeOperations
 
     operations = NodeOperations(node.config, node.limits_admin, BlocksAdmin(node.addresses, node.journal), members)
-    app = bridge(build_app(operations, key_routes(KeysAdmin(node.config, node.journal))))
+    more = [
+        *key_routes(KeysAdmin(node.config, node.journal)),
+        *pin_routes(PinsAdmin(node.pins, node.journal)),
+    ]
+    app = bridge(build_app(operations, more))
 
     async def act(arrival: Arrival) -> Reply:
         # The first segment only: a client's name would make an action of its own of every client.

@@ -38,6 +38,8 @@ class Steps:
     challenge: Callable[[Arrival], str]
     services: Services | None = None
     to_service: CallHandler | None = None
+    pins: Policy[Call] | None = None
+    schemas: Policy[Call] | None = None
 
 
 def path(steps: Steps, sse: Policy[Arrival] | None = None) -> ArrivalHandler:
@@ -80,6 +82,8 @@ def _calls(steps: Steps) -> CallHandler:
             steps.tasks,  # whose task an id is; rules then decide on the tool that it came from
             steps.mirrored,  # the last thing that only a malformed call fails; nothing after it reads those headers
             steps.call_limits,  # by tool and method, known only now
+            steps.pins,  # what was not approved is not there; what comes after knows the definition that was
+            steps.schemas,  # arguments as that definition has them, and results on their way back
             steps.authorize,  # on what was parsed, never on headers; lists are filtered on their way back
         ),
         steps.forward,

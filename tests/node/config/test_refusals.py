@@ -69,9 +69,11 @@ RISKY = [
     ("cache: {enabled: true}", "not_enforced", "cache", "p"),
     ("alerts: [{webhook: x}]", "not_enforced", "alerts", "p"),
     ("backup: {keep: 3}", "not_enforced", "backup", "p"),
-    ("mcp: {pins: {mode: approve}}", "not_enforced", "mcp.pins", "p"),
+    ("mcp: {pins: {mode: first_use}}", "unpinned_tools", "mcp.pins.mode", "p"),
+    ("mcp: {pins: {mode: off}}", "unpinned_tools", "mcp.pins.mode", "p"),
+    ("validation: {schemas: warn}", "unchecked_arguments", "validation.schemas", "p"),
     ("mcp: {servers: [{name: a, url: 'https://h', balance: weighted}]}", "not_enforced", "mcp.servers.a.balance", "p"),
-    ("validation: {schemas: enforce}", "not_enforced", "validation.schemas", "p"),
+    ("validation: {schemas: off}", "unchecked_arguments", "validation.schemas", "p"),
     ("validation: {filters: {sql: block}}", "not_enforced", "validation.filters", "p"),
     ("authorization: {approvals: {tools: ['*']}}", "not_enforced", "authorization.approvals", "p"),
     ("telemetry: {otlp_endpoint: 'https://o'}", "not_enforced", "telemetry.otlp_endpoint", "p"),
@@ -88,7 +90,7 @@ SAFE = [
     "http: {cors_origins: ['https://a.example']}",
     f"auth: {{jwt: {{secret: {GOOD}}}}}\nagent: {{url: 'https://a.example'}}",
     "websocket: {enabled: true}\ntcp: {enabled: true}\nllm: {enabled: false}\np2p: {enabled: false}",
-    "cache: {enabled: false}\nalerts: []\nmcp: {pins: {mode: off}}\nvalidation: {schemas: off, filters: {sql: off}}",
+    "cache: {enabled: false}\nalerts: []\nmcp: {pins: {mode: approve}}\nvalidation: {filters: {sql: off}}",
     "auth: {mtls: {enabled: false}, issuers: []}\nremote_agents: []",
 ]
 
@@ -161,9 +163,9 @@ def test_a_secret_open_to_others_is_refused_everywhere(tmp_path: Path) -> None:
 
 def test_what_is_not_acted_on_is_never_silent(tmp_path: Path) -> None:
     for environment in ENVIRONMENTS:
-        report = look(tmp_path, "cache: {enabled: true}\nmcp: {pins: {mode: first_use}}", environment, "not_enforced")
-        assert report.inert == ["cache", "mcp.pins"]
-        assert report.as_json()["not_acted_on"] == ["cache", "mcp.pins"]
+        report = look(tmp_path, "cache: {enabled: true}\nbackup: {keep: 3}", environment, "not_enforced")
+        assert report.inert == ["cache", "backup"]
+        assert report.as_json()["not_acted_on"] == ["cache", "backup"]
 
 
 def test_every_risk_has_a_case() -> None:

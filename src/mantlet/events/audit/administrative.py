@@ -18,6 +18,9 @@ _SEVERITY: Final[Mapping[str, Severity]] = {
     "config.refused": "error",
     "key.created": "notice",
     "key.revoked": "notice",
+    "pin.approved": "notice",
+    "pin.quarantined": "warning",
+    "pin.rejected": "notice",
     "risk.accepted": "warning",
 }
 

@@ -28,13 +28,6 @@ class CacheConfig(_Later, frozen=True, kw_only=True):
     tools: list[str] = []
 
 
-class PinsConfig(_Later, frozen=True, kw_only=True):
-    """Tool definitions held to what was approved."""
-
-    mode: Literal["off", "first_use", "approve"] = "off"
-    file: str = "./mantlet.lock"
-
-
 class RemoteAgentConfig(_Later, frozen=True, kw_only=True):
     """An A2A agent behind the node."""
 

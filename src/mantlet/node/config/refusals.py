@@ -42,6 +42,7 @@ RISKS: Final[dict[str, Risk]] = {
     "mock_tokens": Risk(SHARED, "take auth.mock out; it is for development", False),
     "limits_off": Risk(SHARED, "set limits.enabled: true"),
     "passthrough": Risk(SHARED, "forward an exchanged or encrypted identity instead", False),
+    "user_grants": Risk(EVERYWHERE, "this version does not offer it: exchange or encrypt", False),
     "no_verification": Risk(SHARED, "verify certificates; name your own CA with tls.ca_file"),
     "unvalidated_tokens": Risk(SHARED, "take it out: tokens made for others would pass", False),
     # Asked for by name in `auth` or `inter_agent`: no environment lets it pass.
@@ -59,6 +60,10 @@ RISKS: Final[dict[str, Risk]] = {
     "audit_gaps": Risk(PRODUCTION, "set audit.on_failure: refuse", False),
     "fail_open": Risk(PRODUCTION, "set limits.on_store_failure: local_share or closed"),
     "open_store": Risk(PRODUCTION, "give the store a password: valkey://:${VALKEY_PASSWORD}@host"),
+    "unchecked_arguments": Risk(PRODUCTION, "set validation.schemas: enforce"),
+    "unpinned_tools": Risk(
+        PRODUCTION, "set mcp.pins.mode: approve, and write the lock file: `mantlet pins check --write`"
+    ),
     "docker_socket": Risk(PRODUCTION, "use a socket proxy instead of the container engine's socket"),
     "not_enforced": Risk(PRODUCTION, "take it out, or accept that it has no effect in this version"),
 }
@@ -137,6 +142,7 @@ def _reasons(config: Config, exposed: Iterable[Problem]) -> Iterator[Reason]:
 def _secrets(config: Config) -> Iterator[Reason]:
     holders: dict[Secret, str] = {}
     secrets = [("weak_secret", "auth.jwt.secret", config.auth.jwt.secret)]
+    secrets += [("weak_secret", "inter_agent.communication_key", config.inter_agent.communication_key)]
     secrets += [("weak_key", f"auth.api_keys.{key.name}", key.key) for key in config.auth.api_keys]
     for risk, name, secret in secrets:
         if secret is None:
@@ -214,20 +220,24 @@ def _upstreams(config: Config) -> Iterator[Reason]:
             yield Reason("no_verification", f"{key}.tls.verify", "is off: anybody could answer")
         if isinstance(server, TcpServerConfig) and server.tls is None:
             yield Reason(plain, f"{key}.tls", "is not set, and TCP alone is not encrypted")
-        if getattr(server, "forward_identity", None) == "passthrough":
-            yield Reason(clear, f"{key}.forward_identity", "the caller's own token would be handed on")
+        yield from _told(key, getattr(server, "forward_identity", None), clear)
     urls += [(f"remote_agents.{agent.name}", agent.agent_card_url) for agent in config.remote_agents]
     urls += [(f"http_upstreams.{one.name}", one.url) for one in config.http_upstreams]
     for key, url in urls:
         if url and not url.lower().startswith(("https://", "wss://")):
             yield Reason(plain, key, f"{urlsplit(url).scheme or 'no scheme'}:// is not encrypted")
     for service in config.http_upstreams:
-        if service.forward_identity == "passthrough":
-            key = f"http_upstreams.{service.name}.forward_identity"
-            yield Reason(clear, key, "the caller's own token would be handed on")
+        yield from _told(f"http_upstreams.{service.name}", service.forward_identity, clear)
     for agent in config.remote_agents:
         if not agent.ssl_verify:
             yield Reason("no_verification", f"remote_agents.{agent.name}.ssl_verify", "is off: anybody could answer")
+
+
+def _told(key: str, mode: str | None, clear: str) -> Iterator[Reason]:
+    if mode == "passthrough":
+        yield Reason(clear, f"{key}.forward_identity", "the caller's own token would be handed on")
+    if mode == "user":
+        yield Reason("user_grants", f"{key}.forward_identity", "asks for each caller's own grant at the server")
 
 
 def _endpoint_urls(server: object) -> list[str]:
@@ -244,6 +254,11 @@ def _guards(config: Config) -> Iterator[Reason]:
         yield Reason("default_allow", "authorization.default", "what no rule names would be allowed")
     if config.mcp.unknown_methods == "allow":
         yield Reason("unknown_methods", "mcp.unknown_methods", "methods that no revision names would be forwarded")
+    if config.mcp.pins is not None and config.mcp.pins.mode in ("off", "first_use"):
+        said = "a server could change what its tools say, and nobody would have approved it"
+        yield Reason("unpinned_tools", "mcp.pins.mode", said)
+    if config.validation.schemas in ("off", "warn"):
+        yield Reason("unchecked_arguments", "validation.schemas", "arguments would reach tools that do not take them")
     if config.audit.on_failure == "continue":
         yield Reason("audit_gaps", "audit.on_failure", "calls would go on unrecorded")
     if config.store.url.startswith(("valkey", "redis")) and not _has_password(config.store.full_url):

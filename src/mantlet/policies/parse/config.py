@@ -13,7 +13,10 @@ class ValidationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     max_keys: int = 10_000
     """Members in all objects of a message together."""
     schemas: Literal["enforce", "warn", "off"] | None = None
-    """Argument schemas; not acted on in this version."""
+    """Arguments held to their tool's schema, results too: refused, noted in the record, or not looked at.
+    Null means `enforce` where definitions are pinned (`mcp.pins`), else `off`."""
+    unknown_properties: Literal["refuse", "allow"] = "refuse"
+    """Members of arguments that a schema neither names nor speaks of."""
     filters: dict[str, Any] = {}
     """Content filters; not acted on in this version."""
 

@@ -52,6 +52,13 @@ class Schemas:
             self._check_arguments(call, schemas.arguments)
         return onward(call) if schemas.result is None else self._promised(call, onward, schemas.result)
 
+    def recheck(self, call: Call) -> None:
+        """Hold a call that was changed on its way to its tool's schema again. Raises `InvalidArguments`."""
+        definition = self._definition_of(call.server, call.target) if call.method == "tools/call" else None
+        schemas = None if definition is None else self._book.of(definition)
+        if schemas is not None and schemas.arguments is not None:
+            self._check_arguments(call, schemas.arguments)
+
     def _unknown(self, call: Call, onward: CallHandler) -> Awaitable[Reply]:
         # The step before this one asks the server for what it does not know, so this is a tool that nobody knows.
         if not self._only_warns:

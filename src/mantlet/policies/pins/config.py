@@ -1,0 +1,23 @@
+"""`mcp.pins`."""
+
+from typing import Annotated, Literal
+
+import msgspec
+
+Mode = Literal["off", "first_use", "approve"]
+
+
+class PinsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What servers say their tools, prompts and templates are, held to what was approved."""
+
+    mode: Mode | None = None
+    """`approve`: only what stands in the lock file is shown and called. `first_use`: what is seen first is pinned.
+    Null means `first_use` in development and `approve` elsewhere."""
+    file: str = "./mantlet.lock"
+    """The lock file of `approve`."""
+    refresh: Annotated[float, msgspec.Meta(ge=1)] = 300
+    """Seconds after which a server is asked for its definitions again, before its next call."""
+
+    def mode_in(self, environment: str) -> Mode:
+        """The mode that holds in an environment."""
+        return self.mode or ("first_use" if environment == "development" else "approve")

@@ -94,6 +94,22 @@ class InvalidArguments(InvalidParams):
         return {"pointer": self.pointer, "keyword": self.keyword}
 
 
+class Filtered(InvalidParams):
+    """A content filter found what may not pass (VAL-06). Says where and which rule; never what stood there."""
+
+    reason, title = "filtered", "Refused by a content filter"
+
+    def __init__(self, detail: str = "", *, rule: str = "", pointer: str = "") -> None:
+        super().__init__(detail, why=f"{rule} {pointer or '/'}")
+        self.rule = rule
+        self.pointer = pointer
+
+    @property
+    def data(self) -> Any:
+        """The rule, and a JSON Pointer (RFC 6901) into the message."""
+        return {"rule": self.rule, "pointer": self.pointer}
+
+
 class HeaderMismatch(Malformed):
     """A routing header is missing or says something other than the body (MCP-01)."""
 

@@ -32,6 +32,7 @@ from mantlet.node.certificates import open_certificates
 from mantlet.node.config.model import Config
 from mantlet.node.definitions import open_definitions
 from mantlet.node.egress import open_egress, open_fetcher
+from mantlet.node.filters import open_filters
 from mantlet.node.forward import Forward
 from mantlet.node.housekeeping import audit_told, every, failed, log, log_warning
 from mantlet.node.identity import open_identity
@@ -202,6 +203,7 @@ async def build(config: Config, shared: Shared) -> AsyncIterator[Node]:
             aggregated,
             forward,
             definitions,
+            open_filters(config, journal, metrics, tasks, definitions.schemas),
         )
         new_id, refuse = request_ids(), partial(_refuse, record)
         sse = open_sse(

@@ -40,6 +40,7 @@ class Steps:
     to_service: CallHandler | None = None
     pins: Policy[Call] | None = None
     schemas: Policy[Call] | None = None
+    filters: Policy[Call] | None = None
 
 
 def path(steps: Steps, sse: Policy[Arrival] | None = None) -> ArrivalHandler:
@@ -84,6 +85,7 @@ def _calls(steps: Steps) -> CallHandler:
             steps.call_limits,  # by tool and method, known only now
             steps.pins,  # what was not approved is not there; what comes after knows the definition that was
             steps.schemas,  # arguments as that definition has them, and results on their way back
+            steps.filters,  # what they change is held to the schema again, so it must be known; results pass them first
             steps.authorize,  # on what was parsed, never on headers; lists are filtered on their way back
         ),
         steps.forward,
@@ -98,6 +100,7 @@ def _services(steps: Steps) -> Policy[Arrival] | None:
         chain(
             _on(
                 steps.call_limits,  # by server
+                steps.filters,  # in bodies that are JSON
                 steps.authorize,  # before a body that streams is touched
             ),
             steps.to_service,

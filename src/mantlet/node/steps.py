@@ -18,6 +18,7 @@ from mantlet.policies.authenticate.current import CurrentCaller
 from mantlet.policies.authenticate.policy import Authenticate, Disabled
 from mantlet.policies.authenticate.streams import CurrentStreams
 from mantlet.policies.authorize.policy import Authorize
+from mantlet.policies.filters.policy import Filters
 from mantlet.policies.limits.policy import CallerLimits, CallLimits
 from mantlet.policies.mirrored.policy import Mirrored
 from mantlet.policies.parse.policy import Parse
@@ -40,6 +41,7 @@ def make_steps(
     aggregated: AggregatePorts,
     forward: Forward,
     definitions: Definitions,
+    filters: Filters | None,
 ) -> Steps:
     """Every step, or None for one that is switched off. Raises `ConfigError` for what only making it finds."""
     authorize = Authorize(config.authorization, may_default_allow=config.environment != "production")
@@ -88,4 +90,5 @@ def make_steps(
         to_service=straight(services),
         pins=definitions.pins,
         schemas=definitions.schemas,
+        filters=filters,
     )

@@ -39,6 +39,7 @@ WIRE: Final[Mapping[type[r.Refusal], Wire]] = {
     r.InvalidParams: Wire(400, -32602, legacy=200),
     r.ResourceNotFound: Wire(400, -32602, legacy=200),
     r.InvalidArguments: Wire(400, -32602, legacy=200),
+    r.Filtered: Wire(400, -32602, legacy=200),
     r.HeaderMismatch: Wire(400, -32020),
     r.UnsupportedVersion: Wire(400, -32022),
     r.EraUnavailable: Wire(400, -32022, legacy=200),

@@ -10,9 +10,10 @@ import re
 from typing import Final
 
 from mantlet.policies.filters.finding import Finding
+from mantlet.policies.filters.signs import Signs
 
 _SUSPECT: Final = re.compile(
-    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f"  # controls but tab and line ends
+    "[\x00\x01\x03-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f"  # controls but tab, line ends, and what `texts` joins with
     "\u00ad\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164"
     "\u061c\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb\U0001d173-\U0001d17a\U000e0000-\U000e0fff]+"
 )
@@ -24,6 +25,15 @@ _JOINED_SCRIPTS: Final = re.compile("[\u0600-\u08ff\u0900-\u0dff\u0e00-\u109f\u1
 _EMOJI: Final = re.compile("[\u00a9\u00ae#*0-9\u203c-\u3299\ufe0f\U0001f000-\U0001faff]")
 MAX_SELECTORS: Final = 1
 """Variation selectors in a row. No character takes two; a row of them carries bytes."""
+
+
+_VISIBLE: Final = frozenset(range(0x20, 0x7F)) | frozenset(b"\t\n\r\x02")
+"""With the separator of texts, which no text holds."""
+
+
+def may(signs: Signs) -> bool:
+    """Whether a text with these signs can hold any."""
+    return not signs.marks <= _VISIBLE
 
 
 def find(text: str) -> list[Finding]:

@@ -9,6 +9,7 @@ import unicodedata
 from typing import Final
 
 from mantlet.policies.filters.finding import Finding
+from mantlet.policies.filters.signs import Signs
 
 WINDOW: Final = 90
 """Characters behind an anchor in which its object must stand: a sentence, not a page."""
@@ -72,6 +73,42 @@ _OBJECT: Final = {
         re.IGNORECASE,
     ),
 }
+
+
+_RARE: Final = frozenset(
+    b"ignore ignoring disregard disregarding forget override overriding bypass discard neglect pretend roleplay dan"
+    b" exfiltrate jailbreak jailbroken jailbreaking unrestricted unfiltered uncensored credentials passwords ssh id_rsa"
+    b" id_ed25519 passwd sidenote inst im_start im_end endoftext eot_id prompt prompts instructions instruction"
+    b" directives guidelines act simulate secrets".split()
+)
+_PAIRS: Final = (
+    (frozenset({b"user", b"users", b"anyone"}), frozenset(b"tell mention inform reveal notify know alert not".split())),
+    (frozenset({b"tool", b"tools"}), frozenset(b"must should before instead have need".split())),
+    (frozenset({b"you", b"your"}), frozenset(b"now new task mode system role".split())),
+    (
+        frozenset({b"reveal", b"leak", b"send", b"print", b"show"}),
+        frozenset(b"key keys tokens history env shadow".split()),
+    ),
+    (frozenset({b"system", b"assistant", b"important", b"admin", b"override"}), frozenset({b"system", b"assistant"})),
+)
+"""What is common alone, and telling together."""
+WORDS: Final = _RARE.union(*(word for pair in _PAIRS for word in pair), {b"important", b"tool_result"})
+
+
+def may(signs: Signs) -> bool:
+    """Whether a text with these signs can hold any."""
+    words = signs.words
+    if not words and signs.marks.isdisjoint(b"<["):
+        return not signs.marks.isdisjoint(_FOREIGN)
+    if not _RARE.isdisjoint(words) or (signs.has("<") and (b"important" in words or b"tool_result" in words)):
+        return True
+    return any(not one.isdisjoint(words) and not other.isdisjoint(words) for one, other in _PAIRS) or (
+        not signs.marks.isdisjoint(_FOREIGN)
+    )
+
+
+_FOREIGN: Final = frozenset({0xEF, 0xF0})
+"""First bytes of full-width letters and of mathematical ones: words in them are not seen as words."""
 
 
 def find(text: str) -> list[Finding]:

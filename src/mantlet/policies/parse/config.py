@@ -1,8 +1,10 @@
 """`validation:` and the message limits of `mcp:`."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
+
+from mantlet.policies.filters.config import Budget, FilterRule, Modes
 
 
 class ValidationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -17,8 +19,11 @@ class ValidationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     Null means `enforce` where definitions are pinned (`mcp.pins`), else `off`."""
     unknown_properties: Literal["refuse", "allow"] = "refuse"
     """Members of arguments that a schema neither names nor speaks of."""
-    filters: dict[str, Any] = {}
-    """Content filters; not acted on in this version."""
+    filters: Modes = Modes()
+    """What each content filter does with what it finds."""
+    filters_for: list[FilterRule] = []
+    """Where it does something else."""
+    filter_budget: Budget = Budget()
 
 
 class McpLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -1,0 +1,86 @@
+"""What a text says once its encodings are taken off, down to a fixed point (VAL-05, VAL-06).
+
+Percent signs (twice, thrice, `%u003c`, overlong UTF-8), HTML references, `\\x3c` and `\\u003c`, full-width letters. Every
+round makes the text shorter, or ends it; whoever nests deeper than `MAX_ROUNDS` has nothing honest in mind.
+"""
+
+import html
+import re
+import unicodedata
+from typing import Final
+
+MAX_ROUNDS: Final = 6
+ENCODING: Final = re.compile(r"%[0-9a-fA-Fu]|&[#a-zA-Z]|\\[xuU0-7]")
+"""Without it there is nothing to take off an ASCII text."""
+_PERCENT: Final = re.compile(r"%u([0-9a-fA-F]{4})|((?:%[0-9a-fA-F]{2})+)")
+_ESCAPE: Final = re.compile(
+    r"\\u\{?([0-9a-fA-F]{4,6})\}?|\\U([0-9a-fA-F]{8})|\\x\{?([0-9a-fA-F]{2,4})\}?|\\([0-3]?[0-7]{1,2})"
+)
+_REFERENCE: Final = re.compile(r"&(?:#[0-9]{1,8};?|#[xX][0-9a-fA-F]{1,7};?|[a-zA-Z]{2,31};)")
+
+
+class Undecodable(Exception):
+    """Encoded deeper than anybody needs."""
+
+
+def decoded(text: str) -> str:
+    """`text` with its encodings taken off; the same object where it has none. Raises `Undecodable`."""
+    if text.isascii() and ENCODING.search(text) is None:
+        return text
+    for _ in range(MAX_ROUNDS):
+        plain = _once(text)
+        if plain == text:
+            return text
+        text = plain
+    raise Undecodable
+
+
+def _once(text: str) -> str:
+    if "%" in text:
+        text = _PERCENT.sub(_percent, text)
+    if "&" in text:
+        text = _REFERENCE.sub(lambda found: html.unescape(found[0]), text)
+    if "\\" in text:
+        text = _ESCAPE.sub(_escape, text)
+    if not text.isascii() and not unicodedata.is_normalized("NFKC", text):
+        text = unicodedata.normalize("NFKC", text)
+    return text
+
+
+def _percent(found: re.Match[str]) -> str:
+    if found[1]:
+        return _char(int(found[1], 16))
+    raw = bytes.fromhex(found[2].replace("%", ""))
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return _overlong(raw)
+
+
+def _overlong(raw: bytes) -> str:
+    """As the laxest reader takes it: `C0 AE` is a dot (RFC 3629 section 3 forbids that; some decode it)."""
+    said: list[str] = []
+    at = 0
+    while at < len(raw):
+        lead = raw[at]
+        size = 1 if lead < 0xC0 else 2 if lead < 0xE0 else 3 if lead < 0xF0 else 4
+        tail = raw[at + 1 : at + size]
+        if size == 1 or len(tail) < size - 1 or any(byte & 0xC0 != 0x80 for byte in tail):
+            said.append(chr(lead))
+            at += 1
+            continue
+        code = lead & (0x7F >> size)
+        for byte in tail:
+            code = code << 6 | byte & 0x3F
+        said.append(_char(code))
+        at += size
+    return "".join(said)
+
+
+def _escape(found: re.Match[str]) -> str:
+    digits = found[1] or found[2] or found[3]
+    return _char(int(digits, 16) if digits else int(found[4], 8))
+
+
+def _char(code: int) -> str:
+    return chr(code) if code < 0x110000 and not 0xD800 <= code < 0xE000 else "\ufffd"

@@ -34,6 +34,8 @@ from mantlet.node.definitions import open_definitions
 from mantlet.node.egress import open_egress, open_fetcher
 from mantlet.node.filters import open_filters
 from mantlet.node.forward import Forward
+from mantlet.node.forwarding import Forwarding
+from mantlet.node.gauges import watch_endpoint, watch_servers
 from mantlet.node.housekeeping import audit_told, every, failed, log, log_warning
 from mantlet.node.identity import open_identity
 from mantlet.node.path import messages, path
@@ -149,8 +151,9 @@ async def build(config: Config, shared: Shared) -> AsyncIterator[Node]:
         certificates = open_certificates(config, metrics)
         tasks.start(every(LOOK_S, certificates.look), "tls.look")
         sealer = open_sealer(config.database.path.parent / "keys" / "node.key")
-        upstreams = await open_upstreams(config, shared.sockets, sealer, egress, opened)
-        services = open_services(config, tasks, egress.resolve, opened)
+        forwarding = Forwarding(config, egress, opened)
+        upstreams = await open_upstreams(config, shared.sockets, sealer, egress, forwarding, opened)
+        services = open_services(config, tasks, egress.resolve, forwarding, opened)
         addresses = open_addresses(config, state, journal, metrics, tasks)
         if addresses is not None:
             tasks.start(every(SYNC_S, addresses.blocks.sync), "blocks.sync")

@@ -6,6 +6,7 @@ from mantlet.core.clock import SYSTEM
 from mantlet.core.tasks import Tasks
 from mantlet.node.config.model import Config
 from mantlet.node.config.refusals import is_let
+from mantlet.node.forwarding import Forwarding
 from mantlet.policies.services.policy import Services
 from mantlet.policies.services.route import Route, Routes
 from mantlet.upstreams.client import Resolve
@@ -13,11 +14,16 @@ from mantlet.upstreams.transports.service import ServiceServer
 from mantlet.wire.jsonrpc import Bounds
 
 
-def open_services(config: Config, tasks: Tasks, resolve: Resolve, opened: AsyncExitStack) -> dict[str, ServiceServer]:
+def open_services(
+    config: Config, tasks: Tasks, resolve: Resolve, forwarding: Forwarding, opened: AsyncExitStack
+) -> dict[str, ServiceServer]:
     """Every service by its name, closed with `opened`."""
     services: dict[str, ServiceServer] = {}
     for one in config.http_upstreams:
-        service = ServiceServer(one, tasks, is_plain_allowed=is_let("plain_upstream", config), resolve=resolve)
+        told = forwarding.of(one.name, one.url, one)
+        service = ServiceServer(
+            one, tasks, is_plain_allowed=is_let("plain_upstream", config), resolve=resolve, identity=told
+        )
         opened.push_async_callback(service.close)
         services[one.name] = service
     return services

@@ -6,7 +6,9 @@ from mantlet.keys.seal import NodeSealer
 from mantlet.node.channels import is_owned, open_server, owner_socket
 from mantlet.node.config.model import Config
 from mantlet.node.config.refusals import is_let
+from mantlet.node.forwarding import Forwarding
 from mantlet.node.housekeeping import log_event
+from mantlet.policies.parse.policy import ENDPOINT
 from mantlet.upstreams.egress import Guard
 from mantlet.upstreams.relayed.upstream import RelayedUpstream
 from mantlet.upstreams.transports.channel.config import ChannelConfig
@@ -14,13 +16,14 @@ from mantlet.upstreams.transports.channel.isolated.server import IsolatedServer
 from mantlet.upstreams.transports.channel.server import ChannelServer
 from mantlet.upstreams.transports.http import HttpServer
 from mantlet.upstreams.transports.openapi import OpenApiServer, OpenApiServerConfig
+from mantlet.upstreams.transports.peer.config import PeerServerConfig
 
 Server = HttpServer | ChannelServer | IsolatedServer | RelayedUpstream | OpenApiServer
 """What carries calls to one configured server."""
 
 
 async def open_upstreams(
-    config: Config, sockets: str, sealer: NodeSealer, egress: Guard, opened: AsyncExitStack
+    config: Config, sockets: str, sealer: NodeSealer, egress: Guard, forwarding: Forwarding, opened: AsyncExitStack
 ) -> dict[str, Server]:
     """Every server by its name, closed with `opened`. `sockets` is where the owner of shared channels serves them, or
     empty when this process owns them itself."""
@@ -43,10 +46,15 @@ async def open_upstreams(
                 events=log_event,
             )
         elif isinstance(server, OpenApiServerConfig):
-            upstream = OpenApiServer(server, is_plain_allowed=is_plain_allowed, resolve=egress.resolve)
+            told = forwarding.of(server.name, server.url, server)
+            upstream = OpenApiServer(server, is_plain_allowed=is_plain_allowed, resolve=egress.resolve, identity=told)
             opened.push_async_callback(upstream.close)
         else:
-            upstream = HttpServer(server, sealer, is_plain_allowed=is_plain_allowed, resolve=egress.resolve)
+            whole = f"{server.url.rstrip('/')}{ENDPOINT}" if isinstance(server, PeerServerConfig) else server.url
+            told = forwarding.of(server.name, whole, server)
+            upstream = HttpServer(
+                server, sealer, is_plain_allowed=is_plain_allowed, resolve=egress.resolve, identity=told
+            )
             opened.push_async_callback(upstream.close)
         upstreams[server.name] = upstream
     return upstreams

@@ -73,6 +73,7 @@ PLAIN: Final[tuple[tuple[str, Path, Callable[[str], str | None], str], ...]] = (
     ("CORS_ALLOWED_ORIGINS", ("http", "cors_origins"), _text, ""),
     ("SSL_ENABLED", ("http", "tls", "enabled"), _text, "true or false"),
     ("OAUTH_REQUIRE_HTTPS", ("auth", "require_https"), _text, "true or false"),
+    ("AGENT_COMMUNICATION_KEY", ("inter_agent", "communication_key"), _text, ""),
     ("FORCE_AGENT_HTTPS", ("inter_agent", "force_https"), _text, "true or false"),
     ("VERIFY_CERTIFICATES", ("inter_agent", "verify_certificates"), _text, "true or false"),
     ("CLIENT_CERT_PATH", ("inter_agent", "client_cert_file"), _text, ""),

@@ -12,7 +12,7 @@ SWITCHED: Final = ("cache", "llm", "p2p")
 """Sections with a switch of their own: set when it is on."""
 WHOLE: Final = ("execution", "backup", "remote_agents", "alerts")
 """Sections that are set when they say anything."""
-HTTP_SERVER: Final = ("forward_identity", "endpoints", "balance", "breaker", "health", "retry", "fallback")
+HTTP_SERVER: Final = ("endpoints", "balance", "breaker", "health", "retry", "fallback")
 """Keys of a server behind HTTP."""
 
 
@@ -33,11 +33,6 @@ def _keys(config: Config) -> Iterator[str]:
         for key in HTTP_SERVER:
             if getattr(server, key, None) not in (None, [], "none"):
                 yield f"mcp.servers.{server.name}.{key}"
-    for service in config.http_upstreams:
-        if service.forward_identity not in (None, "none"):
-            yield f"http_upstreams.{service.name}.forward_identity"
-    if any(mode != "off" for mode in config.validation.filters.values()):
-        yield "validation.filters"
     if config.authorization.approvals:
         yield "authorization.approvals"
     if config.telemetry.otlp_endpoint:

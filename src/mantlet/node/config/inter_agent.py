@@ -5,6 +5,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from mantlet.core.secret import Secret
 from mantlet.upstreams.client import TlsConfig
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -22,6 +23,9 @@ class InterAgentConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     client_key_file: str | None = None
     max_token_age: int = 3600
     """No token that is made for an agent lives longer."""
+    communication_key: Secret | None = None
+    """What the keys of agents are derived from (`forward_identity: encrypt`); it stays at this node."""
+    communication_key_file: str | None = None
     encrypt_forwarded_tokens: bool | None = None
     """Refuse `forward_identity: passthrough`, also in development; agents get a sealed identity."""
 

@@ -4,7 +4,17 @@ The caller's own credential never goes on, outside development. A maker is a fol
 with is handed in.
 """
 
-from mantlet.upstreams.identity.config import EncryptConfig, ExchangeConfig, Mode
-from mantlet.upstreams.identity.port import Field, Identity, Outgoing
+from mantlet.upstreams.identity.config import EncryptConfig, ExchangeConfig, Mode, check_identity
+from mantlet.upstreams.identity.port import NODE, Field, Grant, Identity, Outgoing
 
-__all__ = ["EncryptConfig", "ExchangeConfig", "Field", "Identity", "Mode", "Outgoing"]
+__all__ = [
+    "NODE",
+    "EncryptConfig",
+    "ExchangeConfig",
+    "Field",
+    "Grant",
+    "Identity",
+    "Mode",
+    "Outgoing",
+    "check_identity",
+]

@@ -1,11 +1,13 @@
 """`forward_identity` of an upstream, and its two sections. Durations are seconds."""
 
-from typing import Annotated, Literal, TypeAlias
+from collections.abc import Mapping
+from typing import Annotated, Literal, Protocol, TypeAlias
 from urllib.parse import urlsplit
 
 import msgspec
 
 from mantlet.core.secret import Secret
+from mantlet.upstreams.client import TlsConfig
 from mantlet.wire.forwarded import MAX_ACTORS, MAX_LIFE_S
 
 Mode: TypeAlias = Literal["none", "static", "exchange", "encrypt", "user", "passthrough"]
@@ -70,24 +72,46 @@ class EncryptConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     max_actors: Depth = 4
 
 
-def check(
-    mode: Mode | None,
-    headers: object,
-    exchange: ExchangeConfig | None,
-    encrypt: EncryptConfig | None,
-    *,
-    has_certificate: bool,
-) -> None:
+class Told(Protocol):
+    """An upstream's config, as far as it says what the upstream is told."""
+
+    @property
+    def headers(self) -> Mapping[str, Secret]:
+        """Its own credentials."""
+        ...
+
+    @property
+    def tls(self) -> TlsConfig:
+        """Its client certificate stands there."""
+        ...
+
+    @property
+    def forward_identity(self) -> Mode | None:
+        """None is `none`."""
+        ...
+
+    @property
+    def exchange(self) -> ExchangeConfig | None:
+        """Its terms."""
+        ...
+
+    @property
+    def encrypt(self) -> EncryptConfig | None:
+        """Its terms."""
+        ...
+
+
+def check_identity(config: Told) -> None:
     """Raise `ValueError` for settings of one upstream that do not fit together."""
-    names = {str(name).lower() for name in headers} if isinstance(headers, dict) else set()
-    if mode == "static" and not names and not has_certificate:
+    mode, names = config.forward_identity, {name.lower() for name in config.headers}
+    if mode == "static" and not names and not config.tls.client_cert_file:
         raise ValueError("forward_identity: static needs the upstream's own credential in headers, or a certificate")
     if mode in ("exchange", "encrypt", "passthrough") and "authorization" in names:
-        raise ValueError(f"forward_identity: {mode} says Authorization, and headers does, too")
-    if exchange is not None and mode != "exchange":
-        raise ValueError("exchange: is for forward_identity: exchange")
-    if encrypt is not None and mode != "encrypt":
-        raise ValueError("encrypt: is for forward_identity: encrypt")
+        raise ValueError(f"forward_identity: {mode} says Authorization, and so does headers")
+    if config.exchange is not None and mode != "exchange":
+        raise ValueError("exchange: goes with forward_identity: exchange")
+    if config.encrypt is not None and mode != "encrypt":
+        raise ValueError("encrypt: goes with forward_identity: encrypt")
 
 
 def audience_of(url: str) -> str:

@@ -1,12 +1,15 @@
 """What a transport asks for, and what a maker answers with."""
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from mantlet.core.caller import Caller
 from mantlet.core.headers import Headers
 
 Field = tuple[bytes, bytes]
+
+NODE: Final = Caller("node", "mantlet:node", "node", kind="service")
+"""For whom a node asks when nobody called: what it wants to know of a server. It has no rights of its own."""
 
 
 class Outgoing(NamedTuple):

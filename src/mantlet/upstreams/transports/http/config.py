@@ -8,6 +8,7 @@ import msgspec
 
 from mantlet.core.secret import Secret
 from mantlet.upstreams.client import Bounds, TlsConfig
+from mantlet.upstreams.identity import EncryptConfig, ExchangeConfig, Mode, check_identity
 
 EraSetting = Literal["auto", "modern", "legacy", "dual"]
 
@@ -57,8 +58,12 @@ class HttpServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     max_answer_bytes: int = 8_388_608
     max_event_bytes: int = 8_388_608
 
+    forward_identity: Mode | None = None
+    """What the server is told of the caller (docs/forwarding.md). Unset: nothing."""
+    exchange: ExchangeConfig | None = None
+    encrypt: EncryptConfig | None = None
+
     # Understood, not acted on in this version.
-    forward_identity: Any = None
     endpoints: list[dict[str, Any]] = []
     balance: Any = None
     breaker: Any = None
@@ -69,6 +74,7 @@ class HttpServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     def __post_init__(self) -> None:
         check_name(self.name)
         check_headers(self.headers)
+        check_identity(self)
         for bound in ("max_connections", "max_waiters", "max_answer_bytes", "max_event_bytes"):
             if getattr(self, bound) < 1:
                 raise ValueError(f"{bound} must be at least 1")

@@ -1,11 +1,14 @@
 """The two questions that tell a server's era, asked over its own client."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Final
 
 from mantlet import __version__
 from mantlet.core.clock import Clock
-from mantlet.core.refusal import InvalidJson, Refusal
+from mantlet.core.headers import Headers
+from mantlet.core.refusal import Denied, InvalidJson, Refusal
 from mantlet.upstreams.client import BodyStream, HttpClient, Response, head
+from mantlet.upstreams.identity import NODE, Field, Identity, Outgoing
 from mantlet.upstreams.transports.http import era
 from mantlet.upstreams.transports.http.outbound import BOTH
 from mantlet.wire import jsonrpc
@@ -14,17 +17,29 @@ from mantlet.wire.mcp.methods import LATEST_LEGACY, MODERN_VERSIONS
 from mantlet.wire.sse import SseSplitter
 
 MAX_EVENT_BYTES = 1_048_576
+_NO_HEADERS: Final = Headers()
 
 
 class Probes:
     """`post` and `delete` are the heads' fixed parts; see `request.prefix`."""
 
-    def __init__(self, client: HttpClient, post: bytes, delete: bytes, clock: Clock, timeout_s: float) -> None:
+    def __init__(
+        self,
+        client: HttpClient,
+        post: bytes,
+        delete: bytes,
+        clock: Clock,
+        timeout_s: float,
+        identity: Identity | None = None,
+        target: bytes = b"/",
+    ) -> None:
         self._client = client
         self._post = post
         self._delete = delete
         self._clock = clock
         self._timeout_s = timeout_s
+        self._identity = identity
+        self._target = target
 
     async def discover(self) -> era.Found | None:
         """Ask `server/discover` in the modern way. Raises as `HttpClient.send` does."""
@@ -41,7 +56,8 @@ class Probes:
 
     async def _ask(self, fields: list[tuple[bytes, bytes]], request: Any) -> tuple[Response, Any]:
         body = jsonrpc.encode(request)
-        start = head(self._post, [(b"accept", BOTH), *fields], len(body))
+        told = await self._told(Outgoing(b"POST", self._target, body))
+        start = head(self._post, [(b"accept", BOTH), *fields, *told], len(body))
         deadline_s = self._clock.monotonic() + self._timeout_s
         response = await self._client.send(start + body, deadline_s=deadline_s)
         if isinstance(response.body, BodyStream):
@@ -52,11 +68,19 @@ class Probes:
         fields = [(SESSION_ID, session), (PROTOCOL_VERSION, LATEST_LEGACY.encode())]
         deadline_s = self._clock.monotonic() + self._timeout_s
         try:
+            fields += await self._told(Outgoing(b"DELETE", self._target, b""))
             response = await self._client.send(head(self._delete, fields, None), deadline_s=deadline_s)
         except Refusal:
             return  # a courtesy; the server forgets idle sessions by itself
         if isinstance(response.body, BodyStream):
             await response.body.aclose()
+
+    async def _told(self, request: Outgoing) -> Sequence[Field]:
+        """Nobody called: the node asks for itself, where that can be said."""
+        try:
+            return () if self._identity is None else await self._identity(NODE, _NO_HEADERS, request)
+        except Denied:
+            return ()  # an issuer exchanges its own users' tokens only
 
 
 async def _first_message(stream: BodyStream) -> Any:

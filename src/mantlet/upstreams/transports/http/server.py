@@ -18,6 +18,8 @@ from mantlet.core.refusal import (
     UpstreamUnavailable,
 )
 from mantlet.upstreams.client import BodyStream, HttpClient, Resolve, Response, lines, parse, prefix
+from mantlet.upstreams.client.pool import Pool
+from mantlet.upstreams.identity import Identity, Outgoing
 from mantlet.upstreams.room import Room
 from mantlet.upstreams.transports.crossing import unavailable
 from mantlet.upstreams.transports.http import session
@@ -49,7 +51,8 @@ class HttpServer:
     """`core.ports.Upstream` over streamable HTTP. Made at load; it connects when it is first needed.
 
     `is_plain_allowed` is for development: without it an `http://` URL is refused here too (TLS-04). `resolve` is the
-    egress guard's: it gives the checked addresses to connect to. Raises `ValueError` or `OSError` for a bad config.
+    egress guard's: it gives the checked addresses to connect to. `identity` says for whom a call is. Raises
+    `ValueError` or `OSError` for a bad config.
     """
 
     def __init__(
@@ -60,12 +63,15 @@ class HttpServer:
         clock: Clock = SYSTEM,
         is_plain_allowed: bool = False,
         resolve: Resolve | None = None,
+        identity: Identity | None = None,
     ) -> None:
         endpoint = parse(config.endpoint, is_plain_allowed=is_plain_allowed)
         self._config = config
         self._sealer = sealer
         self._opened_ids = session.OpenedIds(sealer, config.name)
         self._clock = clock
+        self._identity = identity
+        self._target = endpoint.target
         self._client = HttpClient(
             endpoint, clock, bounds=config.bounds(), tls=config.tls, resolve=resolve, http2=config.http2 == "auto"
         )
@@ -74,7 +80,9 @@ class HttpServer:
         json = [*own, (b"content-type", b"application/json")]
         self._post = prefix(b"POST", endpoint.target, endpoint.authority, json)
         self._others = {kind: prefix(verb, endpoint.target, endpoint.authority, own) for kind, verb in _VERBS.items()}
-        probes = Probes(self._client, self._post, self._others["end"], clock, config.probe_timeout)
+        probes = Probes(
+            self._client, self._post, self._others["end"], clock, config.probe_timeout, identity, endpoint.target
+        )
         self._detection = Detection(probes.discover, probes.initialize, clock)
         if config.era != "auto":
             given = _GIVEN[config.era]
@@ -90,6 +98,11 @@ class HttpServer:
     def name(self) -> str:
         """As configured."""
         return self._config.name
+
+    @property
+    def pool(self) -> Pool:
+        """Its connections of HTTP/1.1."""
+        return self._client.pool
 
     async def eras(self) -> frozenset[Era]:
         """The eras that the server speaks; asks it when that is not known. Raises as `send` does."""
@@ -109,6 +122,8 @@ class HttpServer:
             if call.session:
                 upstream_session = self._opened_ids.get(call.session, call.caller)
             fields = lines(legacy_fields(call, upstream_session))
+        if self._identity is not None:
+            fields += await self._told(self._identity, call)
         if (start := self._others.get(call.kind)) is None:
             message = b"%b%bcontent-length: %d\r\n\r\n%b" % (self._post, fields, len(call.body), call.body)
         else:
@@ -179,6 +194,11 @@ class HttpServer:
         else:
             reply.body = Lasting(reply.body, self.room)
         return reply
+
+    async def _told(self, identity: Identity, call: Call) -> bytes:
+        verb = _VERBS.get(call.kind, b"POST")
+        body = b"" if call.kind in _VERBS else call.body
+        return lines(await identity(call.caller, call.arrival.headers, Outgoing(verb, self._target, body)))
 
     def _refuse_era(self, call: Call, found: Found) -> None:
         text = unavailable(self.name, call.era)

@@ -7,6 +7,7 @@ import msgspec
 
 from mantlet.core.secret import Secret
 from mantlet.upstreams.client import Bounds, TlsConfig
+from mantlet.upstreams.identity import EncryptConfig, ExchangeConfig, Mode, check_identity
 from mantlet.upstreams.transports.http.config import check_headers, check_name
 
 
@@ -23,6 +24,10 @@ class OpenApiServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
     """Which operations become tools, by name; `*` stands for any text."""
     headers: Mapping[str, Secret] = {}
     tls: TlsConfig = TlsConfig()
+    forward_identity: Mode | None = None
+    """What the service is told of the caller (docs/forwarding.md). Unset: nothing."""
+    exchange: ExchangeConfig | None = None
+    encrypt: EncryptConfig | None = None
     max_connections: int = 100
     max_waiters: int = 1_000
     connect_timeout: float = 5.0
@@ -33,6 +38,7 @@ class OpenApiServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
     def __post_init__(self) -> None:
         check_name(self.name)
         check_headers(self.headers)
+        check_identity(self)
         if not self.document or "://" in self.document:
             raise ValueError("document must be a file: fetch it once and look at it before you trust it")
         for bound in ("max_connections", "max_waiters", "max_answer_bytes"):

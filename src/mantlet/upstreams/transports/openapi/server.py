@@ -3,7 +3,7 @@
 It has no state and asks its client nothing, so a legacy client gets no session, and both eras the same tools.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,6 +14,7 @@ from mantlet.core.call import Call, Reply
 from mantlet.core.clock import SYSTEM, Clock
 from mantlet.core.refusal import InvalidParams, MethodNotAllowed, MethodNotFound, Refusal
 from mantlet.upstreams.client import BodyStream, HttpClient, Resolve, head, parse, prefix
+from mantlet.upstreams.identity import Field, Identity, Outgoing
 from mantlet.upstreams.transports.openapi import answer
 from mantlet.upstreams.transports.openapi.config import OpenApiServerConfig
 from mantlet.upstreams.transports.openapi.operations import Operation, Operations, read
@@ -53,6 +54,7 @@ class OpenApiServer:
         clock: Clock = SYSTEM,
         is_plain_allowed: bool = False,
         resolve: Resolve | None = None,
+        identity: Identity | None = None,
     ) -> None:
         try:
             self.operations: Operations = read(load(config.document), tuple(config.operations))
@@ -64,6 +66,7 @@ class OpenApiServer:
         if b"?" in endpoint.target:
             raise ValueError(f"mcp.servers: {config.name}: url must have no query")
         self._config = config
+        self._identity = identity
         self._authority = endpoint.authority
         self._base = endpoint.target.rstrip(b"/").decode()
         self._own = [(b"user-agent", b"mantlet/" + __version__.encode()), (b"accept-encoding", b"identity")]
@@ -142,9 +145,17 @@ class OpenApiServer:
         if arguments is not None and type(arguments) is not dict:
             raise InvalidParams('"arguments" must be an object.')
         try:
-            message = self._message(operation, arguments or {})
+            target, fields, body, kind = build(operation, arguments or {})
         except BadArguments as error:
             return answer.failed(str(error))  # for the model to mend
+        whole = (self._base + target).encode()
+        told: Sequence[Field] = ()
+        if self._identity is not None:
+            request = Outgoing(operation.verb.encode(), whole, body or b"")
+            told = await self._identity(call.caller, call.arrival.headers, request)
+        message = self._message(
+            operation, whole, [*_encoded(fields, self._own_names | _names(told)), *told], body, kind
+        )
         try:
             response = await self._client.send(message, deadline_s=call.deadline_s)
         except Refusal as refusal:
@@ -156,14 +167,21 @@ class OpenApiServer:
             return answer.failed("The service answered with a stream of events, which a tool cannot give.")
         return answer.result(response.status, response.headers, response.body)
 
-    def _message(self, operation: Operation, arguments: Mapping[str, Any]) -> bytes:
-        target, fields, body, kind = build(operation, arguments)
-        added = [(name.encode(), value.encode()) for name, value in fields if name.encode() not in self._own_names]
+    def _message(self, operation: Operation, target: bytes, added: list[Field], body: bytes | None, kind: str) -> bytes:
         if kind:
             added.append((b"content-type", kind.encode()))
-        start = prefix(operation.verb.encode(), (self._base + target).encode(), self._authority, self._own)
+        start = prefix(operation.verb.encode(), target, self._authority, self._own)
         needs_length = body is not None or operation.verb in ("POST", "PUT", "PATCH")
         return head(start, added, len(body or b"") if needs_length else None) + (body or b"")
+
+
+def _encoded(fields: Iterable[tuple[str, str]], taken: Set[bytes]) -> list[Field]:
+    """Header parameters of an operation, but for those that the node says itself."""
+    return [(name.encode(), value.encode()) for name, value in fields if name.lower().encode() not in taken]
+
+
+def _names(fields: Iterable[Field]) -> Set[bytes]:
+    return {name for name, _ in fields}
 
 
 _ANY: Final = jsonrpc.Bounds(max_depth=200, max_keys=1_000_000)

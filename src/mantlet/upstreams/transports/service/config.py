@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 
 from mantlet.core.refusal import Malformed
 from mantlet.core.secret import Secret
 from mantlet.upstreams.client import Bounds, TlsConfig
+from mantlet.upstreams.identity import EncryptConfig, ExchangeConfig, Mode, check_identity
 from mantlet.upstreams.transports.http.config import check_headers, check_name
 from mantlet.upstreams.transports.service.fields import check_passed
 from mantlet.wire.http1 import decode_path
@@ -61,13 +62,16 @@ class ServiceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     connect_timeout: Seconds = 5.0
     idle_timeout: Seconds = 55.0
     tls: TlsConfig = TlsConfig()
-
-    # Understood, not acted on in this version.
-    forward_identity: Any = None
+    forward_identity: Mode | None = None
+    """What the service is told of the caller (docs/forwarding.md). Unset: nothing."""
+    exchange: ExchangeConfig | None = None
+    encrypt: EncryptConfig | None = None
+    """Only for requests whose body is JSON, or that have none: what is passed on as it comes is refused."""
 
     def __post_init__(self) -> None:
         check_name(self.name)
         check_headers(self.headers)
+        check_identity(self)
         check_passed(self.request_headers, self.response_headers)
         if not self.methods:
             raise ValueError("methods: name at least one")

@@ -4,7 +4,7 @@ Its refusals of the node's credentials, its redirects and its cookies are not th
 status is the service's own word and passes.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final
 
 from mantlet import __version__
@@ -13,12 +13,10 @@ from mantlet.core.clock import SYSTEM, Clock
 from mantlet.core.refusal import BadUpstream, Refusal
 from mantlet.core.tasks import Tasks
 from mantlet.upstreams.client import BodyStream, HttpClient, Relay, Resolve, Response, lines, parse, prefix
+from mantlet.upstreams.identity import Identity, Outgoing
 from mantlet.upstreams.transports.service.config import ServiceConfig
 from mantlet.upstreams.transports.service.fields import Field, Passed
 from mantlet.upstreams.transports.service.target import Place
-
-Identity = Callable[[Call], Awaitable[Sequence[Field]]]
-"""Fields that say to the service on whose behalf it is asked; never the caller's own credential (FWD-01)."""
 
 _NEVER_RELAYED: Final = frozenset({401, 403, 407})
 _WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
@@ -78,7 +76,9 @@ class ServiceServer:
             b"x-request-id: %b\r\n" % call.trail.request_id.encode(),
         )
         if self._identity is not None:
-            message += lines(await self._identity(call))
+            body = call.body if arrival.incoming is None else None
+            request = Outgoing(arrival.verb.encode(), target, body)
+            message += lines(await self._identity(call.caller, arrival.headers, request))
         message, relay = self._with_body(call, message)
         try:
             response = await self._client.send(

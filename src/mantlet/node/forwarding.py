@@ -1,0 +1,111 @@
+"""What each upstream is told of a caller, made from its config: keys, secrets and fetchers come together here."""
+
+import secrets
+from contextlib import AsyncExitStack, suppress
+from pathlib import Path
+
+from mantlet import __version__
+from mantlet.core.clock import SYSTEM
+from mantlet.core.config_error import ConfigError
+from mantlet.keys.files import read_secret
+from mantlet.keys.signing import KeyPair, make_signing_key, read_pem
+from mantlet.node.config.model import Config
+from mantlet.node.egress import open_fetcher
+from mantlet.node.resources import public_url
+from mantlet.upstreams.client import TlsConfig
+from mantlet.upstreams.egress import Guard
+from mantlet.upstreams.identity import EncryptConfig, ExchangeConfig, Identity
+from mantlet.upstreams.identity.at_issuer import AtIssuer, Client
+from mantlet.upstreams.identity.claims import Terms
+from mantlet.upstreams.identity.config import Told, audience_of
+from mantlet.upstreams.identity.exchanged import Exchanged
+from mantlet.upstreams.identity.fields import About
+from mantlet.upstreams.identity.passed import Passed
+from mantlet.upstreams.identity.sealed import Sealed
+
+
+class Forwarding:
+    """Makes the identity of each upstream. Nothing is made, read or imported for those that are told nothing."""
+
+    def __init__(self, config: Config, guard: Guard, opened: AsyncExitStack) -> None:
+        self._config, self._guard, self._opened = config, guard, opened
+        self._about = About(config.agent.version or __version__, is_development=config.environment == "development")
+
+    def of(self, name: str, url: str, upstream: Told) -> Identity | None:
+        """What the upstream `name` at `url` is told; None for nothing. Raises `ConfigError` or what keys raise."""
+        match upstream.forward_identity:
+            case None | "none" | "static":
+                return None
+            case "passthrough":
+                return Passed(self._about, self._config.environment)
+            case "exchange":
+                return self._exchange(url, upstream.exchange or ExchangeConfig())
+            case "encrypt":
+                return self._encrypt(name, url, upstream.encrypt or EncryptConfig())
+            case "user":
+                raise ConfigError(f"{name}: forward_identity", "user is not offered in this version", "exchange")
+
+    def _exchange(self, url: str, given: ExchangeConfig) -> Identity:
+        terms = self._terms(url, given)
+        if given.issuer is None:
+            from mantlet.keys.forwarded import signer
+
+            return Exchanged(terms, self._about, signer(signing_key(self._config)), new_id, SYSTEM)
+        fetch = open_fetcher(self._config, self._guard, TlsConfig(ca_file=given.ca_file))
+        self._opened.push_async_callback(fetch.close)
+        secret = given.client_secret or read_secret(given.client_secret_file or "")
+        client = Client(given.issuer, given.client_id or "", secret, given.token_endpoint or "")
+        asked = AtIssuer(client, terms.audience, terms.scopes, self._about, fetch, SYSTEM, terms.life_s)
+        self._opened.push_async_callback(asked.close)
+        return asked
+
+    def _encrypt(self, name: str, url: str, given: EncryptConfig) -> Identity:
+        from mantlet.keys.forwarded import derive, read_recipient, sealer_to, sealer_with
+
+        if given.public_key_file is not None:
+            seal = sealer_to(read_recipient(given.public_key_file), signing_key(self._config))
+        elif (master := self._config.inter_agent.communication_key) is not None:
+            seal = sealer_with(derive(master, given.agent or name))
+        else:
+            raise ConfigError(
+                f"{name}: forward_identity",
+                "encrypt needs a key of the agent",
+                "encrypt.public_key_file, or inter_agent.communication_key (AGENT_COMMUNICATION_KEY)",
+            )
+        return Sealed(self._terms(url, given), self._about, seal, new_id, SYSTEM)
+
+    def _terms(self, url: str, given: ExchangeConfig | EncryptConfig) -> Terms:
+        config = self._config
+        return Terms(
+            issuer=issuer_of(config),
+            actor=config.agent.name,
+            audience=given.audience or audience_of(url),
+            environment=config.environment,
+            life_s=min(given.life, config.inter_agent.max_token_age),
+            scopes=frozenset(given.scope),
+            roles=frozenset(given.roles),
+            subject=given.subject,
+            max_actors=given.max_actors,
+        )
+
+
+def issuer_of(config: Config) -> str:
+    """The `iss` of what this node signs."""
+    return config.auth.jwt.issuer or public_url(config)
+
+
+def signing_key(config: Config) -> KeyPair:
+    """The node's own key: that of `auth.jwt.key_file` where it is a private one, else one that is made once."""
+    given = config.auth.jwt.key_file
+    if given and (pair := read_pem(given)).private is not None:
+        return pair
+    path = Path(config.database.path).parent / "keys" / "signing.key"
+    if not path.exists():
+        with suppress(FileExistsError):  # another process was first: its key is the one
+            make_signing_key(path)
+    return read_pem(path)
+
+
+def new_id() -> str:
+    """What no other token has."""
+    return secrets.token_urlsafe(16)

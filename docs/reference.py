@@ -83,9 +83,16 @@ def gauges() -> dict[str, str]:
     found: dict[str, str] = {}
     for call in _calls("gauge"):
         match call.args:
-            case [ast.Constant(str(name)), ast.Constant(str(text)), *_]:
-                found[name] = text
+            case [ast.Constant() | ast.JoinedStr() as name, ast.Constant() | ast.JoinedStr() as text, *_]:
+                found[_words(name)] = _words(text)
     return found
+
+
+def _words(text: ast.Constant | ast.JoinedStr) -> str:
+    """A text, with a door left open: no other word is filled in."""
+    if isinstance(text, ast.Constant):
+        return str(text.value)
+    return "".join(str(part.value) if isinstance(part, ast.Constant) else "<door>" for part in text.values)
 
 
 def commands() -> Iterator[str]:

@@ -4,6 +4,7 @@ import concurrent.futures
 import http.client
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -142,7 +143,9 @@ def test_figures_of_all_workers_are_one_exposition(gateway: Gateway) -> None:
     connection.request("GET", "/metrics")
     text = connection.getresponse().read().decode()
     connection.close()
-    assert "mantlet_worker_restarts" in text or "mantlet_calls_under_way" in text
+    assert "mantlet_calls_under_way" in text
+    assert "mantlet_worker_restarts" in text  # the supervisor's own
+    assert re.search(r"^mantlet_channels\S* 1(\.0)?$", text, re.MULTILINE), text  # the child, which is the supervisor's
     assert "mcp_server_operation_duration_seconds_count" in text
 
 

@@ -6,6 +6,8 @@ from contextlib import AsyncExitStack
 
 from mantlet.core.clock import SYSTEM
 from mantlet.core.ports import Post, Sealer, State, Upstream
+from mantlet.events.metrics import Metrics
+from mantlet.node.gauges import watch_bridge
 from mantlet.upstreams.bridge.bridged import Bridged, Unbridged
 from mantlet.upstreams.bridge.config import BridgeConfig
 from mantlet.upstreams.bridge.to_legacy import Places, ToLegacy
@@ -23,13 +25,16 @@ def bridged(
     *,
     is_alone: bool,
     session_idle_s: float,
+    metrics: Metrics,
     on_error: Callable[[BaseException], None],
 ) -> dict[str, Upstream]:
-    """`upstreams` with the bridge around each. Closed by `opened` before they are."""
+    """`upstreams` with the bridge around each, which `metrics` watch. Closed by `opened` before they are."""
     if not config.enabled:
         return {name: Unbridged(inner) for name, inner in upstreams.items()}
     joined: dict[str, Upstream] = {}
     places = Places(config)
+    to_legacies: list[ToLegacy] = []
+    to_moderns: list[ToModern] = []
     for name, inner in upstreams.items():
         to_modern = ToModern(
             inner,
@@ -48,4 +53,7 @@ def bridged(
         to_legacy = ToLegacy(inner, config, sealer, post, places, room=room, on_error=on_error)
         opened.push_async_callback(to_legacy.close)
         joined[name] = Bridged(inner, to_legacy, to_modern)
+        to_legacies.append(to_legacy)
+        to_moderns.append(to_modern)
+    watch_bridge(metrics, places, to_legacies, to_moderns)
     return joined

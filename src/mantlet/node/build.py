@@ -185,6 +185,7 @@ async def build(config: Config, shared: Shared) -> AsyncIterator[Node]:
         metrics.gauge("mantlet_calls_waiting", "Calls that wait for a place at an upstream", lambda: forward.waiting)
         aggregated = AggregatePorts(
             names=names,
+            metrics=metrics,
             sealer=sealer,
             state=state,
             post=post,
@@ -218,6 +219,8 @@ async def build(config: Config, shared: Shared) -> AsyncIterator[Node]:
             new_id=new_id,
             on_error=failed,
             sealer=sealer,
+        watch_servers(metrics, upstreams)
+        watch_endpoint(metrics, steps.aggregate)
             post=post,
         )
         yield Node(

@@ -13,6 +13,7 @@ from mantlet.core.call import Arrival, Reply
 from mantlet.core.clock import SYSTEM
 from mantlet.core.policy import ArrivalHandler, chain
 from mantlet.core.refusal import NotFound
+from mantlet.events.metrics import Metrics
 from mantlet.listeners.http import HttpConfig, HttpListener, listen
 from mantlet.listeners.http.listener import alpn_of
 from mantlet.listeners.messages.carrier import Terms
@@ -64,7 +65,8 @@ async def open_doors(node: Node, *, reuse_port: bool = False) -> Doors:
     listeners: dict[str, HttpListener | TcpListener] = {}
     terms: list[Terms] = []
     if config.http.enabled:
-        listeners["http"] = await open_calls(node, reuse_port=reuse_port)
+        listeners["http"] = calls = await open_calls(node, reuse_port=reuse_port)
+        node.metrics.gauge("mantlet_http_connections", "Open connections (http)", lambda: calls.connected)
         if node.sse is not None:
             terms.append(node.sse)
     if config.websocket.enabled:
@@ -100,7 +102,9 @@ async def open_calls(node: Node, *, reuse_port: bool = False, sock: socket.socke
     )
 
 
-async def open_admin(node: Node, members: Callable[[], Sequence[Member]]) -> HttpListener:
+async def open_admin(
+    node: Node, members: Callable[[], Sequence[Member]], *, own: Metrics | None = None
+) -> HttpListener:
     """The admin listener. What strangers may ask is answered without a record, the rest is recorded like any call."""
     # Here, because a worker has no such door and calls are served before it opens: Starlette and Prometheus take time.
     from mantlet.admin.app import PREFIX, PUBLIC, build_app
@@ -112,7 +116,7 @@ async def open_admin(node: Node, members: Callable[[], Sequence[Member]]) -> Htt
     from mantlet.node.keys_admin import KeysAdmin
     from mantlet.node.operations import NodeOperations
 
-    operations = NodeOperations(node.config, node.limits_admin, BlocksAdmin(node.addresses, node.journal), members)
+    operations = NodeOperations(node.config, node.limits_admin, BlocksAdmin(node.addresses, node.journal), members, own)
     more = [
         *key_routes(KeysAdmin(node.config, node.journal)),
         *pin_routes(PinsAdmin(node.pins, node.journal)),

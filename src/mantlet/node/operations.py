@@ -10,7 +10,7 @@ from mantlet import __version__
 from mantlet.core.ports import LimitKey
 from mantlet.core.refusal import NotFound
 from mantlet.events.exposition import render
-from mantlet.events.metrics import merge
+from mantlet.events.metrics import Metrics, merge
 from mantlet.node.blocks import BlocksAdmin
 from mantlet.node.config.model import Config
 from mantlet.node.members import Member
@@ -19,15 +19,24 @@ from mantlet.policies.limits.status import LimitsAdmin
 
 
 class NodeOperations:
-    """Asks every member and puts the answers together; a member that is gone is missing from them, and counted."""
+    """Asks every member and puts the answers together; a member that is gone is missing from them, and counted.
+
+    `own` are the figures of the process that asks, when it is no member itself.
+    """
 
     def __init__(
-        self, config: Config, limits: LimitsAdmin, blocks: BlocksAdmin, members: Callable[[], Sequence[Member]]
+        self,
+        config: Config,
+        limits: LimitsAdmin,
+        blocks: BlocksAdmin,
+        members: Callable[[], Sequence[Member]],
+        own: Metrics | None = None,
     ) -> None:
         self._config = config
         self._limits = limits
         self._blocks = blocks
         self._members = members
+        self._own = own
         self._began_s = time.monotonic()
 
     async def readiness(self) -> tuple[bool, Mapping[str, Any]]:
@@ -37,7 +46,8 @@ class NodeOperations:
 
     async def metrics(self) -> bytes:
         """Prometheus text of all members together."""
-        return render(merge([await member.snapshot() for member in self._members()]))
+        own = [] if self._own is None else [self._own.snapshot()]
+        return render(merge([*own, *[await member.snapshot() for member in self._members()]]))
 
     async def status(self) -> Mapping[str, Any]:
         """What is running."""

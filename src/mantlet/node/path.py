@@ -10,6 +10,7 @@ from typing import TypeVar
 from mantlet.core.call import Arrival, Call, Reply
 from mantlet.core.policy import ArrivalHandler, CallHandler, Policy, chain
 from mantlet.core.refusal import Refusal
+from mantlet.policies.aggregate.policy import Aggregate
 from mantlet.policies.parse.policy import Parse
 from mantlet.policies.services.policy import Services
 from mantlet.wire import answer
@@ -29,7 +30,7 @@ class Steps:
     current_caller: Policy[Arrival]
     caller_limits: Policy[Arrival] | None
     parse: Parse
-    aggregate: Policy[Call]
+    aggregate: Aggregate
     tasks: Policy[Call]
     mirrored: Policy[Call]
     call_limits: Policy[Call] | None

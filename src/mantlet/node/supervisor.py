@@ -26,6 +26,7 @@ from mantlet.node.config.model import Config
 from mantlet.node.config.refusals import is_let
 from mantlet.node.doors import open_admin
 from mantlet.node.egress import open_egress
+from mantlet.node.gauges import watch_servers
 from mantlet.node.housekeeping import failed, log_event
 from mantlet.node.lifetime import note_start, note_stop
 from mantlet.node.settle import settle
@@ -57,7 +58,7 @@ async def supervise(config: Config, accepted: list[str], stop: asyncio.Event) ->
         )
         if not await workers.start():
             return 1
-        admin = await open_admin(node, workers.members) if config.admin.enabled else None
+        admin = await open_admin(node, workers.members, own=node.metrics) if config.admin.enabled else None
 
         def hang_up() -> None:
             node.certificates.reload()
@@ -118,6 +119,7 @@ async def _own_channels(node: Node, config: Config, shared: Shared, opened: Asyn
                 session_idle_s=config.mcp.limits.session_idle_ms / 1000,
                 events=log_event,
             )
+    watch_servers(node.metrics, upstreams)
     joined = bridged(
         config.mcp.bridge,
         upstreams,
@@ -127,6 +129,7 @@ async def _own_channels(node: Node, config: Config, shared: Shared, opened: Asyn
         opened,
         is_alone=True,  # every call to these servers comes through this process
         session_idle_s=config.mcp.limits.session_idle_ms / 1000,
+        metrics=node.metrics,
         on_error=failed,
     )
     for name, upstream in joined.items():

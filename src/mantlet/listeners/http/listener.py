@@ -43,6 +43,11 @@ class HttpListener:
         """How many connections a cap has turned away."""
         return self._door.refused
 
+    @property
+    def connected(self) -> int:
+        """How many connections are open."""
+        return len(self._door.guests)
+
     def connections(self) -> list[ConnectionInfo]:
         """Who is connected now, oldest first."""
         now_s = self._door.clock.monotonic()

@@ -65,7 +65,8 @@ def open_aggregate(
         catalogue.changed(server, method)
         recent.changed(method)
 
-    merged = Merged(ports.tasks, Places(bounds.max_streams, bounds.max_streams_per_caller))
+    streams = Places(bounds.max_streams, bounds.max_streams_per_caller)
+    merged = Merged(ports.tasks, streams)
     legacy = Legacy(
         sealer=ports.sealer,
         state=ports.state,
@@ -94,6 +95,7 @@ def open_aggregate(
         pages=Pages(ports.sealer, bounds.page_size),
         alarms=Alarms(ports.report),
         recent=recent,
+        streams=streams,
         may_reach=may_reach,
         task_server=task_server,
         views={virtual_server.name: View(virtual_server) for virtual_server in virtual},

@@ -23,6 +23,7 @@ from mantlet.policies.aggregate.listen import TASKS, URIS, Listening, share, wan
 from mantlet.policies.aggregate.merge import discovered, initialized, merged
 from mantlet.policies.aggregate.names import Owned
 from mantlet.policies.aggregate.pages import Pages, from_position
+from mantlet.policies.aggregate.places import Places
 from mantlet.policies.aggregate.recent import Recent
 from mantlet.policies.aggregate.session import Session
 from mantlet.policies.aggregate.view import View
@@ -69,6 +70,7 @@ class Aggregate:
         pages: Pages,
         alarms: Alarms,
         recent: Recent,
+        streams: Places,
         may_reach: Reach,
         task_server: TaskServer,
         views: Mapping[str, View],
@@ -83,6 +85,8 @@ class Aggregate:
         self._pages = pages
         self._alarms = alarms
         self._recent = recent
+        self.streams = streams
+        """How many are open here."""
         self._may_reach = may_reach
         self._task_server = task_server
         self._views = views

@@ -59,6 +59,12 @@ class ChannelServer:
         """As configured."""
         return self._config.name
 
+    @property
+    def channels(self) -> int:
+        """Those that are open."""
+        both = (self._primary, self._second)
+        return sum(supervisor is not None and supervisor.link is not None for supervisor in both)
+
     async def start(self) -> None:
         """Begin to start the child; calls wait for it."""
         self._tasks.start(self._primary.run(), f"{self._config.transport}:{self.name}")

@@ -62,7 +62,7 @@ class IsolatedServer:
             tasks=self._tasks,
             events=events,
             input_timeout_s=input_timeout_s,
-            occupied=lambda: (0 if self._modern.wrong_era else 1) + (1 if self._asking else 0),
+            occupied=self._beside,
         )
         self._first_opening = FirstOpening()
         self._is_legacy: bool | None = None
@@ -76,6 +76,11 @@ class IsolatedServer:
     def name(self) -> str:
         """As configured."""
         return self._config.name
+
+    @property
+    def channels(self) -> int:
+        """Open, being opened, or not yet gone."""
+        return self.sessions.channels + self._beside()
 
     async def start(self) -> None:
         """Begin to find out what the server speaks; calls wait for it."""
@@ -198,6 +203,10 @@ class IsolatedServer:
             if channel is not None:
                 await channel.stop(self._config.stop_timeout)
             self._asking = None
+
+    def _beside(self) -> int:
+        """Channels that are no session's."""
+        return (0 if self._modern.wrong_era else 1) + (1 if self._asking else 0)
 
     def _detect(self) -> None:
         self._modern_task = self._tasks.start(self._modern.run(), f"{self._config.transport}:{self.name}")

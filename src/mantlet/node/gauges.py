@@ -1,0 +1,86 @@
+"""How much of what lasts is open: sessions, streams, calls that wait, channels, connections. Read when they are asked
+for; each process tells its own, and `/metrics` their sum."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TypeVar
+
+from mantlet.core.ports import Upstream
+from mantlet.events.metrics import Metrics
+from mantlet.policies.aggregate.policy import Aggregate
+from mantlet.upstreams.bridge.to_legacy import Places, ToLegacy
+from mantlet.upstreams.bridge.to_modern import ToModern
+from mantlet.upstreams.transports.channel.isolated.server import IsolatedServer
+from mantlet.upstreams.transports.channel.server import ChannelServer
+from mantlet.upstreams.transports.http import HttpServer
+
+T = TypeVar("T")
+
+
+def watch_bridge(
+    metrics: Metrics, places: Places, to_legacy: Sequence[ToLegacy], to_modern: Sequence[ToModern]
+) -> None:
+    """What the bridge keeps."""
+
+    def waiting() -> int:
+        return places.held + sum(each.counts()["held"] for each in to_modern)
+
+    def streams() -> int:
+        return places.streams + sum(each.counts()["streams"] for each in to_modern)
+
+    metrics.gauge(
+        "mantlet_bridge_sessions",
+        "Sessions kept with legacy servers for modern clients",
+        _sum(lambda each: each.report()["sessions"], to_legacy),
+    )
+    metrics.gauge("mantlet_bridge_held_calls", "Calls that wait for input of their client", waiting)
+    metrics.gauge("mantlet_bridge_streams", "Subscriptions and GET streams that the bridge serves", streams)
+    metrics.gauge(
+        "mantlet_bridge_calls",
+        "Calls of legacy clients under way at modern servers",
+        _sum(lambda each: each.counts()["calls"], to_modern),
+    )
+
+
+def watch_endpoint(metrics: Metrics, aggregate: Aggregate) -> None:
+    """What the endpoint of all servers keeps open."""
+    metrics.gauge(
+        "mantlet_merged_streams",
+        "Subscriptions and GET streams at /mcp and at virtual servers",
+        lambda: aggregate.streams.taken,
+    )
+
+
+def watch_servers(metrics: Metrics, servers: Mapping[str, Upstream]) -> None:
+    """What is open to the servers themselves."""
+    shared = [server for server in servers.values() if isinstance(server, ChannelServer)]
+    isolated = [server for server in servers.values() if isinstance(server, IsolatedServer)]
+    over_http = [server for server in servers.values() if isinstance(server, HttpServer)]
+
+    def sessions() -> int:
+        return sum(len(each.legacy.sessions) for each in shared) + sum(len(each.sessions) for each in isolated)
+
+    metrics.gauge("mantlet_channel_sessions", "Sessions of legacy clients at servers behind channels", sessions)
+    metrics.gauge(
+        "mantlet_channels",
+        "Channels to servers: children, and connections by WebSocket, TCP or SSE",
+        lambda: sum(each.channels for each in shared) + sum(each.channels for each in isolated),
+    )
+    metrics.gauge(
+        "mantlet_upstream_connections",
+        "Connections to servers over HTTP/1.1",
+        _sum(lambda each: each.pool.open, over_http),
+    )
+    metrics.gauge(
+        "mantlet_upstream_connections_waited_for",
+        "Calls that wait for a connection",
+        _sum(lambda each: each.pool.waiting, over_http),
+    )
+    metrics.gauge(
+        "mantlet_upstream_streams",
+        "Streams from servers over HTTP, and calls that keep a connection while they wait for input",
+        _sum(lambda each: each.room.taken, over_http),
+    )
+
+
+def _sum(of: Callable[[T], int], all_of_them: Iterable[T]) -> Callable[[], int]:
+    return lambda: sum(map(of, all_of_them))

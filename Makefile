@@ -10,7 +10,7 @@ BENCH_ARGS ?=
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all check format lint types node conformance bench bench-full docs lock clean
+.PHONY: help examples demo test test-all check format lint types node conformance bench bench-full docs lock clean
 
 help: ## Say what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -40,6 +40,15 @@ $(VENV)-mcp1/.ready: locks/mcp1.lock $(VENV)/.ready
 
 node: $(NPM_READY) $(VENV)-mcp1/.ready ## Set up what test-all and conformance need besides: node packages, the older Python SDK
 
+# The example's service has libraries of its own, as any service behind a node.
+$(VENV)-optimizer/.ready: examples/optimizer/requirements.lock $(VENV)/.ready
+	@echo "Setting up $(VENV)-optimizer from examples/optimizer/requirements.lock (half a minute the first time) ..."
+	@$(PYTHON) -m venv $(VENV)-optimizer
+	@$(VENV)-optimizer/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r examples/optimizer/requirements.lock
+	@touch $@
+
+examples: $(VENV)-optimizer/.ready ## Set up what the examples need: OR-Tools for the optimisation service
+
 demo: $(VENV)/.ready ## Start two real MCP servers behind the gateway and show how to call them (DEMO_ARGS=--once: and end)
 	@$(BIN)/mantlet demo $(DEMO_ARGS)
 
@@ -47,7 +56,7 @@ test: $(VENV)/.ready ## Lint, type-check and run the tests
 	@$(MAKE) --no-print-directory lint types
 	@$(BIN)/python -m pytest -m "not slow and not node"
 
-test-all: $(VENV)/.ready node ## The same with the slow suites and those that need node
+test-all: $(VENV)/.ready node examples ## The same with the slow suites and those that need node
 	@$(MAKE) --no-print-directory lint types
 	@$(BIN)/python -m pytest
 
@@ -79,6 +88,8 @@ lock: ## Write the lock files anew (needs uv)
 	uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 		--extra valkey --extra http2 --extra keyring --extra demo pyproject.toml locks/.dev.in -o locks/dev.lock
 	uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header locks/.mcp1.in -o locks/mcp1.lock
+	uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+		examples/optimizer/requirements.in -o examples/optimizer/requirements.lock
 	@rm -f locks/.dev.in locks/.mcp1.in
 	cd locks/npm && rm -f package-lock.json && PATH="$(abspath $(BIN)):$$PATH" $(abspath $(BIN))/npm install --package-lock-only \
 		--ignore-scripts --omit-lockfile-registry-resolved --no-audit --no-fund --loglevel=error

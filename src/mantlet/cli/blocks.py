@@ -1,12 +1,11 @@
 """`mantlet blocks`, `block` and `unblock`: addresses that a running node turns away."""
 
-from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
 
 from mantlet.cli import options
-from mantlet.cli.output import emit, examples, table
+from mantlet.cli.output import clock, emit, examples, table
 
 Address = Annotated[str, typer.Argument(metavar="ADDRESS", help="An IPv4 address, or an IPv6 one for its /64.")]
 For = Annotated[float, typer.Option("--for", metavar="SECONDS", min=0, help="How long. Default: by its history.")]
@@ -30,7 +29,7 @@ def blocks(
     from mantlet.ops.remote import Admin
 
     found = Admin(options.address_of("admin", options.wish_of(url, token, token_file, config))).blocks()
-    rows = [(b["address"], b["reason"], _clock(b["since_s"]), _clock(b["until_s"]), b["times"]) for b in found]
+    rows = [(b["address"], b["reason"], clock(b["since_s"]), clock(b["until_s"]), b["times"]) for b in found]
     columns = ("address", "reason", "since", "until", "times")
     emit({"blocks": found}, as_json, lambda: table(columns, rows, empty="no address is blocked"))
 
@@ -48,7 +47,7 @@ def block(
     from mantlet.ops.remote import Admin
 
     told = Admin(options.address_of("admin", options.wish_of(url, token, token_file, config))).block(address, for_s)
-    emit(told, as_json, lambda: print(f"{told['address']} is blocked until {_clock(told['until_s'])}"))
+    emit(told, as_json, lambda: print(f"{told['address']} is blocked until {clock(told['until_s'])}"))
 
 
 def unblock(
@@ -66,7 +65,3 @@ def unblock(
     emit(
         told, as_json, lambda: print(f"{address} {'is let in again' if told.get('was_blocked') else 'was not blocked'}")
     )
-
-
-def _clock(at_s: float) -> str:
-    return datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

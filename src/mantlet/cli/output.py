@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 
@@ -60,6 +61,11 @@ def plain(value: object) -> str:
 def printable(text: str) -> str:
     """`text` without control characters: what servers say must not move the cursor or retitle the terminal."""
     return "".join(char if char.isprintable() else " " for char in text)
+
+
+def clock(at_s: float) -> str:
+    """An instant (Unix time) in UTC."""
+    return datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def warn(text: str) -> None:

@@ -243,6 +243,15 @@ class Quarantined(Denied):
     reason, title = "quarantined", "In quarantine"
 
 
+class Killed(Denied):
+    """An operator has stopped it: the caller, an agent that acts for it, the tool or the upstream."""
+
+    reason, title = "killed", "Stopped by an operator"
+
+    def __init__(self, kind: str = "caller") -> None:
+        super().__init__(f"This {kind} was stopped by an operator.", why=f"kill switch: {kind}")
+
+
 class Blocked(Refusal):
     """The address is blocked."""
 

@@ -1,6 +1,8 @@
 """A streaming body made from another one."""
 
-from collections.abc import AsyncGenerator, AsyncIterator
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from typing import Any
 
 
 class Derived:
@@ -30,3 +32,51 @@ class Derived:
             close = getattr(self._source, "aclose", None)
             if close is not None:
                 await close()
+
+
+class Endable:
+    """`chunks` until somebody calls `end`, also while another waits for the next chunk.
+
+    `has_ended` is told when it is over, for whatever reason; any number of times.
+    """
+
+    __slots__ = ("_chunks", "_has_ended", "_is_over", "_waiting")
+
+    def __init__(self, chunks: AsyncIterator[bytes], has_ended: Callable[[Any], object]) -> None:
+        self._chunks = chunks
+        self._has_ended = has_ended
+        self._waiting: asyncio.Timeout | None = None
+        self._is_over = False
+
+    def __aiter__(self) -> "Endable":
+        return self
+
+    async def __anext__(self) -> bytes:
+        if self._is_over:
+            raise StopAsyncIteration
+        try:
+            async with asyncio.timeout(None) as self._waiting:
+                return await anext(self._chunks)
+        except TimeoutError:
+            if self._waiting is None or not self._waiting.expired():
+                raise
+            await self.aclose()
+            raise StopAsyncIteration from None
+        except StopAsyncIteration:
+            self._has_ended(self)
+            raise
+        finally:
+            self._waiting = None
+
+    def end(self) -> None:
+        """No chunk more: whoever waits for one finds the end."""
+        self._is_over = True
+        if self._waiting is not None:
+            self._waiting.reschedule(asyncio.get_running_loop().time())
+
+    async def aclose(self) -> None:
+        """Close what is behind it."""
+        self._has_ended(self)
+        close = getattr(self._chunks, "aclose", None)
+        if close is not None:
+            await close()

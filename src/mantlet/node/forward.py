@@ -2,23 +2,29 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 
 from mantlet.core.call import Call, Reply
 from mantlet.core.policy import CallHandler
 from mantlet.core.ports import Upstream
 from mantlet.core.refusal import DeadlineExceeded, NotFound, Overloaded
 
+Watch = Callable[[Call, Reply], None]
+"""Is told of every stream that begins, and may put one of its own in its place."""
 
-def straight(upstreams: Mapping[str, Upstream]) -> CallHandler:
+
+def straight(upstreams: Mapping[str, Upstream], watch: Watch) -> CallHandler:
     """The end of the way for plain HTTP services. Each has a bound of its own on what is under way (its connections),
     so that slow work at one takes no place from another's, or from MCP."""
 
-    def forward(call: Call) -> Awaitable[Reply]:
+    async def forward(call: Call) -> Reply:
         upstream = upstreams.get(call.server)
         if upstream is None:
             raise NotFound
-        return upstream.send(call)
+        reply = await upstream.send(call)
+        if not isinstance(reply.body, bytes):
+            watch(call, reply)
+        return reply
 
     return forward
 
@@ -32,12 +38,18 @@ class Forward:
     """
 
     def __init__(
-        self, upstreams: Mapping[str, Upstream], limit: int, queue: int, monotonic: Callable[[], float]
+        self,
+        upstreams: Mapping[str, Upstream],
+        limit: int,
+        queue: int,
+        monotonic: Callable[[], float],
+        watch: Watch = lambda call, reply: None,
     ) -> None:
         self._upstreams = upstreams
         self._limit = limit
         self._queue = queue
         self._monotonic = monotonic
+        self._watch = watch
         self._waiting: deque[asyncio.Future[None]] = deque()
         self.under_way = 0
 
@@ -56,9 +68,12 @@ class Forward:
         else:
             self.under_way += 1
         try:
-            return await upstream.send(call)
+            reply = await upstream.send(call)
         finally:
             self._leave()
+        if not isinstance(reply.body, bytes):
+            self._watch(call, reply)
+        return reply
 
     async def _turn(self, deadline_s: float) -> None:
         """Wait until a place is handed over."""

@@ -46,7 +46,7 @@ def terms_of(node: Node, door: str, *, request_timeout_s: float, max_in_flight: 
         max_per_caller=max_per_caller,
         is_tls=is_tls,
     )
-    node.tasks.start(every(CHECK_S, lambda: terms.check(node.authenticate.is_current)), f"{door}.check")
+    node.tasks.start(every(CHECK_S, lambda: terms.check(node.is_current)), f"{door}.check")
     node.metrics.gauge(f"mantlet_{door}_connections", f"Open connections ({door})", lambda: len(terms.open))
     node.metrics.gauge(
         f"mantlet_{door}_dropped_messages",
@@ -78,7 +78,7 @@ async def open_websocket(
         Tickets(node.state, node.sealer, SYSTEM.wall, config.ticket_lifetime),
         resources(node.config),
         identify=node.authenticate.identify,
-        is_current=node.authenticate.is_current,
+        is_current=node.is_current,
         note=_note,
     )
     steps = [step for step in (node.record, node.addresses, door.authenticate, node.caller_limits) if step is not None]

@@ -7,6 +7,7 @@ from mantlet.node.config.model import Config
 from mantlet.node.definitions import Definitions
 from mantlet.node.forward import Forward, straight
 from mantlet.node.issuers import published
+from mantlet.node.kills import Kills
 from mantlet.node.path import Steps
 from mantlet.node.services import make_services
 from mantlet.node.upstreams import Server
@@ -35,6 +36,7 @@ def make_steps(
     addresses: Addresses | None,
     authenticate: Authenticate | Disabled,
     streams: CurrentStreams,
+    kills: Kills,
     limits: LimitStore,
     upstreams: dict[str, Server],
     services: dict[str, ServiceServer],
@@ -44,7 +46,8 @@ def make_steps(
     filters: Filters | None,
 ) -> Steps:
     """Every step, or None for one that is switched off. Raises `ConfigError` for what only making it finds."""
-    authorize = Authorize(config.authorization, may_default_allow=config.environment != "production")
+    is_production = config.environment == "production"
+    authorize = Authorize(config.authorization, may_default_allow=not is_production, withheld=kills.targets)
     call_limits = CallLimits(config.limits, limits, SYSTEM)
     mcp = config.mcp.limits
     task_ids = TaskIds(aggregated.sealer)
@@ -87,7 +90,9 @@ def make_steps(
         forward=forward,
         challenge=authenticate.challenge,
         services=make_services(config),
-        to_service=straight(services),
+        to_service=straight(services, kills.targets.watch),
+        killed_callers=kills.callers,
+        killed_targets=kills.targets,
         pins=definitions.pins,
         schemas=definitions.schemas,
         filters=filters,

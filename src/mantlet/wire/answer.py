@@ -58,6 +58,7 @@ WIRE: Final[Mapping[type[r.Refusal], Wire]] = {
     r.Denied: Wire(403, 4403),
     r.InsufficientScope: Wire(403, 4403),
     r.Quarantined: Wire(403, 4403),
+    r.Killed: Wire(403, 4403),
     r.Blocked: Wire(403, 4403),
     r.NotFound: Wire(404, 4404),
     r.SessionNotFound: Wire(404, 4404),

@@ -67,6 +67,18 @@ class Admin:
         """Let it in again."""
         return self._change("DELETE", f"blocks?address={quote(address, safe='')}")
 
+    def kills(self) -> list[dict[str, Any]]:
+        """Agents, tools, upstreams and callers that are stopped."""
+        return list(self._get("kills").get("kills", []))
+
+    def kill(self, kind: str, name: str, reason: str = "") -> dict[str, Any]:
+        """Stop one."""
+        return self._change("POST", f"{_switch(kind, name)}&reason={quote(reason, safe='')}")
+
+    def unkill(self, kind: str, name: str) -> dict[str, Any]:
+        """Let it go on."""
+        return self._change("DELETE", _switch(kind, name))
+
     def _change(self, verb: str, path: str) -> dict[str, Any]:
         told = accepted(send(self._address, verb, f"/admin/v1/{path}")).json
         return told if isinstance(told, dict) else {}
@@ -74,6 +86,10 @@ class Admin:
     def _get(self, path: str) -> dict[str, Any]:
         told = accepted(send(self._address, "GET", f"/admin/v1/{path}")).json
         return told if isinstance(told, dict) else {}
+
+
+def _switch(kind: str, name: str) -> str:
+    return f"kills?kind={quote(kind, safe='')}&name={quote(name, safe='')}"
 
 
 def _windows_of(client: str) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from functools import lru_cache
-from typing import Final, NoReturn
+from typing import Final, NoReturn, Protocol
 
 from mantlet.core.call import Call, Reply
 from mantlet.core.caller import Caller, Rights
@@ -25,6 +25,19 @@ MAX_SCOPES_TRIED: Final = 16
 _WITH_ARGUMENTS: Final = frozenset({"tools/call", "prompts/get"})
 
 
+class Withheld(Protocol):
+    """What else may not be called at the moment, whoever calls: lists do not show it."""
+
+    @property
+    def any(self) -> bool:
+        """Whether there is anything."""
+        ...
+
+    def hides(self, server: str, method: str, name: str) -> bool:
+        """Whether this is part of it."""
+        ...
+
+
 class Applicable:
     """The rules that concern a caller: one object for all whom the same rules concern.
 
@@ -42,11 +55,17 @@ class Authorize:
     """Decides each call and filters each list with one predicate (AUTHZ-03)."""
 
     def __init__(
-        self, config: AuthorizationConfig, *, may_default_allow: bool = False, wall: Callable[[], float] = SYSTEM.wall
+        self,
+        config: AuthorizationConfig,
+        *,
+        may_default_allow: bool = False,
+        wall: Callable[[], float] = SYSTEM.wall,
+        withheld: Withheld | None = None,
     ) -> None:
         self._default_allows = config.default == "allow" and may_default_allow
         self._rules = compile_rules(config)
         self._wall = wall
+        self._withheld = withheld
         self._scopes = tuple(dict.fromkeys(rule.scopes for rule in self._rules if rule.allows and rule.scopes))
         # All that is remembered is bounded, holds verdicts only, and dies with the rules it was made from.
         self._applicable: Callable[[Rights], Applicable] = lru_cache(SUBJECTS_KEPT)(self._find_applicable)
@@ -88,6 +107,10 @@ class Authorize:
 
     def _shown(self, who: Applicable, call: Call, result: bytes) -> bytes:
         visible: Visible = lambda method, name: self._decided(who, call, method, name, is_outline=True).allowed  # noqa: E731
+        if self._withheld is not None and self._withheld.any:
+            hides, may = self._withheld.hides, visible
+            visible = lambda method, name: not hides(call.server, method, name) and may(method, name)  # noqa: E731
+            return filter_result(result, visible)
         if who.has_conditions:
             # What another caller sees, or this one at another time or place, may be another list.
             return filter_result(result, visible)

@@ -1,0 +1,1 @@
+"""Kill switches: an agent, a tool, an upstream or a caller that is stopped at once, whatever the rules say."""

@@ -256,7 +256,7 @@ def test_the_example_is_understood_whole(tmp_path: Path) -> None:
     assert [server.name for server in config.mcp.servers] == ["time", "docs"]
     assert config.auth.api_keys[0].key is not None
     assert config.auth.api_keys[0].key.reveal().startswith(PREFIX)
-    assert config.validation.filters["personal_data"] == "off"
+    assert config.validation.filters.personal_data == "off"
     assert config.limits.routes[0].match.tool == "optimizer__*"
 
 

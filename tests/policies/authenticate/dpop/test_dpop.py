@@ -40,7 +40,8 @@ async def test_a_proof_is_used_once() -> None:
     [
         ({"typ": "JWT"}, {}), ({"typ": "at+jwt"}, {}), ({"jwk": None}, {}), ({"jwk": {}}, {}), ({"jwk": "x"}, {}),
         ({"jwk": {"kty": "oct", "k": "AAAA"}}, {}), ({"jwk": {"kty": ["EC"]}}, {}), ({"crit": ["b64"]}, {}),
-        ({"b64": False}, {}), ({"jku": "https://evil.example"}, {}), ({"alg": "none"}, {}), ({"alg": "HS256"}, {}), ({"alg": "ES384"}, {}),
+        ({"b64": False}, {}), ({"jku": "https://evil.example"}, {}), ({"alg": "none"}, {}),
+        ({"alg": "HS256"}, {}), ({"alg": "ES384"}, {}),
         ({}, {"htm": "GET"}), ({}, {"htm": "post"}), ({}, {"htm": None}),
         ({}, {"htu": f"{MCP}/one"}), ({}, {"htu": "https://evil.example/mcp"}), ({}, {"htu": "http://node.example/mcp"}),
         ({}, {"htu": "https://node.example:444/mcp"}), ({}, {"htu": "https://a@node.example/mcp"}), ({}, {"htu": None}),

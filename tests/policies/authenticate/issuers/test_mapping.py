@@ -13,8 +13,8 @@ TIMES = {"iat": int(NOW), "exp": int(NOW) + 300}
 ENTRA = {
     "aud": "6e74172b-be56-4843-9ff4-e66a39bb12e3", "iss": "https://login.microsoftonline.com/72f9/v2.0", **TIMES,
     "nbf": int(NOW), "azp": "client", "groups": ["guid-1", "guid-2"], "name": "Alice", "oid": "oid-of-alice",
-    "preferred_username": "alice@corp.example", "roles": ["Tools.Admin"], "scp": "mcp.read mcp.write", "sub": "pairwise",
-    "tid": "72f9", "uti": "token-id", "ver": "2.0",
+    "preferred_username": "alice@corp.example", "roles": ["Tools.Admin"], "scp": "mcp.read mcp.write",
+    "sub": "pairwise", "tid": "72f9", "uti": "token-id", "ver": "2.0",
 }  # fmt: skip
 OKTA = {
     "ver": 1, "jti": "AT.x", "iss": "https://corp.okta.com/oauth2/default", "aud": MCP, **TIMES, "cid": "0oa1",
@@ -22,7 +22,7 @@ OKTA = {
 }  # fmt: skip
 KEYCLOAK = {
     "jti": "x", "iss": "https://kc.example/realms/one", "aud": [MCP, "account"], **TIMES, "sub": "f3-uuid",
-    "typ": "Bearer", "azp": "cli", "realm_access": {"roles": ["operator", "offline_access"]}, "scope": "openid mcp:read",
+    "typ": "Bearer", "azp": "cli", "realm_access": {"roles": ["operator", "offline_access"]}, "scope": "mcp:read",
     "resource_access": {"node": {"roles": ["x"]}}, "email": "a@example", "email_verified": False,
 }  # fmt: skip
 GOOGLE = {

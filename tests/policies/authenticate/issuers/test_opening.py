@@ -55,7 +55,7 @@ def test_each_fault_names_its_key(config: dict[str, Any], key: str) -> None:
     """TOK-01, TOK-04, TOK-07, OAUTH-02, OAUTH-05, AUTHN-09"""
     with pytest.raises(ConfigError) as caught:
         opened(config)
-    assert caught.value.key == f"auth.issuers[0].{key}"
+    assert caught.value.where == f"auth.issuers[0].{key}"
 
 
 def test_one_issuer_stands_once() -> None:

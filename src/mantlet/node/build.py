@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any
 
 from mantlet.core.call import Arrival, Reply
+from mantlet.core.caller import Caller
 from mantlet.core.clock import SYSTEM
 from mantlet.core.policy import ArrivalHandler, Policy
 from mantlet.core.ports import Fetch, LimitStore, Post, State
@@ -38,6 +39,7 @@ from mantlet.node.forwarding import Forwarding
 from mantlet.node.gauges import watch_endpoint, watch_servers
 from mantlet.node.housekeeping import audit_told, every, failed, log, log_warning
 from mantlet.node.identity import open_identity
+from mantlet.node.kills import Kills, open_kills
 from mantlet.node.path import messages, path
 from mantlet.node.resources import public_url, resources
 from mantlet.node.services import open_services
@@ -98,6 +100,9 @@ class Node:
     sealer: NodeSealer
     upstreams: dict[str, Server]
     services: dict[str, ServiceServer]
+    kills: Kills
+    is_current: Callable[[Caller], bool]
+    """Whether a caller's credential holds and nobody has stopped it: asked of whoever keeps something open."""
     pins: Pins | None
     tasks: Tasks
     new_id: Callable[[], str]
@@ -165,7 +170,9 @@ async def build(config: Config, shared: Shared) -> AsyncIterator[Node]:
             must_record=config.audit.must_record_in(environment),
             watch=None if addresses is None else addresses.watch,
         )
-        streams = CurrentStreams(authenticate.is_current, config.limits.connections.streams_per_caller)
+        kills = open_kills(config, state, metrics, tasks, opened)
+        is_current = kills.callers.guarding(authenticate.is_current)
+        streams = CurrentStreams(is_current, config.limits.connections.streams_per_caller)
         tasks.start(every(CHECK_S, streams.check), "streams.check")
         mcp = config.mcp.limits
         relayed = {name: upstream for name, upstream in upstreams.items() if isinstance(upstream, RelayedUpstream)}
@@ -178,14 +185,16 @@ async def build(config: Config, shared: Shared) -> AsyncIterator[Node]:
             opened,
             is_alone=shared.workers == 1 and shared.store_url.startswith(("memory:", "embedded:")),
             session_idle_s=config.mcp.limits.session_idle_ms / 1000,
+            metrics=metrics,
             on_error=failed,
         )
-        forward = Forward(joined, mcp.max_concurrent_requests, mcp.max_queued_requests, SYSTEM.monotonic)
+        forward = Forward(
+            joined, mcp.max_concurrent_requests, mcp.max_queued_requests, SYSTEM.monotonic, kills.targets.watch
+        )
         metrics.gauge("mantlet_calls_under_way", "Calls at upstreams", lambda: forward.under_way)
         metrics.gauge("mantlet_calls_waiting", "Calls that wait for a place at an upstream", lambda: forward.waiting)
         aggregated = AggregatePorts(
             names=names,
-            metrics=metrics,
             sealer=sealer,
             state=state,
             post=post,
@@ -201,6 +210,7 @@ async def build(config: Config, shared: Shared) -> AsyncIterator[Node]:
             addresses,
             authenticate,
             streams,
+            kills,
             limits,
             upstreams,
             services,
@@ -209,6 +219,8 @@ async def build(config: Config, shared: Shared) -> AsyncIterator[Node]:
             definitions,
             open_filters(config, journal, metrics, tasks, definitions.schemas),
         )
+        watch_servers(metrics, upstreams)
+        watch_endpoint(metrics, steps.aggregate)
         new_id, refuse = request_ids(), partial(_refuse, record)
         sse = open_sse(
             config,
@@ -219,8 +231,6 @@ async def build(config: Config, shared: Shared) -> AsyncIterator[Node]:
             new_id=new_id,
             on_error=failed,
             sealer=sealer,
-        watch_servers(metrics, upstreams)
-        watch_endpoint(metrics, steps.aggregate)
             post=post,
         )
         yield Node(
@@ -244,6 +254,8 @@ async def build(config: Config, shared: Shared) -> AsyncIterator[Node]:
             sealer=sealer,
             upstreams=upstreams,
             services=services,
+            kills=kills,
+            is_current=is_current,
             pins=definitions.pins,
             tasks=tasks,
             new_id=new_id,

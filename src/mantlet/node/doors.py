@@ -110,15 +110,18 @@ async def open_admin(
     from mantlet.admin.app import PREFIX, PUBLIC, build_app
     from mantlet.admin.bridge import bridge
     from mantlet.admin.keys import key_routes
+    from mantlet.admin.kills import kill_routes
     from mantlet.admin.pins import pin_routes
     from mantlet.node.blocks import BlocksAdmin
     from mantlet.node.definitions import PinsAdmin
     from mantlet.node.keys_admin import KeysAdmin
+    from mantlet.node.kills import KillsAdmin
     from mantlet.node.operations import NodeOperations
 
     operations = NodeOperations(node.config, node.limits_admin, BlocksAdmin(node.addresses, node.journal), members, own)
     more = [
         *key_routes(KeysAdmin(node.config, node.journal)),
+        *kill_routes(KillsAdmin(node.kills.switches, node.journal, node.config)),
         *pin_routes(PinsAdmin(node.pins, node.journal)),
     ]
     app = bridge(build_app(operations, more))
@@ -130,7 +133,7 @@ async def open_admin(
         arrival.trail.rule = "admin"
         return await app(arrival)
 
-    guarded = answering(chain([node.record, node.authenticate], act), node.authenticate.challenge)
+    guarded = answering(chain([node.record, node.authenticate, node.kills.callers], act), node.authenticate.challenge)
     public = answering(app, node.authenticate.challenge)
     missing = answering(chain([node.record], _missing), node.authenticate.challenge)
 

@@ -37,6 +37,8 @@ class Steps:
     authorize: Policy[Call]
     forward: CallHandler
     challenge: Callable[[Arrival], str]
+    killed_callers: Policy[Arrival] | None = None
+    killed_targets: Policy[Call] | None = None
     services: Services | None = None
     to_service: CallHandler | None = None
     pins: Policy[Call] | None = None
@@ -52,6 +54,7 @@ def path(steps: Steps, sse: Policy[Arrival] | None = None) -> ArrivalHandler:
             steps.addresses,  # costs nothing, and turns a flood away before any cryptography
             steps.published,  # the few documents for strangers; everything below needs a caller
             steps.authenticate,
+            steps.killed_callers,  # as soon as it is known who calls
             steps.current_streams,  # a stream ends with the credential that opened it
             sse,  # what comes by HTTP+SSE is messages, and takes their way from here
             steps.caller_limits,  # before the body is read: a refused caller must not make us parse
@@ -71,6 +74,7 @@ def messages(steps: Steps) -> ArrivalHandler:
             steps.record,
             steps.addresses,  # with every message: its address may have been blocked since
             steps.current_caller,  # with every message: what opened the connection may have been revoked since
+            steps.killed_callers,
             steps.caller_limits,
         ),
         steps.parse.then(_calls(steps)),
@@ -83,6 +87,7 @@ def _calls(steps: Steps) -> CallHandler:
             steps.aggregate,  # at /mcp it finds the server a name leads to: all others decide by server
             steps.tasks,  # whose task an id is; rules then decide on the tool that it came from
             steps.mirrored,  # the last thing that only a malformed call fails; nothing after it reads those headers
+            steps.killed_targets,  # whatever the rules say, and before anything is spent on it
             steps.call_limits,  # by tool and method, known only now
             steps.pins,  # what was not approved is not there; what comes after knows the definition that was
             steps.schemas,  # arguments as that definition has them, and results on their way back
@@ -100,6 +105,7 @@ def _services(steps: Steps) -> Policy[Arrival] | None:
     return steps.services.before(
         chain(
             _on(
+                steps.killed_targets,
                 steps.call_limits,  # by server
                 steps.filters,  # in bodies that are JSON
                 steps.authorize,  # before a body that streams is touched

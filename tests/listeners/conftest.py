@@ -137,7 +137,10 @@ async def serve() -> AsyncIterator[Serve]:
     opened: list[tuple[House, Tasks]] = []
 
     async def open_house(
-        handler: Callable[[Arrival], Awaitable[Reply]] | None = None, public_hosts: tuple[str, ...] = (), **config: Any
+        handler: Callable[[Arrival], Awaitable[Reply]] | None = None,
+        public_hosts: tuple[str, ...] = (),
+        largest: int = 0,
+        **config: Any,
     ) -> House:
         house = House()
         if handler is not None:
@@ -153,6 +156,7 @@ async def serve() -> AsyncIterator[Serve]:
             new_id=lambda: f"id-{next(ids)}",
             on_error=lambda error, trail: house.errors.append(error),
             public_hosts=public_hosts,
+            max_body_bytes=largest,
         )
         opened.append((house, tasks))
         return house

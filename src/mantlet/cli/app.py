@@ -7,6 +7,7 @@ from mantlet.cli.certs import app as certs
 from mantlet.cli.events import app as events
 from mantlet.cli.keys import app as keys
 from mantlet.cli.limits import app as limits
+from mantlet.cli.pins import app as pins
 from mantlet.cli.tokens import app as tokens
 
 app = typer.Typer(
@@ -26,3 +27,4 @@ app.add_typer(tokens, name="tokens")
 app.add_typer(certs, name="certs")
 app.add_typer(events, name="events")
 app.add_typer(limits, name="limits")
+app.add_typer(pins, name="pins")

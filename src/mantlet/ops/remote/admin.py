@@ -79,6 +79,22 @@ class Admin:
         """Let it go on."""
         return self._change("DELETE", _switch(kind, name))
 
+    def pins(self) -> list[dict[str, Any]]:
+        """Definitions: what is in quarantine, then what is pinned."""
+        return list(self._get("pins").get("pins", []))
+
+    def pin(self, server: str, kind: str, name: str) -> dict[str, Any]:
+        """What is in quarantine under this name, against what is pinned."""
+        return self._get(_pin_of(server, kind, name))
+
+    def approve_pin(self, server: str, kind: str, name: str, digest: str) -> dict[str, Any]:
+        """Pin what is in quarantine, if it still has this hash."""
+        return self._change("POST", f"{_pin_of(server, kind, name)}&hash={quote(digest, safe='')}")
+
+    def reject_pin(self, server: str, kind: str, name: str, digest: str) -> dict[str, Any]:
+        """Say no to what is in quarantine, if it still has this hash."""
+        return self._change("DELETE", f"{_pin_of(server, kind, name)}&hash={quote(digest, safe='')}")
+
     def _change(self, verb: str, path: str) -> dict[str, Any]:
         told = accepted(send(self._address, verb, f"/admin/v1/{path}")).json
         return told if isinstance(told, dict) else {}
@@ -95,3 +111,7 @@ def _switch(kind: str, name: str) -> str:
 def _windows_of(client: str) -> str:
     """A client's name holds slashes, often an issuer's URL; in a path the listener refuses them in any spelling."""
     return f"limits?client={quote(client, safe='')}"
+
+def _pin_of(server: str, kind: str, name: str) -> str:
+    return "pins?" + "&".join(f"{key}={quote(value, safe='')}" for key, value in
+                              (("server", server), ("kind", kind), ("name", name)))  # fmt: skip

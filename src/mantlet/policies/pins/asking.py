@@ -8,7 +8,7 @@ from mantlet.core.call import Call
 from mantlet.core.definition import DefinitionKind
 from mantlet.core.policy import CallHandler
 from mantlet.core.refusal import BadUpstream, DeadlineExceeded
-from mantlet.policies.pins.definitions import LISTED
+from mantlet.policies.pins.definitions import INSTRUCTIONS, LISTED
 from mantlet.wire.mcp import calls
 from mantlet.wire.mcp.replies import is_method_not_found, read
 
@@ -34,6 +34,19 @@ class Asking:
                 return await self._pages(call, kind)
         except TimeoutError:
             raise DeadlineExceeded("The server does not say in time what its tools are.") from None
+
+    async def instructions(self, call: Call) -> str:
+        """What the server tells everybody about itself; empty when it says nothing. For a modern call."""
+        deadline_s = min(call.deadline_s, self._monotonic() + self._timeout_s)
+        params = calls.list_params(call, None)
+        asked = calls.request(call, call.server, "server/discover", params, session="", deadline_s=deadline_s)
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                result = (await read(await self._ask(asked))).get("result")
+        except TimeoutError:
+            raise DeadlineExceeded("The server does not say in time what it is.") from None
+        text = result.get(INSTRUCTIONS) if type(result) is dict else None
+        return text if type(text) is str else ""
 
     async def _pages(self, call: Call, kind: DefinitionKind) -> list[Mapping[str, Any]]:
         deadline_s = min(call.deadline_s, self._monotonic() + self._timeout_s)

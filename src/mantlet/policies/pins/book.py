@@ -59,7 +59,14 @@ class Book:
     def load(self) -> None:
         """Read everything. Raises `ConfigError`, `StoreUnavailable`."""
         pins, held = self._store.load()
-        self._take(Table(pins if self._lock is None else self._lock.read(), held))
+        if self._lock is not None:
+            pins = self._lock.read()
+            # Approved by a new lock file, which is how a repository says it.
+            approved = [key for key, one in held.items() if key in pins and pins[key].definition == one.definition]
+            for key in approved:
+                del held[key]
+                self._store.release(key)
+        self._take(Table(pins, held))
 
     def sync(self) -> bool:
         """Read what changed; whether anything had. Raises as `load`, and then what was read before stands."""

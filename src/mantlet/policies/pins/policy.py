@@ -60,6 +60,11 @@ class Pins:
         """What may be used now."""
         return self._shown
 
+    @property
+    def asking(self) -> Asking:
+        """How servers are asked."""
+        return self._asking
+
     def __call__(self, call: Call, onward: CallHandler, /) -> Awaitable[Reply]:
         """Refuse with `Quarantined`, or `InvalidParams` for what the server has not; or pass on, and filter lists."""
         method = call.method

@@ -9,7 +9,7 @@ import base64
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import jwt
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
@@ -44,22 +44,6 @@ Recipient = ECKey | OKPKey
 Seal = Callable[[Mapping[str, Any]], str]
 
 
-class SignatureCheck(Protocol):
-    """The keys of one node (`keys.ring.KeyRing`)."""
-
-    def check(self, jws: Jws, /) -> None:
-        """Return when the signature is by one of the keys; raises `InvalidCredential` else."""
-        ...
-
-
-class Opener(Protocol):
-    """What opens the sealed tokens of one agent."""
-
-    def open(self, token: bytes, /) -> Mapping[str, Any]:
-        """The claims, which are then known to be the node's. Raises `InvalidCredential`."""
-        ...
-
-
 def signer(key: KeyPair, kind: str = EXCHANGED) -> Seal:
     """What signs claims as a token of the type `kind`. Raises `ValueError` for a key without its private half."""
     if key.private is None:
@@ -87,16 +71,15 @@ def sealer_to(recipient: Recipient, key: KeyPair) -> Seal:
 
 
 class PrivateKeyOpener:
-    """With the agent's private keys (the newest first) and the node's public ones."""
+    """With the agent's private keys, the newest first: while a key is replaced, both open."""
 
-    def __init__(self, keys: Sequence[Recipient], node: SignatureCheck) -> None:
+    def __init__(self, keys: Sequence[Recipient]) -> None:
         if not keys or not all(key.is_private for key in keys):
             raise ValueError("only a private key opens")
         self._keys = {key.thumbprint(): key for key in keys}
-        self._node = node
 
-    def open(self, token: bytes, /) -> Mapping[str, Any]:
-        """See `Opener`."""
+    def open(self, token: bytes, /) -> Jws:
+        """What is inside: **not** verified, for anybody can encrypt to a public key. Raises `InvalidCredential`."""
         if len(token) > MAX_TOKEN_BYTES or token.count(b".") != 4:
             raise InvalidCredential("sealed: no compact JWE")
         try:
@@ -114,8 +97,7 @@ class PrivateKeyOpener:
         jws = parse(inner)
         if jws.type != SEALED:
             raise InvalidCredential("sealed: holds something else")
-        self._node.check(jws)
-        return jws.claims
+        return jws
 
 
 def read_recipient(path: str | Path, *, private: bool = False) -> Recipient:
@@ -196,7 +178,7 @@ class SharedKeyOpener:
             raise ConfigError("key", "is no derived key", "32 bytes as base64url; `derive` makes them") from None
 
     def open(self, token: bytes, /) -> Mapping[str, Any]:
-        """See `Opener`."""
+        """The claims, which only the node and this agent can have made. Raises `InvalidCredential`."""
         if len(token) > MAX_TOKEN_BYTES:
             raise InvalidCredential("sealed: too long")
         try:

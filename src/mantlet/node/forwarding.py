@@ -1,6 +1,7 @@
 """What each upstream is told of a caller, made from its config: keys, secrets and fetchers come together here."""
 
 import secrets
+from collections.abc import Iterator
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from mantlet import __version__
 from mantlet.core.clock import SYSTEM
 from mantlet.core.config_error import ConfigError
 from mantlet.keys.files import read_secret
+from mantlet.keys.jwk import write_set
 from mantlet.keys.signing import KeyPair, make_signing_key, read_pem
 from mantlet.node.config.model import Config
 from mantlet.node.egress import open_fetcher
@@ -22,6 +24,8 @@ from mantlet.upstreams.identity.exchanged import Exchanged
 from mantlet.upstreams.identity.fields import About
 from mantlet.upstreams.identity.passed import Passed
 from mantlet.upstreams.identity.sealed import Sealed
+from mantlet.upstreams.transports.http.config import HttpServerConfig
+from mantlet.upstreams.transports.openapi import OpenApiServerConfig
 
 
 class Forwarding:
@@ -90,20 +94,47 @@ class Forwarding:
 
 
 def issuer_of(config: Config) -> str:
-    """The `iss` of what this node signs."""
-    return config.auth.jwt.issuer or public_url(config)
+    """The `iss` of what this node signs: `auth.jwt` may as well describe somebody else's tokens."""
+    jwt = config.auth.jwt
+    return jwt.issuer if jwt.issuer and _own_key(config) is not None else public_url(config)
+
+
+def key_set(config: Config) -> bytes:
+    """The public keys by which others check what this node signs, as it publishes them; empty when it signs nothing."""
+    return write_set([signing_key(config).jwk]) if any(map(_is_signed, _told(config))) else b""
 
 
 def signing_key(config: Config) -> KeyPair:
     """The node's own key: that of `auth.jwt.key_file` where it is a private one, else one that is made once."""
-    given = config.auth.jwt.key_file
-    if given and (pair := read_pem(given)).private is not None:
+    if (pair := _own_key(config)) is not None:
         return pair
     path = Path(config.database.path).parent / "keys" / "signing.key"
     if not path.exists():
         with suppress(FileExistsError):  # another process was first: its key is the one
             make_signing_key(path)
     return read_pem(path)
+
+
+def _own_key(config: Config) -> KeyPair | None:
+    given = config.auth.jwt.key_file
+    pair = read_pem(given) if given else None
+    return pair if pair is not None and pair.private is not None else None
+
+
+def _told(config: Config) -> Iterator[Told]:
+    for server in config.mcp.servers if config.mcp.enabled else ():
+        if isinstance(server, HttpServerConfig | OpenApiServerConfig):
+            yield server
+    yield from config.http_upstreams
+
+
+def _is_signed(upstream: Told) -> bool:
+    match upstream.forward_identity:
+        case "exchange":
+            return upstream.exchange is None or upstream.exchange.issuer is None
+        case "encrypt":
+            return upstream.encrypt is not None and upstream.encrypt.public_key_file is not None
+    return False
 
 
 def new_id() -> str:

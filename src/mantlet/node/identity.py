@@ -16,6 +16,7 @@ from mantlet.node.certificates import tell
 from mantlet.node.config.model import Config
 from mantlet.node.housekeeping import every
 from mantlet.node.issuers import open_proofs, open_token_issuers
+from mantlet.node.peers import open_peers
 from mantlet.node.resources import public_url, resources
 from mantlet.policies.authenticate.opening import open_authenticate
 from mantlet.policies.authenticate.policy import Authenticate, Disabled
@@ -53,3 +54,4 @@ def open_identity(
     )
     tasks.start(every(LOOK_S, authenticate.look), "authenticate.look")
     return authenticate
+        before=open_peers(config, guard, state, opened),

@@ -15,6 +15,7 @@ from mantlet.keys.ring import published_ring
 from mantlet.node.certificates import tell
 from mantlet.node.config.model import Config
 from mantlet.node.egress import open_fetcher
+from mantlet.node.forwarding import key_set
 from mantlet.node.published import Published
 from mantlet.node.resources import public_url, resources
 from mantlet.policies.authenticate.dpop.opening import open_dpop
@@ -77,6 +78,7 @@ def published(config: Config) -> Published:
         [*issuers, *(each.issuer for each in auth.issuers)],
         {scope for each in auth.issuers for scope in each.required_scopes},
         auth.dpop.algorithms if auth.dpop.enabled else (),
+        key_set(config),
     )
 
 

@@ -10,6 +10,7 @@ from mantlet.core.refusal import MethodNotAllowed
 from mantlet.wire import jsonrpc
 
 WELL_KNOWN: Final = "/.well-known/oauth-protected-resource"
+KEY_SET: Final = "/.well-known/jwks.json"
 _HEADERS: Final = [(b"content-type", b"application/json"), (b"cache-control", b"public, max-age=300")]
 
 
@@ -23,6 +24,7 @@ class Published:
         authorization_servers: Sequence[str],
         scopes: Collection[str] = (),
         proof_algorithms: Sequence[str] = (),
+        key_set: bytes = b"",
     ) -> None:
         """`scopes` are what a first token needs; more are named by the challenge of the call that wants them."""
         base = urlsplit(public_url).path.rstrip("/")
@@ -32,6 +34,8 @@ class Published:
             f"{WELL_KNOWN}{base}{path}": _document(f"{root}{path}", authorization_servers, scopes, proof_algorithms)
             for path in paths
         }
+        if key_set:
+            self._documents[KEY_SET] = key_set
 
     def __call__(self, arrival: Arrival, onward: ArrivalHandler, /) -> Awaitable[Reply]:
         """Answer a listed document, or pass on."""

@@ -35,6 +35,8 @@ _MAX_TEXT_CHARACTERS: Final = 1024
 class Forwarded:
     """Who a request is for, on the word of a node."""
 
+    principal: str
+    """The token's `sub`: one text for all that follows, unique unless the node was told otherwise."""
     subject: str
     """As its own issuer knows it."""
     issuer: str
@@ -105,13 +107,14 @@ def read(claims: Mapping[str, Any], expected: Expected, now_s: float) -> Forward
     if type(name) is not dict or name.get("format") != "iss_sub":
         raise InvalidCredential("forwarded: no sub_id")
     kind = claims.get("kind")
-    if kind not in _KINDS:
+    if type(kind) is not str or kind not in _KINDS:
         raise InvalidCredential("forwarded: kind")
     return Forwarded(
+        principal=_text(claims, "sub"),
         subject=_text(name, "sub"),
         issuer=_text(name, "iss"),
         tenant=_text(claims, "tenant"),
-        kind=kind,
+        kind=kind,  # type: ignore[arg-type]  # one of the literals, by the lines above
         roles=_words(claims.get("roles", [])),
         scopes=frozenset(_text(claims, "scope").split()) if "scope" in claims else frozenset(),
         actors=_actors(claims),

@@ -5,6 +5,8 @@ import msgspec
 from mantlet.core.caller import CallerKind
 from mantlet.core.secret import Secret
 from mantlet.policies.authenticate.issuers.config import DpopConfig, IssuerConfig
+from mantlet.policies.authorization_server.config import ServerConfig
+from mantlet.policies.forwarded.config import PeerConfig
 
 
 class ApiKeyConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -115,6 +117,8 @@ class AuthConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     issuers: tuple[IssuerConfig, ...] = ()
     """OAuth 2.1 and OpenID Connect: whose access tokens are taken here."""
     dpop: DpopConfig = DpopConfig()
+    peers: tuple[PeerConfig, ...] = ()
+    """Other nodes that forward their callers here (docs/forwarding.md)."""
     mtls: MtlsConfig = MtlsConfig()
     mock: MockConfig = MockConfig()
     failures: FailuresConfig = FailuresConfig()

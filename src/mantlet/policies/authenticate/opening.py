@@ -41,6 +41,7 @@ def open_authenticate(
     public_url: str = "",
     published: Sequence[str] = (),
     more: Sequence[Provider] = (),
+    before: Sequence[Provider] = (),
     proofs: Proofs | None = None,
     required_scopes: Mapping[str, frozenset[str]] | None = None,
     tell: Tell = lambda level, event, fields: None,
@@ -49,9 +50,9 @@ def open_authenticate(
 
     `keys` are those of `config.jwt` (`keys.ring.open_ring`), `pepper` the node's (`keys.api_keys.read_pepper`),
     `published` are the paths whose metadata the node serves (RFC 9728), the most general first,
-    `read_secret` reads an owner-only file, `more` are providers asked after ours (`issuers.opening`), `proofs` check
-    DPoP, `required_scopes` are what every token of an issuer must have; `tell` takes what people should know (level,
-    event, fields).
+    `read_secret` reads an owner-only file, `before` and `more` are providers asked before and after ours, `proofs` are
+    checks of DPoP, `required_scopes` are what every token of an issuer must have, `revoked` knows which no longer
+    count; `tell` takes what people should know (level, event, fields).
     That all may call is never decided by an absence: it takes `enabled: false` and `environment="development"`.
     """
     if not config.enabled:
@@ -71,7 +72,7 @@ def open_authenticate(
     if min(failures.per_address, failures.per_credential, failures.window) < 1:
         raise ConfigError("auth.failures", "per_address, per_credential and window must be at least 1")
     return Authenticate(
-        [*providers, *more],
+        [*before, *providers, *more],
         clock=clock,
         public_url=public_url,
         published=published,

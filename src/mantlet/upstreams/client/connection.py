@@ -181,17 +181,21 @@ class Connection(asyncio.Protocol):
         body = relay.body
         assert body is not None
         is_chunked = body.length is None
+        left = body.length or 0
         try:
             while part := await body.part():
                 if not self.is_open:
                     return
+                left -= len(part)
+                # Before the write: its answer may be here before this task goes on.
+                self._is_sent = left == 0
                 self._transport.write(b"%x\r\n%b\r\n" % (len(part), part) if is_chunked else part)
                 if self._is_write_paused:
                     self._can_write = self._loop.create_future()
                     await self._can_write
+            self._is_sent = True
             if is_chunked:
                 self._transport.write(b"0\r\n\r\n")
-            self._is_sent = True
         except Exception as error:  # the root of a task: what stops the body stops the request
             self._fail(error if isinstance(error, Refusal) else BadUpstream(why=f"its body broke off: {error!r}"))
 
@@ -218,7 +222,8 @@ class Connection(asyncio.Protocol):
             self.abort()  # nobody asked
             return
         if self._framing is None:
-            if self._head_bytes == 0 and (whole := self._whole.read(data)) is not None:
+            is_first = self._head_bytes == 0 and (self._relay is None or not self._relay.is_head)
+            if is_first and (whole := self._whole.read(data)) is not None:
                 # The parser has not seen this answer and need not: it stands where one begins.
                 self._head_bytes = len(data)
                 self._response = Response(200, whole[0], whole[1])

@@ -1,0 +1,102 @@
+"""What the filters cost: a call of 1 KB with all of them on, and the worst that 1 MiB could be made to."""
+
+import timeit
+from collections.abc import Callable
+
+from bench.filters.rates import plan_of
+from mantlet.policies.filters.catalogue import NAMES
+from mantlet.policies.filters.plan import Plan
+from mantlet.policies.filters.verdict import judge
+from mantlet.wire import jsonrpc
+
+PROSE = (
+    "The quarterly report shows that revenue grew by 12 percent, while costs were flat. Don't forget the appendix: it "
+    "lists each region (north, south, east) with the figures of 2024 and 2025. We'd like a short summary for the board; "
+    "three paragraphs are enough. Use plain words, and say what changed since the last meeting on 14 March. "
+)
+CODE = (
+    'def total(rows: list[Row], *, currency: str = "EUR") -> Decimal:\n    """Sum of all rows in one currency."""\n'
+    "    return sum((row.amount * rates[row.currency] for row in rows if row.amount > 0), start=Decimal(0))\n\n"
+    'for name, value in sorted(totals.items()):\n    print(f"{name:20} {value:>12.2f}")  # aligned\n'
+)
+MIB = 1_048_576
+
+HOSTILE: dict[str, str] = {
+    "ordinary prose": PROSE,
+    "ordinary code": CODE,
+    "single letters": "a ",
+    "script": "<script ",
+    "script handlers": " onaaaaaaaaaaaaaaaaaaaa=",
+    "script events": '" onload=x',
+    "tags": "<",
+    "script urls": " j a v a s c r i p t ",
+    "calls": " alert(",
+    "sql quotes": "' or ",
+    "sql logic": "' or a=b",
+    "sql union": " union all ",
+    "sql comments": "'/*a*/",
+    "sql numbers": " 1 order by ",
+    "shell": ";cat",
+    "shell substitution": "$(",
+    "shell backticks": "` cat ",
+    "shell letters": "; a''a''a''",
+    "headers": "%0d%0aaaaaaaaaaaaaa",
+    "line ends": "\r\nset-cookie ",
+    "null bytes": "%00",
+    "percent": "%2525252525",
+    "references": "&#x3c;",
+    "escapes": "\\u003c",
+    "secrets": "token=aaaaaaaaaaaaaaaa",
+    "secret names": "secret_key_",
+    "private keys": "-----BEGIN PRIVATE KEY-----",
+    "jwt": "eyJaaaaaaaaaaa",
+    "hex": "0123456789abcdef",
+    "e-mail": "a.a.a@a.a.",
+    "long e-mail": "a" * 60 + "@",
+    "digits": "4111 1111 ",
+    "phone": "+1 23 45 ",
+    "iban": "DE44 5001 ",
+    "injection": "ignore ",
+    "injection long": "ignore all previous the your all any the ",
+    "injection leak": "print the the the ",
+    "hidden": "\u200b",
+    "hidden bidi": "\u202ea",
+    "full-width": "\uff49",
+    "urls": "http://",
+    "dots": "../",
+    "backslashes": "\\",
+    "spaces": " ",
+    "newlines": "\n",
+    "quotes": "'\"`",
+    "everything": "<a onload=' or 1=1;cat %00 +49 token=aB3 ignore your \u200b",
+}
+
+
+def _cost(judged: Callable[[], object], number: int) -> float:
+    judged()
+    return min(timeit.repeat(judged, number=number, repeat=3)) / number
+
+
+def one(params: object, plan: Plan, number: int) -> float:
+    """Seconds for one message, from decoded params to a verdict."""
+    body = jsonrpc.encode(params)
+    return _cost(lambda: judge(params, plan, (None, "params"), body=body, max_characters=16_777_216), number)
+
+
+def call_of(text: str, size: int) -> dict[str, object]:
+    """A call whose one text is `text` repeated."""
+    return {"name": "tool", "arguments": {"text": (text * (size // len(text) + 1))[:size]}}
+
+
+def table() -> str:
+    """Costs in the units of the targets."""
+    every = plan_of(NAMES)
+    rows = ["\n### Cost\n", "| a call of 1 KB | all filters on |", "|---|---:|"]
+    for title, text in (("prose", PROSE), ("code", CODE)):
+        rows.append(f"| {title} | {one(call_of(text, 1_024), every, 2_000) * 1e6:.0f} µs |")
+    several = {"name": "tool", "arguments": {f"field_{n}": PROSE[n * 7 : n * 7 + 90] for n in range(10)}}
+    rows.append(f"| prose in ten arguments | {one(several, every, 2_000) * 1e6:.0f} µs |")
+    worst = sorted(((one(call_of(text, MIB), every, 1), title) for title, text in HOSTILE.items()), reverse=True)
+    rows += ["\n| 1 MiB, the ten worst of " + f"{len(HOSTILE)} | all filters on |", "|---|---:|"]
+    rows += [f"| {title} | {cost_s * 1e3:.0f} ms |" for cost_s, title in worst[:10]]
+    return "\n".join(rows) + "\n"

@@ -20,6 +20,7 @@ from mantlet.node.peers import open_peers
 from mantlet.node.resources import public_url, resources
 from mantlet.policies.authenticate.opening import open_authenticate
 from mantlet.policies.authenticate.policy import Authenticate, Disabled
+from mantlet.policies.authenticate.revoked import Revoked
 from mantlet.stores.sqlite.api_keys import ApiKeys
 from mantlet.upstreams.egress import Guard
 
@@ -28,7 +29,13 @@ FLUSH_S: Final = 5.0
 
 
 def open_identity(
-    config: Config, opened: AsyncExitStack, tasks: Tasks, guard: Guard, journal: Journal, state: State
+    config: Config,
+    opened: AsyncExitStack,
+    tasks: Tasks,
+    guard: Guard,
+    journal: Journal,
+    state: State,
+    revoked: Revoked | None = None,
 ) -> Authenticate | Disabled:
     """The step that tells who calls; raises `ConfigError`."""
     jwt = config.auth.jwt
@@ -47,11 +54,12 @@ def open_identity(
         store=store,
         public_url=public_url(config),
         published=resources(config),
+        before=open_peers(config, guard, state, opened),
         more=issuers.providers,
         proofs=open_proofs(config, state),
         required_scopes=issuers.required_scopes,
+        revoked=revoked,
         tell=tell,
     )
     tasks.start(every(LOOK_S, authenticate.look), "authenticate.look")
     return authenticate
-        before=open_peers(config, guard, state, opened),

@@ -83,11 +83,13 @@ def base64url(raw: bytes) -> str:
 def unique_subject(caller: Caller) -> str:
     """One text for (tenant, issuer, subject): `sub` must be unique within the node's `iss` (RFC 7519 section 4.1.2).
 
-    `alice` of one issuer would else be `alice` of all. An issuer has no fragment, and begins with a scheme, which a
-    tenant's quoted name does not.
+    `alice` of one issuer would else be `alice` of all. What stands before the first `#` is the issuer; where its first
+    segment has no `:`, as a scheme does, that is the tenant, quoted.
     """
-    text = f"{caller.issuer.replace('#', '%23')}#{caller.subject}"
-    return text if caller.tenant == "default" else f"{quote(caller.tenant, safe='')}/{text}"
+    issuer = caller.issuer.replace("%", "%25").replace("#", "%23")
+    text = f"{issuer}#{caller.subject}"
+    is_plain = caller.tenant == "default" and ":" in issuer.partition("/")[0]
+    return text if is_plain else f"{quote(caller.tenant, safe='')}/{text}"
 
 
 def read(claims: Mapping[str, Any], expected: Expected, now_s: float) -> Forwarded:

@@ -56,6 +56,8 @@ class Caller:
     credential_id: str = ""
     act: tuple[str, ...] = ()
     binding: Binding | None = field(default=None, compare=False, repr=False)
+    issued_at_s: float = field(default=0.0, compare=False, repr=False)
+    """When a token was issued, Unix time; 0 where its issuer does not say: then it is as old as any."""
     key: tuple[str, str, str] = field(init=False, compare=False)
     """The principal as one value, for limits, sessions and caches. A tuple, so that no separator can be forged."""
     rights: Rights = field(init=False, compare=False, repr=False)

@@ -252,6 +252,50 @@ class Killed(Denied):
         super().__init__(f"This {kind} was stopped by an operator.", why=f"kill switch: {kind}")
 
 
+class ApprovalPending(Denied):
+    """A human has to say yes first (AUTHZ-09). The same call may come again, and passes once that is done."""
+
+    reason, title, retryable = "approval_pending", "Waits for approval", True
+
+    def __init__(self, approval: str = "", until_s: float = 0.0) -> None:
+        super().__init__("This call waits for a human's approval.", why=f"approval {approval}")
+        self.approval, self.until_s = approval, until_s
+
+    @property
+    def retry_after_s(self) -> float | None:
+        """A human takes a while."""
+        return 10.0
+
+    @property
+    def data(self) -> Any:
+        """Which request it is, and until when (Unix time) it may be decided."""
+        return {"approval": self.approval, "expires": math.ceil(self.until_s)}
+
+
+class ApprovalDenied(Denied):
+    """A human said no, or the yes was for another call (AUTHZ-09)."""
+
+    reason, title = "approval_denied", "Not approved"
+
+    def __init__(self, approval: str = "", why: str = "") -> None:
+        super().__init__("This call was not approved.", why=f"approval {approval}: {why}")
+        self.approval = approval
+
+    @property
+    def data(self) -> Any:
+        """Which request it was."""
+        return {"approval": self.approval}
+
+
+class ApprovalExpired(ApprovalDenied):
+    """Nobody said yes in time, or the call came too late for it (AUTHZ-09)."""
+
+    reason, title = "approval_expired", "Approval expired"
+
+    def __init__(self, approval: str = "") -> None:
+        super().__init__(approval, "expired")
+
+
 class Blocked(Refusal):
     """The address is blocked."""
 
@@ -339,6 +383,31 @@ class RateLimited(Refusal):
             "retry_after": int(self.retry_after_s),
             "global_limit_hit": self.is_global,
         }
+
+
+class GrantRefused(Refusal):
+    """The node's own authorization server gives nothing; `error` is its word for it (RFC 6749 section 5.2)."""
+
+    reason, title, fault = "grant_refused", "Grant refused", "caller"
+
+    def __init__(self, error: str, detail: str = "", *, why: str = "") -> None:
+        super().__init__(detail, why=f"{error}: {why or detail}")
+        self.error = error
+
+    @property
+    def data(self) -> Any:
+        """The body of the answer, in the words of OAuth."""
+        described = {"error_description": self.detail} if self.detail != self.title else {}
+        return {"error": self.error, **described}
+
+
+class ClientRefused(GrantRefused):
+    """The client did not prove who it is, and may try again with HTTP Basic."""
+
+    reason, title = "client_refused", "Client authentication failed"
+
+    def __init__(self, why: str = "") -> None:
+        super().__init__("invalid_client", why=why)
 
 
 # --- the node or what is behind it --------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """Keys of our own: made, kept in owner-only PEM files, named by their thumbprint."""
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,18 @@ def read_pem(path: str | Path) -> KeyPair:
         raise ConfigError(
             str(path), "is no PEM key that can be read", "unencrypted PKCS#8 or SubjectPublicKeyInfo"
         ) from None
+
+
+def signing_key(secret: Secret | None, key_file: str | None, algorithms: Sequence[str] = ()) -> KeyPair | None:
+    """The key that `auth.jwt` signs with, under the first of `algorithms` that fits it; None when it names none."""
+    if secret:
+        key = shared_secret(secret, "auth.jwt.secret")
+    elif key_file:
+        key = read_pem(key_file)
+    else:
+        return None
+    fitting = [name for name in algorithms if name in BY_KIND[kind_of(key.public)]]
+    return replace(key, algorithm=fitting[0]) if fitting else key
 
 
 def shared_secret(secret: Secret, where: str) -> KeyPair:

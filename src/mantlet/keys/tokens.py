@@ -37,15 +37,16 @@ def issue(
     kind: CallerKind = "user",
     client_id: str = "",
     environment: str = "",
+    origin: str = "",
 ) -> Issued:
-    """Sign an access token. Raises `ValueError` for a life beyond `MAX_LIFE_S` or a key without its private half."""
+    """Sign an access token. `origin` names the login or key that it comes from, and begins its `jti`. Raises `ValueError` for a life beyond `MAX_LIFE_S` or a key without its private half."""
     if not 0 < life_s <= MAX_LIFE_S:
         raise ValueError(f"a token lives 1 to {MAX_LIFE_S} seconds")
     if key.private is None:
         raise ValueError("the key file holds a public key, and only a private one signs")
     if not (issuer and audience and subject):
         raise ValueError("issuer, audience and subject must be given")
-    jti, now = secrets.token_urlsafe(16), int(now_s)
+    jti, now = f"{origin}.{secrets.token_urlsafe(16)}" if origin else secrets.token_urlsafe(16), int(now_s)
     claims: dict[str, object] = {
         "iss": issuer,
         "aud": audience,

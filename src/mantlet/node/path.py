@@ -11,6 +11,7 @@ from mantlet.core.call import Arrival, Call, Reply
 from mantlet.core.policy import ArrivalHandler, CallHandler, Policy, chain
 from mantlet.core.refusal import Refusal
 from mantlet.policies.aggregate.policy import Aggregate
+from mantlet.policies.authorize.policy import Authorize
 from mantlet.policies.parse.policy import Parse
 from mantlet.policies.services.policy import Services
 from mantlet.wire import answer
@@ -34,11 +35,12 @@ class Steps:
     tasks: Policy[Call]
     mirrored: Policy[Call]
     call_limits: Policy[Call] | None
-    authorize: Policy[Call]
+    authorize: Authorize
     forward: CallHandler
     challenge: Callable[[Arrival], str]
     killed_callers: Policy[Arrival] | None = None
     killed_targets: Policy[Call] | None = None
+    authorization_server: Policy[Arrival] | None = None
     services: Services | None = None
     to_service: CallHandler | None = None
     pins: Policy[Call] | None = None
@@ -53,6 +55,7 @@ def path(steps: Steps, sse: Policy[Arrival] | None = None) -> ArrivalHandler:
             steps.record,  # outermost: it must also see what the others refuse
             steps.addresses,  # costs nothing, and turns a flood away before any cryptography
             steps.published,  # the few documents for strangers; everything below needs a caller
+            steps.authorization_server,  # its clients prove themselves in their own way
             steps.authenticate,
             steps.killed_callers,  # as soon as it is known who calls
             steps.current_streams,  # a stream ends with the credential that opened it

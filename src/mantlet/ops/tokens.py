@@ -8,7 +8,7 @@ from typing import Any
 from mantlet.core.config_error import ConfigError
 from mantlet.core.refusal import Refusal
 from mantlet.keys.ring import open_ring
-from mantlet.keys.signing import KeyPair, read_pem, shared_secret
+from mantlet.keys.signing import KeyPair, signing_key
 from mantlet.keys.tokens import Issued, issue
 from mantlet.node.config import Config
 from mantlet.wire.jws import parse
@@ -54,10 +54,9 @@ def issued(config: Config, wanted: Wanted) -> Issued:
 
 def _signing_key(config: Config) -> KeyPair:
     jwt = config.auth.jwt
-    if jwt.secret:
-        return shared_secret(jwt.secret, "auth.jwt.secret")
-    if jwt.key_file:
-        return read_pem(jwt.key_file)
+    key = signing_key(jwt.secret, jwt.key_file, jwt.algorithms)
+    if key is not None:
+        return key
     raise ConfigError(
         "auth.jwt", "has no key to sign with", "`mantlet tokens keygen FILE`, then auth.jwt.key_file: FILE"
     )

@@ -59,6 +59,9 @@ WIRE: Final[Mapping[type[r.Refusal], Wire]] = {
     r.InsufficientScope: Wire(403, 4403),
     r.Quarantined: Wire(403, 4403),
     r.Killed: Wire(403, 4403),
+    r.ApprovalPending: Wire(403, 4403),
+    r.ApprovalDenied: Wire(403, 4403),
+    r.ApprovalExpired: Wire(403, 4403),
     r.Blocked: Wire(403, 4403),
     r.NotFound: Wire(404, 4404),
     r.SessionNotFound: Wire(404, 4404),
@@ -67,6 +70,8 @@ WIRE: Final[Mapping[type[r.Refusal], Wire]] = {
     r.NotOffered: Wire(501, 4501),
     r.MethodNotFound: Wire(404, -32601, legacy=200),
     r.RateLimited: Wire(429, 4429),
+    r.GrantRefused: Wire(400, 4400),
+    r.ClientRefused: Wire(401, 4401),
     r.Unavailable: Wire(503, 4503),
     r.AuditUnavailable: Wire(503, 4503),
     r.StoreUnavailable: Wire(503, 4503),
@@ -98,6 +103,9 @@ def refused(refusal: r.Refusal, trail: Trail, *, challenge: str = "") -> Reply:
     elif isinstance(refusal, r.RateLimited):
         body = jsonrpc.encode({**refusal.data, "reason": refusal.reason, "request_id": trail.request_id})
         headers.append(_JSON)
+    elif isinstance(refusal, r.GrantRefused):
+        body = jsonrpc.encode(refusal.data)  # to an OAuth client, in its own words (RFC 6749 section 5.2)
+        headers += [_JSON, (b"cache-control", b"no-store")]
     else:
         body = _problem(refusal, status, trail)
         headers.append(_PROBLEM)
@@ -157,6 +165,8 @@ def _extra(refusal: r.Refusal, challenge: str) -> list[tuple[bytes, bytes]]:
     headers: list[tuple[bytes, bytes]] = []
     if challenge and isinstance(refusal, (r.Unauthenticated, r.InsufficientScope)):
         headers.append((b"www-authenticate", _challenge(refusal, challenge)))
+    if isinstance(refusal, r.ClientRefused):
+        headers.append((b"www-authenticate", b'Basic realm="mantlet"'))
     if isinstance(refusal, r.MethodNotAllowed):
         headers.append((b"allow", refusal.allow.encode()))
     if isinstance(refusal, r.UpgradeRequired):

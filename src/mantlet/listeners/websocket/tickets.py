@@ -35,6 +35,7 @@ class _Ticket(msgspec.Struct, array_like=True):
     expires_at_s: float | None
     credential_id: str
     act: tuple[str, ...]
+    issued_at_s: float = 0.0
 
 
 _DECODER: Final = msgspec.msgpack.Decoder(_Ticket)
@@ -64,6 +65,7 @@ class Tickets:
                 caller.expires_at_s,
                 caller.credential_id,
                 caller.act,
+                caller.issued_at_s,
             )
         )
         await self._state.put((_KEPT, name), self._sealer.seal(plain, name.encode()).encode(), self._lifetime_s)
@@ -97,6 +99,7 @@ class Tickets:
             found.expires_at_s,
             found.credential_id,
             found.act,
+            issued_at_s=found.issued_at_s,
         )
 
 

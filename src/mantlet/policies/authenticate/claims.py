@@ -77,6 +77,7 @@ def read(claims: Mapping[str, Any], expected: Expectation, now_s: float) -> Call
         text(claims, "jti"),
         actors(claims),
         binding_of(claims, paths),
+        float(claims["iat"]),  # an instant, by the line that found the end
     )
 
 

@@ -125,3 +125,5 @@ class AuthConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     require_https: bool | None = None
     """Whether issuers must be reached by HTTPS. Null: outside development."""
     validate: ValidateConfig = ValidateConfig()
+    server: ServerConfig | None = None
+    """The node as an authorization server. Null: off."""

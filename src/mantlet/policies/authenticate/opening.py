@@ -21,6 +21,7 @@ from mantlet.policies.authenticate.mtls.opening import open_mtls
 from mantlet.policies.authenticate.mtls.revocations import Tell
 from mantlet.policies.authenticate.policy import Authenticate, Disabled
 from mantlet.policies.authenticate.provider import Provider
+from mantlet.policies.authenticate.revoked import Revoked
 
 MAX_TOKEN_AGE_S: Final = 3600
 """Outside development (TOK-04); there a day."""
@@ -40,10 +41,11 @@ def open_authenticate(
     store: ApiKeyStore | None = None,
     public_url: str = "",
     published: Sequence[str] = (),
-    more: Sequence[Provider] = (),
     before: Sequence[Provider] = (),
+    more: Sequence[Provider] = (),
     proofs: Proofs | None = None,
     required_scopes: Mapping[str, frozenset[str]] | None = None,
+    revoked: Revoked | None = None,
     tell: Tell = lambda level, event, fields: None,
 ) -> Authenticate | Disabled:
     """The policy that `config` describes; raises `ConfigError`.
@@ -81,6 +83,7 @@ def open_authenticate(
         mtls=open_mtls(config.mtls, clock, tell),
         proofs=proofs,
         required_scopes=required_scopes,
+        revoked=revoked,
     )
 
 

@@ -1,6 +1,7 @@
 """The step that says who is calling: on every request, also inside sessions and keep-alive connections (AUTHN-06)."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Final
 
 from mantlet.core.api_key import id_of
@@ -24,6 +25,7 @@ from mantlet.policies.authenticate.failures import Failures, source_of
 from mantlet.policies.authenticate.jwt import refuse_unread
 from mantlet.policies.authenticate.mtls.provider import Mtls
 from mantlet.policies.authenticate.provider import Provider
+from mantlet.policies.authenticate.revoked import Revoked
 from mantlet.policies.authenticate.verified import Verified
 
 DISABLED: Final = Caller(
@@ -52,6 +54,7 @@ class Authenticate:
         mtls: Mtls | None = None,
         proofs: Proofs | None = None,
         required_scopes: Mapping[str, frozenset[str]] | None = None,
+        revoked: Revoked | None = None,
     ) -> None:
         """`required_scopes` are those that every token of an issuer must have."""
         self._providers = tuple(providers)
@@ -60,6 +63,10 @@ class Authenticate:
         self._verified = Verified(clock)
         self._by_address, self._by_credential = by_address, by_credential
         self._proofs = proofs
+        self._revoked = revoked
+        if revoked is not None:
+            # At once, and only those: to verify all anew would be a flood of our own making.
+            revoked.changed = partial(self._verified.drop, revoked.has)
         self._required = {issuer: scopes for issuer, scopes in (required_scopes or {}).items() if scopes}
         algorithms = () if proofs is None else proofs.algorithms
         first_scopes = frozenset().union(*self._required.values())
@@ -99,6 +106,15 @@ class Authenticate:
         note(arrival.trail, caller)
         return caller
 
+    async def recognise(self, arrival: Arrival, credential: bytes) -> Caller:
+        """Whose `credential` is, wherever `arrival` brought it: failures count as they do everywhere. Raises as above.
+
+        For who asks for a credential in a form of its own; what the caller is bound to, it must look at itself.
+        """
+        check(credential)
+        digest = Verified.digest(credential)
+        return self._verified.caller(digest) or await self._recognise(arrival, credential, digest)
+
     def _known(self, arrival: Arrival) -> Caller | None:
         """Whose credential it is, if that was found a moment ago."""
         headers, query = arrival.headers, arrival.query
@@ -109,6 +125,8 @@ class Authenticate:
         """Whether `caller`'s credential still holds: asked every few seconds by long streams and open sockets."""
         if self._mtls is not None and (answer := self._mtls.is_current(caller)) is not None:
             return answer
+        if self._revoked is not None and self._revoked.has(caller):
+            return False
         for provider in self._providers:
             if (answer := provider.is_current(caller)) is not None:
                 return answer
@@ -145,6 +163,8 @@ class Authenticate:
                     self._check_source(source)
                 caller = await provider.recognise(arrival, credential)
                 if caller is not None:
+                    if self._revoked is not None and self._revoked.has(caller):
+                        raise InvalidCredential("token: revoked")
                     check_scheme(caller, has_proof=is_dpop(arrival.headers))
                     self._check_scopes(caller, arrival.trail)
                     self._verified.keep(digest, caller, fresh_s=provider.fresh_s, leeway_s=provider.leeway_s)

@@ -5,6 +5,7 @@ business in memory that outlives its request. One table belongs to one `Authenti
 """
 
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
@@ -71,11 +72,22 @@ class Verified:
             self._known.popitem(last=False)
 
     def refuse(self, digest: bytes, why: str, scopes: tuple[str, ...] = ()) -> None:
-        """Remember for `REFUSED_S` that it is bad, or that it lacks some of `scopes`."""
-        self._refused[digest] = (self._clock.monotonic() + REFUSED_S, why, scopes)
+        """Remember for `REFUSED_S` that it is bad, or that it lacks some of `scopes`.
+
+        What is refused out of memory does not prolong it, or who keeps trying would never be looked at again.
+        """
+        now_s = self._clock.monotonic()
+        standing = self._refused.get(digest)
+        if standing is None or now_s >= standing[0]:
+            self._refused[digest] = (now_s + REFUSED_S, why, scopes)
         self._refused.move_to_end(digest)
         if len(self._refused) > self._max_refused:
             self._refused.popitem(last=False)
+
+    def drop(self, is_revoked: Callable[[Caller], bool]) -> None:
+        """Forget those that `is_revoked` names: some 0.3 µs each, done when something new was revoked."""
+        for digest in [digest for digest, known in self._known.items() if is_revoked(known.caller)]:
+            del self._known[digest]
 
     def forget(self) -> None:
         """Look at everything anew: something was revoked or replaced."""

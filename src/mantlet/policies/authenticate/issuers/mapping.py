@@ -58,6 +58,7 @@ def read(claims: Mapping[str, Any], expected: Expectation, meaning: Meaning, now
         text(claims, "jti") or text(claims, "uti"),  # Entra ID's word for it
         actors(claims),
         binding_of(claims, paths),
+        float(claims["iat"]),  # an instant, by the line that found the end
     )
 
 

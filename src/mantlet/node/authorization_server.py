@@ -1,0 +1,191 @@
+"""The node's own authorization server, joined from its rooms: keys sign, the database keeps logins, the path asks."""
+
+import secrets
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AsyncExitStack
+from functools import partial
+from typing import Any, Final
+
+import msgspec
+
+from mantlet.core.api_key import ALPHABET
+from mantlet.core.call import Arrival
+from mantlet.core.clock import SYSTEM
+from mantlet.core.config_error import ConfigError
+from mantlet.core.policy import Policy
+from mantlet.core.ports import State
+from mantlet.core.refusal import InvalidCredential
+from mantlet.core.tasks import Tasks
+from mantlet.events.metrics import Metrics
+from mantlet.keys.api_keys import read_pepper
+from mantlet.keys.ring import open_ring
+from mantlet.keys.signing import KeyPair, signing_key
+from mantlet.keys.tokens import issue
+from mantlet.node.config.model import Config
+from mantlet.node.housekeeping import every
+from mantlet.node.resources import public_url, resources
+from mantlet.policies.authenticate.opening import own_issuer, parts_of
+from mantlet.policies.authenticate.policy import Authenticate, Disabled
+from mantlet.policies.authenticate.revoked import SYNC_S, Revoked
+from mantlet.policies.authorization_server import token
+from mantlet.policies.authorization_server.clients import Clients
+from mantlet.policies.authorization_server.documents import REVOKE, TOKEN, documents
+from mantlet.policies.authorization_server.grant import Grant
+from mantlet.policies.authorization_server.issuing import Issuing, Signed
+from mantlet.policies.authorization_server.login import Login, Step, step
+from mantlet.policies.authorization_server.policy import AuthorizationServer
+from mantlet.stores.sqlite.logins import LoginRows, Row
+from mantlet.stores.sqlite.revocations import RevocationRows
+from mantlet.wire.jws import parse
+
+ID_CHARACTERS: Final = 22
+"""Base62: 131 bits."""
+
+
+def open_revoked(config: Config, state: State, metrics: Metrics, tasks: Tasks, opened: AsyncExitStack) -> Revoked:
+    """What is revoked, kept up to date; one for all generations of the configuration."""
+    rows = RevocationRows(config.database.path)
+    opened.callback(rows.close)
+    revoked = Revoked(rows, state, SYSTEM, partial(secrets.token_hex, 8))
+    tasks.start(every(SYNC_S, revoked.sync), "revoked.sync")
+    metrics.gauge("mantlet_revocations", "Revocations of tokens in force", lambda: len(revoked), "max")
+    metrics.gauge(  # beyond a few seconds the shared store is down: what other nodes revoke is not known here
+        "mantlet_revocations_stale_seconds", "Since other nodes were last heard", lambda: revoked.stale_s, "max"
+    )
+    return revoked
+
+
+def open_authorization_server(
+    config: Config,
+    authenticate: Authenticate | Disabled,
+    revoked: Revoked,
+    limits: Policy[Arrival] | None,
+    opened: AsyncExitStack,
+) -> AuthorizationServer | None:
+    """The step that answers its paths; None where it is not configured. Raises `ConfigError`."""
+    server = config.auth.server
+    if server is None or not server.enabled:
+        return None
+    if isinstance(authenticate, Disabled):
+        raise ConfigError("auth.server", "there is nobody to ask while auth.enabled is false")
+    key, root = own_key(config), public_url(config)
+    issuer = own_issuer(config.auth.jwt, root)
+    rows = LoginRows(config.database.path)
+    opened.callback(rows.close)
+    issuing = Issuing(
+        server,
+        issuer=issuer,
+        audience=config.auth.jwt.audience or f"{root}/mcp",
+        parts=parts_of(root, resources(config)),
+        sign=_Sign(key, issuer, config.environment),
+        read=_reader(config, issuer),
+        logins=KeptLogins(rows),
+        revoked=revoked,
+        is_current=authenticate.is_current,
+        key=read_pepper(config.database.pepper_path),
+        clock=SYSTEM,
+        new_id=lambda: "".join(secrets.choice(ALPHABET) for _ in range(ID_CHARACTERS)),
+    )
+    grants: dict[str, token.GrantType] = {"refresh_token": token.refresh(issuing)}
+    if server.client_credentials:
+        grants["client_credentials"] = token.client_credentials(issuing)
+    endpoint = token.TokenEndpoint(Clients(server.clients, authenticate.recognise), issuing, grants)
+    published = documents(server, issuer=issuer, public_url=root, jwks=_published(key), grants=grants)
+    return AuthorizationServer(published, {TOKEN: endpoint.token, REVOKE: endpoint.revoke}, limits)
+
+
+def own_key(config: Config) -> KeyPair:
+    """The key that signs the node's own tokens. Raises `ConfigError` when `auth.jwt` names none that can."""
+    jwt = config.auth.jwt
+    key = signing_key(jwt.secret, jwt.key_file, jwt.algorithms)
+    if key is None or key.private is None:
+        raise ConfigError("auth.server", "auth.jwt names no private key", "`mantlet tokens keygen FILE` makes one")
+    return key
+
+
+def _published(key: KeyPair) -> Sequence[Mapping[str, str]]:
+    return [] if isinstance(key.public, bytes) else [key.jwk]
+
+
+class _Sign:
+    def __init__(self, key: KeyPair, issuer: str, environment: str) -> None:
+        self._key, self._issuer, self._environment = key, issuer, environment
+
+    def __call__(self, grant: Grant, /, *, scopes: Collection[str], origin: str, life_s: int) -> Signed:
+        issued = issue(
+            self._key,
+            issuer=self._issuer,
+            audience=grant.audience,
+            subject=grant.subject,
+            now_s=SYSTEM.wall(),
+            life_s=life_s,
+            tenant=grant.tenant,
+            roles=grant.roles,
+            scopes=scopes,
+            kind=grant.kind,
+            client_id=grant.client_id,
+            environment=self._environment,
+            origin=origin,
+        )
+        return Signed(issued.token, issued.expires_at_s)
+
+
+def _reader(config: Config, issuer: str) -> Callable[[bytes], Mapping[str, Any] | None]:
+    jwt = config.auth.jwt
+    ring = open_ring(algorithms=jwt.algorithms, secret=jwt.secret, key_file=jwt.key_file, jwks_file=jwt.jwks_file)
+
+    def read(text: bytes) -> Mapping[str, Any] | None:
+        try:
+            jws = parse(text)
+            if ring is None or jws.claims.get("iss") != issuer:
+                return None
+            ring.check(jws)
+        except InvalidCredential:
+            return None
+        return jws.claims
+
+    return read
+
+
+class KeptLogins:
+    """`Logins` in SQLite: the rows know columns, the decisions are the policy's."""
+
+    def __init__(self, rows: LoginRows) -> None:
+        self._rows = rows
+
+    async def create(self, login: Login, max_logins: int, /) -> Sequence[str]:
+        """Keep a new one."""
+        return await self._rows.create(_row_of(login), max_logins)
+
+    async def find(self, family: str, /) -> Login | None:
+        """One of them."""
+        return _login_of(await self._rows.find(family))
+
+    async def advance(self, family: str, number: int, /, *, now_s: float, idle_s: float) -> Step:
+        """Spend a number, once."""
+        decided: Step = await self._rows.advance(  # type: ignore[assignment]  # what `step` gives, handed back
+            family, lambda row: step(_login_of(row), number, now_s=now_s, idle_s=idle_s), now_s
+        )
+        return decided
+
+    async def end(
+        self, *, now_s: float, family: str = "", via: str = "", client_id: str = "", tenant: str = "", subject: str = ""
+    ) -> Sequence[str]:
+        """End those that the words fit."""
+        return await self._rows.end(
+            now_s=now_s, login_id=family, via=via, client_id=client_id, tenant=tenant, subject=subject
+        )
+
+
+def _row_of(login: Login) -> Row:
+    grant = login.grant
+    text = msgspec.json.encode(grant).decode()
+    times = (login.created_at_s, login.used_at_s, login.expires_at_s, login.ended_at_s)
+    return Row(login.id, grant.client_id, grant.tenant, grant.subject, grant.via, text, login.number, *times)
+
+
+def _login_of(row: Row | None) -> Login | None:
+    if row is None:
+        return None
+    grant = msgspec.json.decode(row.granted, type=Grant)
+    return Login(row.id, grant, row.number, row.created_at_s, row.used_at_s, row.expires_at_s, row.ended_at_s)

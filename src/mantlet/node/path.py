@@ -61,9 +61,7 @@ def path(steps: Steps, sse: Policy[Arrival] | None = None) -> ArrivalHandler:
             steps.current_streams,  # a stream ends with the credential that opened it
             sse,  # what comes by HTTP+SSE is messages, and takes their way from here
             steps.caller_limits,  # before the body is read: a refused caller must not make us parse
-            _services(
-                steps
-            ),  # what is for a plain HTTP service is another kind of call, and takes its own way from here
+            _services(steps),  # what is for a plain HTTP service is a call of another kind, and goes its own way here
         ),
         steps.parse.then(_calls(steps)),
     )

@@ -77,3 +77,33 @@ async def test_without_a_bridge_the_other_era_is_refused(client: Era, kind: Kind
         await unbridged.send(make_call(era=client, kind=kind))
     assert refused.value.detail == "another era"
     assert (await unbridged.health(), unbridged.name) == ({"state": "healthy"}, "one")
+
+
+class Telling(Inner):
+    """Can tell beforehand, or not yet."""
+
+    def __init__(self, era: Era, spoken: frozenset[Era] | None) -> None:
+        super().__init__(era)
+        self.spoken = spoken
+        self.asked = 0
+
+    async def send(self, call: Call, /) -> Reply:
+        self.asked += 1
+        return await super().send(call)
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+@pytest.mark.parametrize("server", ["modern", "legacy"])
+@pytest.mark.parametrize("client", ["modern", "legacy"])
+async def test_a_server_that_can_tell_need_not_refuse(server: Era, client: Era, is_known: bool) -> None:
+    inner = Telling(server, frozenset({server}) if is_known else None)
+    bridged = Bridged(inner, Crossing(b"to legacy"), Crossing(b"to modern"))
+    expected = b"inner" if server == client else b"to " + server.encode()
+    assert (await bridged.send(make_call(era=client))).body == expected
+    assert inner.asked == (server == client or not is_known)
+
+
+async def test_one_that_has_changed_meanwhile_still_refuses() -> None:
+    inner = Telling("legacy", frozenset({"modern"}))
+    bridged = Bridged(inner, Crossing(b"to legacy"), Crossing(b"to modern"))
+    assert (await bridged.send(make_call(era="modern"))).body == b"to legacy"

@@ -7,13 +7,17 @@ from typing import Any
 import msgspec
 import pytest
 
+from mantlet.core.call import Arrival, Call
 from mantlet.core.caller import Caller
+from mantlet.core.headers import Headers
 from mantlet.core.refusal import BadUpstream, InvalidParams
 from mantlet.wire.mcp.bridge import to_legacy_answers as answers
+from mantlet.wire.mcp.bridge import to_legacy_calls as calls
 from mantlet.wire.mcp.bridge import to_legacy_inputs as inputs
 from mantlet.wire.mcp.bridge import to_legacy_listen as listen
 from mantlet.wire.mcp.bridge import to_legacy_requests as requests
 from mantlet.wire.mcp.bridge import to_legacy_state as states
+from mantlet.wire.mcp.bridge.to_legacy_calls import own_trail
 
 ALICE = Caller("alice", "https://idp.example", "jwt", roles=frozenset({"a", "b"}))
 VERSION = "io.modelcontextprotocol/protocolVersion"
@@ -80,6 +84,61 @@ def test_a_request_in_legacy_words(raw: str, token: bytes, expected: str) -> Non
     message = f'{{"jsonrpc":"2.0","id":"theirs","method":"tools/call","params":{raw}}}'.encode()
     told = requests.body("tools/call", message, 7, token)
     assert told == b'{"jsonrpc":"2.0","id":7,"method":"tools/call","params":%b}' % expected.encode()
+
+
+@pytest.mark.parametrize("token", [b"", b'"t"', b"7"])
+@pytest.mark.parametrize(
+    "params",
+    [
+        {},
+        {"name": "t", "arguments": {"a": [1, {"b": None}]}, "x": 1.5},
+        {"name": "t", "requestState": "s", "inputResponses": {"k": {}}},
+        {"_meta": {VERSION: "v", CLIENT: {"name": "c"}, CAPABILITIES: {}, LEVEL: "info"}},
+        {"_meta": {VERSION: "v", "progressToken": "old", "com.x/y": [1]}, "uri": "x:1"},
+        {"_meta": {"progressToken": 7}},
+    ],
+)
+def test_params_for_who_looks_inside_are_those_that_go_out(params: Any, token: bytes) -> None:
+    if not token:
+        params.get("_meta", {}).pop("progressToken", None)  # without one of the client's, there is none
+    before = json.dumps(params)
+    message = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "x/y", "params": params}).encode()
+    sent = json.loads(requests.body("x/y", message, 7, token))["params"]
+    assert requests.legacy_params(params, token) == sent
+    assert json.dumps(params) == before
+
+
+def request(headers: list[tuple[bytes, bytes]], version: str = "2025-11-25") -> Call:
+    arrival = Arrival("POST", "/mcp/s", b"", Headers(headers), "", _unread, 1.0, own_trail("s", ALICE))
+    params = {"name": "t", "_meta": {VERSION: "2026-07-28", "progressToken": 1}}
+    call = Call(arrival, ALICE, "request", "modern", "s", "tools/call", "t", params, b"theirs", b"1", 1.0)
+    return calls.request(call, b"told", 7, b'"u"', "session", version, 2.0)
+
+
+async def _unread() -> bytes:
+    raise AssertionError
+
+
+def test_a_call_in_legacy_words_has_nothing_of_the_clients_head() -> None:
+    """FWD-01"""
+    made = request([(b"authorization", b"Bearer x"), (b"mcp-method", b"tools/call"), (b"cookie", b"c")])
+    assert list(made.arrival.headers) == [
+        (b"accept", b"application/json, text/event-stream"),
+        (b"content-type", b"application/json"),
+        (b"mcp-protocol-version", b"2025-11-25"),
+    ]
+    assert (made.id, made.body, made.session, made.deadline_s) == (b"7", b"told", "session", 2.0)
+    assert made.params == made.message["params"] == {"name": "t", "_meta": {"progressToken": "u"}}
+    assert made.message["id"] == 7
+
+
+def test_a_trace_goes_on_and_stays_with_its_call() -> None:
+    traced = request([(b"traceparent", b"00-1"), (b"tracestate", b"s"), (b"x", b"y")])
+    assert list(traced.arrival.headers)[3:] == [(b"traceparent", b"00-1"), (b"tracestate", b"s")]
+    plain, older = request([]), request([], "2025-03-26")
+    assert plain.arrival.headers is request([(b"a", b"b")]).arrival.headers
+    assert b"traceparent" not in plain.arrival.headers
+    assert older.arrival.headers.get(b"mcp-protocol-version") == b"2025-03-26"
 
 
 def test_a_request_without_params_has_empty_ones() -> None:

@@ -119,8 +119,10 @@ class ToLegacy:
         exchange = self._exchange(call, leg, session)
         try:
             body = requests.body(call.method, call.body, exchange.id, exchange.token)
-            opened, reply = await session.send(call, body, exchange.id, leg.said.level, call.deadline_s)
+            opened, reply = await session.send(call, body, exchange.id, exchange.token, leg.said.level, call.deadline_s)
             await exchange.go_on(opened, reply)
+            if (answer := exchange.at_once()) is not None:
+                return Reply(answer.status, [JSON], answer.body)
         except BaseException:
             exchange.leave()
             raise

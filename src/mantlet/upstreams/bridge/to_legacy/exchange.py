@@ -139,6 +139,10 @@ class Exchange:
                 timer.cancel()
                 self._waiter = None
 
+    def at_once(self) -> Answer | None:
+        """The answer, where it came whole and with nothing before it; the usual case. Raises a `Refusal`."""
+        return None if self._final is None or self._queue else self._answer(self._final)
+
     def leave(self) -> None:
         """Nobody waits any more: tell the server, and hang up."""
         if self._task is not None:
@@ -220,7 +224,9 @@ class Exchange:
 
     async def _run(self, call: Call, body: bytes, deadline_s: float) -> None:
         try:
-            self._opened, reply = await self.session.send(call, body, self.id, self._leg.said.level, deadline_s)
+            self._opened, reply = await self.session.send(
+                call, body, self.id, self.token, self._leg.said.level, deadline_s
+            )
         except Refusal as refusal:
             self._end(refusal)
         except BaseException as error:  # the root of a task: whoever waits must hear of it, also when the node closes

@@ -174,28 +174,30 @@ class Session:
 
     # --- speaking
 
-    async def send(self, call: Call, body: bytes, identity: int, level: int, deadline_s: float) -> tuple[Opened, Reply]:
+    async def send(
+        self, call: Call, body: bytes, identity: int, token: bytes, level: int, deadline_s: float
+    ) -> tuple[Opened, Reply]:
         """Send the client's request, in a new session if the server has lost the old one: it did nothing then."""
         opened = self.opened or await self.open(call.deadline_s)
         try:
-            return opened, await self._request(opened, call, body, identity, level, deadline_s)
+            return opened, await self._request(opened, call, body, identity, token, level, deadline_s)
         except SessionNotFound as error:
             if not opened.id:
                 raise BadUpstream(why="it misses a session that it never began") from error
         self.forget(opened)
         opened = await self.open(call.deadline_s)
         try:
-            return opened, await self._request(opened, call, body, identity, level, deadline_s)
+            return opened, await self._request(opened, call, body, identity, token, level, deadline_s)
         except SessionNotFound as error:
             self.forget(opened)
             raise BadUpstream(why="it forgets its sessions") from error
 
     async def _request(
-        self, opened: Opened, call: Call, body: bytes, identity: int, level: int, deadline_s: float
+        self, opened: Opened, call: Call, body: bytes, identity: int, token: bytes, level: int, deadline_s: float
     ) -> Reply:
         if level >= 0:
             await self._set_level(opened, level)
-        reply = await self.inner.send(calls.request(call, body, identity, opened.id, opened.version, deadline_s))
+        reply = await self.inner.send(calls.request(call, body, identity, token, opened.id, opened.version, deadline_s))
         if reply.status == 400 and opened.id and _is_nobodys(reply):
             raise SessionNotFound  # so say servers that do not know the status for it
         return reply

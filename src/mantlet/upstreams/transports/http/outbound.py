@@ -10,7 +10,7 @@ from mantlet.core.call import Call
 from mantlet.core.headers import Headers
 from mantlet.upstreams.client import lines
 from mantlet.wire.mcp.header_values import PARAM_PREFIX, encode_value
-from mantlet.wire.mcp.inbound import LAST_EVENT_ID, METHOD, NAME, PROTOCOL_VERSION, SESSION_ID
+from mantlet.wire.mcp.inbound import LAST_EVENT_ID, METHOD, NAME, PROTOCOL_VERSION
 from mantlet.wire.mcp.methods import META_VERSION, NAMED_BY
 
 BOTH: Final = b"application/json, text/event-stream"
@@ -70,16 +70,29 @@ def _lines_of(headers: Headers) -> bytes | None:
     return lines([(b"accept", taken), (PROTOCOL_VERSION, version), (METHOD, method), (NAME, name)])
 
 
-def legacy_fields(call: Call, session: bytes | None) -> list[Field]:
-    """The fields of a legacy POST, GET or DELETE; `session` is the upstream's own id."""
+def legacy_lines(call: Call, session: bytes | None) -> bytes:
+    """The fields of a legacy POST, GET or DELETE as the lines of a head; `session` is the upstream's own id, which was
+    looked at when it was sealed. Raises `Malformed` when another field holds a line end or NUL."""
     headers = call.arrival.headers
-    fields = [(b"accept", accept(headers, call.kind))]
+    made = headers.once(_stream_lines if call.kind == "stream" else _message_lines)
+    return made if session is None else b"%bmcp-session-id: %b\r\n" % (made, session)
+
+
+def _stream_lines(headers: Headers) -> bytes:
+    fields = _legacy_fields(headers, "stream")
+    if (last := headers.get(LAST_EVENT_ID)) is not None:
+        fields.append((LAST_EVENT_ID, last))
+    return lines(fields)
+
+
+def _message_lines(headers: Headers) -> bytes:
+    return lines(_legacy_fields(headers, "request"))
+
+
+def _legacy_fields(headers: Headers, kind: str) -> list[Field]:
+    fields = [(b"accept", accept(headers, kind))]
     if (version := headers.get(PROTOCOL_VERSION)) is not None:
         fields.append((PROTOCOL_VERSION, version))
-    if session is not None:
-        fields.append((SESSION_ID, session))
-    if call.kind == "stream" and (last := headers.get(LAST_EVENT_ID)) is not None:
-        fields.append((LAST_EVENT_ID, last))
     return _with_trace(fields, headers)
 
 

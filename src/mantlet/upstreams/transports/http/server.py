@@ -28,7 +28,7 @@ from mantlet.upstreams.transports.http.detection import Detection
 from mantlet.upstreams.transports.http.era import Found
 from mantlet.upstreams.transports.http.event_filter import EventFilter
 from mantlet.upstreams.transports.http.lasting import Lasting
-from mantlet.upstreams.transports.http.outbound import legacy_fields, modern_lines
+from mantlet.upstreams.transports.http.outbound import legacy_lines, modern_lines
 from mantlet.upstreams.transports.http.probes import Probes
 from mantlet.upstreams.transports.http.verdict import judge
 from mantlet.wire.mcp.inbound import SESSION_ID
@@ -100,6 +100,12 @@ class HttpServer:
         return self._config.name
 
     @property
+    def spoken(self) -> frozenset[Era] | None:
+        """The eras of the server, where they are known."""
+        found = self._detection.current
+        return None if found is None else found.eras
+
+    @property
     def pool(self) -> Pool:
         """Its connections of HTTP/1.1."""
         return self._client.pool
@@ -121,7 +127,7 @@ class HttpServer:
         else:
             if call.session:
                 upstream_session = self._opened_ids.get(call.session, call.caller)
-            fields = lines(legacy_fields(call, upstream_session))
+            fields = legacy_lines(call, upstream_session)
         if self._identity is not None:
             fields += await self._told(self._identity, call)
         if (start := self._others.get(call.kind)) is None:

@@ -8,13 +8,26 @@ from mantlet.core.call import Arrival, Call, Kind
 from mantlet.core.caller import Caller
 from mantlet.core.headers import Headers
 from mantlet.core.record import Trail
+from mantlet.wire.mcp.bridge.to_legacy_requests import legacy_params
 from mantlet.wire.mcp.inbound import LAST_EVENT_ID, PROTOCOL_VERSION
+from mantlet.wire.mcp.methods import LEGACY_VERSIONS
 
 _BOTH: Final = (b"accept", b"application/json, text/event-stream")
 _STREAM: Final = (b"accept", b"text/event-stream")
 _TYPE: Final = (b"content-type", b"application/json")
-_TRACE: Final = (b"traceparent", b"tracestate")
+_TRACE: Final = frozenset({b"traceparent", b"tracestate"})
 _VERBS: Final[dict[str, str]] = {"stream": "GET", "end": "DELETE"}
+
+
+def _headers(version: str) -> Headers:
+    fields = [_BOTH, _TYPE]
+    if version:
+        fields.append((PROTOCOL_VERSION, version.encode()))
+    return Headers(fields)
+
+
+_PLAIN: Final = {version: _headers(version) for version in ("", *LEGACY_VERSIONS)}
+"""One object for all that are equal: what is worked out from it is worked out once (`Headers.once`)."""
 
 
 async def _nothing() -> bytes:
@@ -26,11 +39,15 @@ def own_trail(server: str, caller: Caller) -> Trail:
     return Trail(request_id="bridge", door="bridge", peer="", at_s=0.0, server=server, principal=caller.subject)
 
 
-def request(call: Call, body: bytes, identity: int, session: str, version: str, deadline_s: float) -> Call:
+def request(
+    call: Call, body: bytes, identity: int, token: bytes, session: str, version: str, deadline_s: float
+) -> Call:
     """`call`, told in legacy words: `body` with the id `identity`."""
+    params = legacy_params(call.params, token)
     return _make(
         "request", call.caller, call.server, call.method, call.target, body, b"%d" % identity, session, version,
-        deadline_s, trail=call.arrival.trail, trace=call.arrival.headers,
+        deadline_s, trail=call.arrival.trail, trace=call.arrival.headers, params=params,
+        message={"jsonrpc": "2.0", "id": identity, "method": call.method, "params": params},
     )  # fmt: skip
 
 
@@ -93,25 +110,23 @@ def _make(
     message: Any = None,
     last_event: bytes = b"",
 ) -> Call:
-    fields = [_STREAM] if kind == "stream" else [_BOTH, _TYPE]
-    if version:
-        fields.append((PROTOCOL_VERSION, version.encode()))
-    if last_event:
-        fields.append((LAST_EVENT_ID, last_event))
-    if trace is not None:
-        for name in _TRACE:
-            if (value := trace.get(name)) is not None:
-                fields.append((name, value))
-    if message is None:
-        # Made from bytes that were read already; whoever must look inside gets it decoded, big arguments and all.
-        message = msgspec.json.decode(body) if body else {}
-        params = message.get("params", {})
+    if kind != "stream" and (trace is None or not trace.has_any(_TRACE)):
+        headers = _PLAIN.get(version) or _headers(version)
+    else:
+        fields = [_STREAM] if kind == "stream" else [_BOTH, _TYPE]
+        if version:
+            fields.append((PROTOCOL_VERSION, version.encode()))
+        if last_event:
+            fields.append((LAST_EVENT_ID, last_event))
+        if trace is not None:
+            fields += [field for field in trace if field[0] in _TRACE]
+        headers = Headers(fields)
     return Call(
         arrival=Arrival(
             verb=_VERBS.get(kind, "POST"),
             path="",
             query=b"",
-            headers=Headers(fields),
+            headers=headers,
             peer="",
             read=_nothing,
             deadline_s=deadline_s,
@@ -129,5 +144,5 @@ def _make(
         id=raw_id,
         deadline_s=deadline_s,
         session=session,
-        message=message,
+        message=message or {},
     )

@@ -99,6 +99,19 @@ def body(method: str, raw: bytes, identity: int, token: bytes) -> bytes:
     return b'{"jsonrpc":"2.0","id":%d,"method":%b,"params":%b}' % (identity, _ENCODE(method), _ENCODE(params))
 
 
+def legacy_params(params: Mapping[str, Any], token: bytes) -> dict[str, Any]:
+    """What `body` says of these params, decoded: for who must look inside. Only the outer members are copied."""
+    made = {name: value for name, value in params.items() if name not in _OF_A_RETRY}
+    meta = made.pop("_meta", None)
+    if type(meta) is dict:
+        meta = {name: value for name, value in meta.items() if name not in _OF_THE_CLIENT}
+        if token:
+            meta["progressToken"] = msgspec.json.decode(token)
+        if meta:
+            made["_meta"] = meta
+    return made
+
+
 def initialize_params(said: Wishes) -> dict[str, Any]:
     """Params of the `initialize` that opens a session for such a client.
 

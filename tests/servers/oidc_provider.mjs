@@ -79,8 +79,13 @@ const provider = new Provider(issuer, {
     requestObjectSigningAlgValues: ['RS256', 'ES256', 'EdDSA'],
     dPoPSigningAlgValues: ['ES256', 'EdDSA'],
   },
+  clientAuthMethods: ['client_secret_basic', 'client_secret_post', 'none', ...(settings.tls ? ['tls_client_auth'] : [])],
   pkce: { required: () => true },
-  ttl: { AccessToken: 300, ClientCredentials: 300, DeviceCode: 600, Interaction: 600, Session: 3600, Grant: 3600 },
+  ttl: {
+    AccessToken: (ctx, token) => token.resourceServer?.accessTokenTTL ?? 300,
+    ClientCredentials: (ctx, token) => token.resourceServer?.accessTokenTTL ?? 300,
+    RefreshToken: 3600, IdToken: 300, DeviceCode: 600, Interaction: 600, Session: 3600, Grant: 3600,
+  },
   findAccount: (ctx, id) => accounts[id] && { accountId: id, claims: () => ({ sub: id, ...accounts[id] }) },
   extraTokenClaims: (ctx, token) => {
     const { groups, org } = accounts[token.accountId] ?? { groups: [token.clientId], org: 'machines' };

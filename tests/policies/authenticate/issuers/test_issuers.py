@@ -402,3 +402,22 @@ async def test_the_same_beginning_is_not_the_same_token() -> None:
     await house.come(good)
     with pytest.raises(InvalidCredential):
         await house.come(good[:-6] + ("AAAAAA" if not good.endswith("AAAAAA") else "BBBBBB"))
+
+
+async def test_who_keeps_trying_is_looked_at_again() -> None:
+    """TOK-09: a failure is remembered for 2 s from when it was found, not from when it was last asked about."""
+    idp = StubIdp()
+    house = House([idp], [{"key_cooldown": 1}])
+    await house.come(idp.token())
+    house.passed_s = 1
+    idp.down = True
+    idp.rotate("k2")
+    token = idp.token()
+    with pytest.raises(InvalidCredential):
+        await house.come(token)
+    idp.down = False
+    for house.passed_s in (1.5, 2, 2.5):
+        with pytest.raises(InvalidCredential):
+            await house.come(token)
+    house.passed_s = 3
+    assert (await house.come(token)).subject == "alice"

@@ -31,6 +31,7 @@ class PublishedKeys:
         self._fetch, self._read, self._clock = fetch, read, clock
         self._ring: Ring | None = None
         self._read_s = self._asked_s = float("-inf")
+        self._failure = ""
         self._asking: asyncio.Task[None] | None = None
         self._tasks = Tasks(lambda _error: None)  # whoever waits sees what became of it
 
@@ -52,7 +53,7 @@ class PublishedKeys:
 
     def _current(self) -> Ring:
         if self._ring is None or self._clock.monotonic() - self._read_s > MAX_AGE_S:
-            raise IssuerUnavailable(why="the node's keys cannot be had")
+            raise IssuerUnavailable(why=f"the node's keys cannot be had: {self._failure}")
         return self._ring
 
     async def _ask(self) -> bool:
@@ -74,6 +75,7 @@ class PublishedKeys:
     async def _renew(self) -> None:
         try:
             self._ring = self._read(await self._fetch())
-        except (Refusal, ValueError):
+        except (Refusal, ValueError, OSError) as error:
+            self._failure = error.why if isinstance(error, Refusal) else str(error)
             return  # the old ones hold on, until they are too old
         self._read_s = self._clock.monotonic()

@@ -48,6 +48,8 @@ class Book:
     ) -> None:
         self.mode = mode
         self.table = Table()
+        self.version = 0
+        """Another after every decision that was not this process's own finding."""
         self._store, self._lock = store, lock
         self._servers = tuple(servers)
         self._wall, self._tell = wall, tell
@@ -68,13 +70,14 @@ class Book:
                 self._store.release(key)
         self._take(Table(pins, held))
 
-    def sync(self) -> bool:
-        """Read what changed; whether anything had. Raises as `load`, and then what was read before stands."""
+    def sync(self) -> None:
+        """Read what changed. Raises as `load`, and then what was read before stands."""
         if self.mode == "off" or (not self._store.is_changed() and (self._lock is None or not self._lock.is_changed())):
-            return False
+            return
         former = self.table
         self.load()
-        return former != self.table
+        if former != self.table:
+            self.version += 1
 
     def judge(self, seen: Sequence[Definition], revision: str) -> list[Verdict]:
         """What follows for each of one server's list; what is pinned or held by it is written down and told."""
@@ -90,8 +93,11 @@ class Book:
         self._store.pin([Pin(one, at_s, by) for one in first if one.key not in told_more], is_decided=False)
         self._store.pin([Pin(one, at_s, by) for one in first if one.key in told_more], is_decided=True)
         names = ", ".join(one.key.name[:64] for one in first[:MAX_TOLD_NAMES])
+        expected = self.table.with_pins(*(Pin(one, at_s, by) for one in first))
         self._tell("pin.first_use", first[0].key.server, {"count": str(len(first)), "names": names})
         self.load()  # another worker may have been faster: what counts is what stands
+        if self.table != expected:
+            self.version += 1
         return [
             self._judge(verdict.definition, revision, listed) if verdict.action == "pin" else verdict
             for verdict in verdicts
@@ -114,6 +120,7 @@ class Book:
                 raise StoreUnavailable(detail, why=f"{self._lock.path}: {error}") from error
             self._store.release(key)
         self.load()
+        self.version += 1
         return change
 
     def reject(self, key: DefinitionKey, digest: str) -> Change:
@@ -122,6 +129,7 @@ class Book:
         self._store.hold(Held(held.definition, held.why, held.at_s, is_rejected=True))
         change = self._change(held)
         self.load()
+        self.version += 1
         return change
 
     def _change(self, held: Held) -> Change:

@@ -49,6 +49,7 @@ class Pins:
         self._tools = shown.tools
         self._asking = asking
         self._lists = Lists(shown)
+        self._version = shown.book.version
         self._refresh_s, self._wait_s = refresh_s, wait_s
         self._monotonic = monotonic
         self._recent = Recent(monotonic)
@@ -85,7 +86,10 @@ class Pins:
 
     def sync(self) -> None:
         """Take what others decided, and forget what was seen too long ago."""
-        if self._shown.book.sync():
+        book = self._shown.book
+        book.sync()
+        if book.version != self._version:
+            self._version = book.version
             self._shown.forget()
             self._recent = Recent(self._monotonic)
         now_s = self._monotonic()

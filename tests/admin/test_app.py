@@ -7,6 +7,7 @@ import pytest
 from mantlet.admin.app import PUBLIC, build_app
 from mantlet.admin.bridge import bridge
 from mantlet.admin.keys import Wanted, key_routes
+from mantlet.admin.tokens import TakenBack, token_routes
 from mantlet.core.call import Arrival
 from mantlet.core.caller import Caller
 from mantlet.core.headers import Headers
@@ -52,6 +53,18 @@ class Operations:
         return True
 
 
+class Tokens:
+    def __init__(self) -> None:
+        self.taken: list[TakenBack] = []
+
+    async def revoke(self, what: TakenBack, by: str) -> Mapping[str, Any]:
+        self.taken.append(what)
+        return {"logins": 0}
+
+    async def logins(self) -> list[Mapping[str, Any]]:
+        return []
+
+
 class Keys:
     def __init__(self) -> None:
         self.made: list[Any] = []
@@ -80,7 +93,7 @@ def arrival(
 
 
 def app() -> Any:
-    return build_app(Operations(), key_routes(Keys()))
+    return build_app(Operations(), [*key_routes(Keys()), *token_routes(Tokens())])
 
 
 ROUTES = [route.path for route in app().routes]  # type: ignore[attr-defined]
@@ -164,3 +177,26 @@ async def test_a_key_is_ended_by_its_id_and_an_unknown_one_is_not_found() -> Non
     for verb in ("GET", "DELETE"):
         with pytest.raises(NotFound):
             await bridge(app())(arrival("/admin/v1/keys/none", verb, ADMIN))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{}",
+        b'{"token": ""}',
+        b'{"token": "a", "login": "b"}',
+        b'{"tenant": "t"}',
+        b'{"token": 1}',
+        b'{"all": "x"}',
+    ],
+)
+async def test_what_is_taken_back_is_named_once(body: bytes) -> None:
+    """TOK-10"""
+    tokens = Tokens()
+    door = bridge(build_app(Operations(), token_routes(tokens)))
+    with pytest.raises(InvalidParams):
+        await door(arrival("/admin/v1/revocations", "POST", ADMIN, body=body))
+    assert tokens.taken == []
+    reply = await door(arrival("/admin/v1/revocations", "POST", ADMIN, body=b'{"token": "a"}'))
+    assert (reply.status, [what.token for what in tokens.taken]) == (201, ["a"])

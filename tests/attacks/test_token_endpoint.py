@@ -228,6 +228,31 @@ async def test_a_login_ends_with_the_key_that_consented(house: House) -> None:
             await asyncio.sleep(0.05)
 
 
+@pytest.mark.parametrize("what", ["token", "login", "client", "subject"])
+async def test_an_operator_takes_back_tokens_logins_clients_and_subjects(house: House, what: str) -> None:
+    """TOK-10, AUTHZ-05: effective within seconds, recorded, for administrators alone."""
+    told = (await refresh(house, await log_in(house))).json
+    spared = (await post(house, TOKEN, key_of(house), grant_type="client_credentials")).json["access_token"]
+    claims = claims_of(told["access_token"])
+    login = claims["jti"].partition(".")[0]
+    named = {"token": claims["jti"], "login": login, "client": "cli", "subject": "ada"}[what]
+    body = json.dumps({what: named}).encode()
+    admin = {"Content-Type": "application/json", "Authorization": f"Bearer {house.keys['alice']}"}
+    assert (await house.ask("POST", "/admin/v1/revocations", admin, body, door="admin")).status == 403
+    assert (await house.call(credential=told["access_token"])).status == 200
+    admin["Authorization"] = f"Bearer {house.keys['root']}"
+    logins = (await house.ask("GET", "/admin/v1/logins", admin, door="admin")).json["logins"]
+    assert [(one["id"], one["client"], one["subject"]) for one in logins] == [(login, "cli", "ada")]
+    answer = await house.ask("POST", "/admin/v1/revocations", admin, body, door="admin")
+    assert (answer.status, answer.json["logins"]) == (201, 0 if what == "token" else 1)
+    async with asyncio.timeout(5):
+        while (await house.call(credential=told["access_token"])).status != 401:
+            await asyncio.sleep(0.05)
+    assert (await refresh(house, told["refresh_token"])).status == (200 if what == "token" else 400)
+    assert (await house.call(credential=spared)).status == 200
+    assert [line["object"] for line in house.audit() if line.get("action") == "token.revoked"] == [named]
+
+
 async def test_a_token_is_taken_back_by_its_client_alone(house: House) -> None:
     """TOK-10: RFC 7009"""
     fields = key_of(house)

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from mantlet.cli import options
-from mantlet.cli.output import emit, examples
+from mantlet.cli.output import emit, examples, table
 
 app = typer.Typer(no_args_is_help=True, help="JWTs of the node's own issuer: issue, inspect, and make a signing key.")
 
@@ -57,6 +57,45 @@ def inspect(
     told = tokens.inspected(token, load(files, os.environ).config if files else None)
     emit(told, as_json, lambda: print(json.dumps(told, indent=2, ensure_ascii=True)))
     raise typer.Exit(1 if str(told["signature"]).startswith("refused") else 0)
+
+
+@app.command(
+    epilog=examples("mantlet tokens revoke --id 3fK9sQ2mXb0A", "mantlet tokens revoke --subject ada --tenant research")
+)
+def revoke(
+    token_id: Annotated[str, typer.Option("--id", help="A token's jti.")] = "",
+    login: Annotated[str, typer.Option(help="A login, as `mantlet tokens logins` names it.")] = "",
+    client: Annotated[str, typer.Option(help="All logins of an OAuth client.")] = "",
+    key: Annotated[str, typer.Option(help="What came from an API key (its id); the key itself stays.")] = "",
+    subject: Annotated[str, typer.Option(help="All tokens and logins that a principal has until now.")] = "",
+    issuer: Annotated[str, typer.Option(help="Of --id and --subject. Default: this node's own.")] = "",
+    tenant: Annotated[str, typer.Option(help="Of --subject.")] = "default",
+    config: options.Config = None,
+    as_json: options.Json = False,
+) -> None:
+    """Take tokens back before they expire. Running nodes refuse them within seconds."""
+    from mantlet.core.config_error import ConfigError
+    from mantlet.node.config import load
+    from mantlet.node.withdrawal import Withdrawn
+    from mantlet.ops import tokens
+
+    if sum(bool(one) for one in (token_id, login, client, key, subject)) != 1:
+        raise ConfigError("tokens revoke", "one thing at a time", "--id, --login, --client, --key or --subject")
+    what = Withdrawn(token_id, login, client, key, subject, issuer, tenant)
+    told = {**tokens.revoked(load(options.files_of(config), os.environ).config, what), "revoked": what.kind}
+    emit(told, as_json, lambda: print(f"revoked; {told['logins']} logins ended"))
+
+
+@app.command(epilog=examples("mantlet tokens logins", "mantlet tokens logins --json"))
+def logins(config: options.Config = None, as_json: options.Json = False) -> None:
+    """List the logins of this node's authorization server that go on."""
+    from mantlet.node.config import load
+    from mantlet.ops import tokens
+
+    found = tokens.logins(load(options.files_of(config), os.environ).config)
+    columns = ("id", "client", "tenant", "subject", "refreshes", "created", "used", "expires")
+    rows = [[login[column] for column in columns] for login in found]
+    emit({"logins": found}, as_json, lambda: table(columns, rows, empty="nobody is logged in"))
 
 
 @app.command(epilog=examples("mantlet tokens keygen ./secrets/jwt.pem"))

@@ -13,6 +13,7 @@ from mantlet.events.audit.administrative import note
 from mantlet.keys import new_key
 from mantlet.keys.api_keys import read_pepper
 from mantlet.node.config.model import Config
+from mantlet.node.withdrawal import Withdrawn, withdraw
 from mantlet.stores.sqlite.api_keys import ApiKeys
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ class KeysAdmin:
                 keys.revoke(key_id, SYSTEM.wall())
 
         await asyncio.to_thread(write)
+        await withdraw(self._config, Withdrawn(key=key_id))  # and what it was changed into
         return {**found, "state": "revoked"}
 
     def _opened(self) -> "closing[ApiKeys]":

@@ -4,35 +4,31 @@ Making and ending a key is recorded in the audit trail first; what cannot be rec
 """
 
 import asyncio
-import getpass
-import os
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import Any
 
 from mantlet.core.api_key import ApiKeyRecord
-from mantlet.core.clock import SYSTEM
 from mantlet.core.config_error import ConfigError
-from mantlet.core.refusal import AuditUnavailable, StoreUnavailable
+from mantlet.core.refusal import StoreUnavailable
 from mantlet.core.secret import Secret
-from mantlet.events.audit.administrative import note
-from mantlet.events.audit.keys import load_or_create
-from mantlet.events.audit.writer import open_journal
 from mantlet.keys import new_key
 from mantlet.keys.api_keys import read_pepper
 from mantlet.keys.new_key import NewKey
 from mantlet.node.config import Config
+from mantlet.node.withdrawal import Withdrawn, withdraw
+from mantlet.ops.recorded import record
 from mantlet.stores.sqlite.api_keys import ApiKeys
 
 
 def create(config: Config, wanted: NewKey) -> tuple[ApiKeyRecord, Secret]:
     """Make a key; the key itself is given this once. Raises `ConfigError`, also when it cannot be recorded."""
-    record, key = new_key.make(wanted, now_s=time.time(), pepper=read_pepper(config.database.pepper_path))
+    made, key = new_key.make(wanted, now_s=time.time(), pepper=read_pepper(config.database.pepper_path))
     with _opened(config) as keys:
-        _record(config, "key.created", record)
-        keys.create(record)
-    return record, key
+        _record(config, "key.created", made)
+        keys.create(made)
+    return made, key
 
 
 def namesakes(config: Config, wanted: NewKey) -> list[str]:
@@ -62,11 +58,12 @@ def revoke(config: Config, key_id: str) -> str:
     """
     key_id = key_id.removeprefix("mk_").partition("_")[0]
     with _opened(config) as keys:
-        record = next((record for record in keys.list() if record.id == key_id), None)
-        if record is None:
+        found = next((known for known in keys.list() if known.id == key_id), None)
+        if found is None:
             raise ConfigError(key_id, "is no key's id", "`mantlet keys list` shows them")
-        _record(config, "key.revoked", record)
+        _record(config, "key.revoked", found)
         keys.revoke(key_id, time.time())
+        asyncio.run(withdraw(config, Withdrawn(key=key_id)))  # and the tokens that it was changed into
     return key_id
 
 
@@ -76,29 +73,8 @@ def described(record: ApiKeyRecord) -> dict[str, Any]:
 
 
 def _record(config: Config, event: str, key: ApiKeyRecord) -> None:
-    """Into the trail of the node, which may be running: the trail takes turns among processes."""
     notes = {"name": key.name, "owner": key.owner, "roles": " ".join(sorted(key.roles))}
-
-    async def write() -> None:
-        audit = config.audit
-        async with open_journal(
-            audit, load_or_create(audit), clock=SYSTEM, environment=config.environment, report=lambda *_: None
-        ) as journal:
-            await note(journal, SYSTEM, event, object=key.id, principal=_operator(), tenant=key.tenant, notes=notes)
-
-    try:
-        asyncio.run(write())
-    except (AuditUnavailable, OSError, ValueError) as error:
-        why = error.why if isinstance(error, AuditUnavailable) else str(error)
-        raise ConfigError(f"audit.path ({config.audit.path})", f"the change cannot be recorded: {why}") from error
-
-
-def _operator() -> str:
-    """Who is at the keyboard, as the system knows them."""
-    try:
-        return f"local/os-user/{getpass.getuser()}"
-    except (KeyError, OSError):  # a container's user often has no name
-        return f"local/os-user/{os.getuid()}"
+    record(config, event, key.id, tenant=key.tenant, notes=notes)
 
 
 @contextmanager

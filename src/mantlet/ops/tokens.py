@@ -1,16 +1,20 @@
 """Tokens of the node's own issuer, made and looked at by hand."""
 
+import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from mantlet.core.config_error import ConfigError
-from mantlet.core.refusal import Refusal
+from mantlet.core.refusal import Refusal, StoreUnavailable
 from mantlet.keys.ring import open_ring
 from mantlet.keys.signing import KeyPair, signing_key
 from mantlet.keys.tokens import Issued, issue
+from mantlet.node import withdrawal
 from mantlet.node.config import Config
+from mantlet.node.withdrawal import Withdrawn, withdraw
+from mantlet.ops.recorded import record
 from mantlet.wire.jws import parse
 
 
@@ -60,6 +64,26 @@ def _signing_key(config: Config) -> KeyPair:
     raise ConfigError(
         "auth.jwt", "has no key to sign with", "`mantlet tokens keygen FILE`, then auth.jwt.key_file: FILE"
     )
+
+
+def revoked(config: Config, what: Withdrawn) -> Mapping[str, int]:
+    """Take it back, in running nodes within seconds; gives how many logins ended. Raises `ConfigError`."""
+    value = getattr(what, what.kind) if what.kind else ""
+    if not value:
+        raise ConfigError("tokens revoke", "nothing is named", "--id, --login, --client, --key or --subject")
+    record(config, "token.revoked", value, tenant=what.tenant, notes={"kind": what.kind, "issuer": what.issuer})
+    try:
+        return asyncio.run(withdraw(config, what))
+    except StoreUnavailable as error:
+        raise ConfigError(f"database.url ({config.database.path})", error.why) from error
+
+
+def logins(config: Config) -> list[Mapping[str, Any]]:
+    """The logins that go on. Raises `ConfigError`."""
+    try:
+        return asyncio.run(withdrawal.logins(config))
+    except StoreUnavailable as error:
+        raise ConfigError(f"database.url ({config.database.path})", error.why) from error
 
 
 def inspected(token: str, config: Config | None) -> dict[str, Any]:

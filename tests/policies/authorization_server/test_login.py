@@ -47,7 +47,7 @@ def test_a_token_says_its_family_and_number_to_the_node_that_made_it_alone() -> 
     [
         lambda token: token.replace("_7_", "_8_"),
         lambda token: token.replace("_7_", "_07_"),
-        lambda token: token.replace("_7_", "_٧_"),
+        lambda token: token.replace("_7_", "_\u0667_"),
         lambda token: token.replace("f", "g", 1),
         lambda token: token[:-1] + ("A" if token[-1] != "A" else "B"),
         lambda token: token + "\n",

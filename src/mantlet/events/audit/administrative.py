@@ -21,6 +21,7 @@ _SEVERITY: Final[Mapping[str, Severity]] = {
     "pin.approved": "notice",
     "pin.quarantined": "warning",
     "pin.rejected": "notice",
+    "token.revoked": "notice",
     "risk.accepted": "warning",
 }
 

@@ -3,6 +3,7 @@
 import typer
 
 from mantlet.cli import blocks, check, init, kill, migrate, node, serve, shim, stdio, tools
+from mantlet.cli.approvals import app as approvals
 from mantlet.cli.certs import app as certs
 from mantlet.cli.events import app as events
 from mantlet.cli.keys import app as keys
@@ -24,6 +25,7 @@ for commands in (init, check, migrate, serve, stdio, node, blocks, kill, tools, 
     commands.register(app)
 app.add_typer(keys, name="keys")
 app.add_typer(tokens, name="tokens")
+app.add_typer(approvals, name="approvals")
 app.add_typer(certs, name="certs")
 app.add_typer(events, name="events")
 app.add_typer(limits, name="limits")

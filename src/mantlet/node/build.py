@@ -27,6 +27,7 @@ from mantlet.keys.seal import NodeSealer, open_sealer
 from mantlet.listeners.messages.carrier import Terms
 from mantlet.listeners.tls import Certificates
 from mantlet.listeners.tls.served import LOOK_S
+from mantlet.node.approvals import make_approvals, open_book
 from mantlet.node.blocks import open_addresses
 from mantlet.node.bridging import bridged
 from mantlet.node.certificates import open_certificates
@@ -49,6 +50,7 @@ from mantlet.node.upstreams import Server, open_upstreams
 from mantlet.policies.addresses.blocks import SYNC_S
 from mantlet.policies.addresses.policy import Addresses
 from mantlet.policies.aggregate.opening import Ports as AggregatePorts
+from mantlet.policies.approvals.book import Book
 from mantlet.policies.authenticate.policy import Authenticate, Disabled
 from mantlet.policies.authenticate.streams import CHECK_S, CurrentStreams
 from mantlet.policies.limits.status import LimitsAdmin
@@ -101,6 +103,7 @@ class Node:
     upstreams: dict[str, Server]
     services: dict[str, ServiceServer]
     kills: Kills
+    approvals: Book | None
     is_current: Callable[[Caller], bool]
     """Whether a caller's credential holds and nobody has stopped it: asked of whoever keeps something open."""
     pins: Pins | None
@@ -204,6 +207,17 @@ async def build(config: Config, shared: Shared) -> AsyncIterator[Node]:
             report=log_warning,
         )
         definitions = open_definitions(config, forward, journal, metrics, tasks, opened)
+        book = open_book(config, state, sealer)
+        approvals = make_approvals(
+            config,
+            book,
+            fetch=fetch,
+            journal=journal,
+            metrics=metrics,
+            tasks=tasks,
+            definitions=definitions,
+            recheck=kills.recheck(is_current),
+        )
         steps = make_steps(
             config,
             record,
@@ -218,6 +232,7 @@ async def build(config: Config, shared: Shared) -> AsyncIterator[Node]:
             forward,
             definitions,
             open_filters(config, journal, metrics, tasks, definitions.schemas),
+            approvals,
         )
         watch_servers(metrics, upstreams)
         watch_endpoint(metrics, steps.aggregate)
@@ -255,6 +270,7 @@ async def build(config: Config, shared: Shared) -> AsyncIterator[Node]:
             upstreams=upstreams,
             services=services,
             kills=kills,
+            approvals=book,
             is_current=is_current,
             pins=definitions.pins,
             tasks=tasks,

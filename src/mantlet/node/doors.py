@@ -108,10 +108,12 @@ async def open_admin(
     """The admin listener. What strangers may ask is answered without a record, the rest is recorded like any call."""
     # Here, because a worker has no such door and calls are served before it opens: Starlette and Prometheus take time.
     from mantlet.admin.app import PREFIX, PUBLIC, build_app
+    from mantlet.admin.approvals import approval_routes
     from mantlet.admin.bridge import bridge
     from mantlet.admin.keys import key_routes
     from mantlet.admin.kills import kill_routes
     from mantlet.admin.pins import pin_routes
+    from mantlet.node.approvals import ApprovalsAdmin
     from mantlet.node.blocks import BlocksAdmin
     from mantlet.node.definitions import PinsAdmin
     from mantlet.node.keys_admin import KeysAdmin
@@ -121,6 +123,7 @@ async def open_admin(
     operations = NodeOperations(node.config, node.limits_admin, BlocksAdmin(node.addresses, node.journal), members, own)
     more = [
         *key_routes(KeysAdmin(node.config, node.journal)),
+        *approval_routes(ApprovalsAdmin(node.approvals, node.journal)),
         *kill_routes(KillsAdmin(node.kills.switches, node.journal, node.config)),
         *pin_routes(PinsAdmin(node.pins, node.journal)),
     ]

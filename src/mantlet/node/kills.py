@@ -1,13 +1,15 @@
 """Kill switches as they are opened, and as an operator throws them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
 
+from mantlet.core.call import Call
+from mantlet.core.caller import Caller
 from mantlet.core.clock import SYSTEM
 from mantlet.core.ports import Journal, State
-from mantlet.core.refusal import InvalidParams
+from mantlet.core.refusal import InvalidCredential, InvalidParams
 from mantlet.core.tasks import Tasks
 from mantlet.events.audit.administrative import note
 from mantlet.events.metrics import Metrics
@@ -49,6 +51,17 @@ class Kills:
     switches: Switches
     callers: KilledCallers
     targets: KilledTargets
+
+    def recheck(self, is_current: Callable[[Caller], bool]) -> Callable[[Call], None]:
+        """What is asked of a call that has waited: raises when it may no longer go on."""
+
+        def check(call: Call) -> None:
+            self.callers.refuse(call.caller, call.trail)
+            self.targets.refuse(call)
+            if not is_current(call.caller):
+                raise InvalidCredential("the credential ended while the call waited")
+
+        return check
 
 
 def open_kills(config: Config, state: State, metrics: Metrics, tasks: Tasks, opened: AsyncExitStack) -> Kills:

@@ -45,6 +45,7 @@ class Steps:
     to_service: CallHandler | None = None
     pins: Policy[Call] | None = None
     schemas: Policy[Call] | None = None
+    approvals: Policy[Call] | None = None
     filters: Policy[Call] | None = None
 
 
@@ -94,6 +95,7 @@ def _calls(steps: Steps) -> CallHandler:
             steps.schemas,  # arguments as that definition has them, and results on their way back
             steps.filters,  # what they change is held to the schema again, so it must be known; results pass them first
             steps.authorize,  # on what was parsed, never on headers; lists are filtered on their way back
+            steps.approvals,  # only for what may be called at all is a human asked
         ),
         steps.forward,
     )

@@ -15,6 +15,7 @@ from mantlet.policies.addresses.policy import Addresses
 from mantlet.policies.aggregate.opening import Bounds as AggregateBounds
 from mantlet.policies.aggregate.opening import Ports as AggregatePorts
 from mantlet.policies.aggregate.opening import open_aggregate
+from mantlet.policies.approvals.policy import Approvals
 from mantlet.policies.authenticate.current import CurrentCaller
 from mantlet.policies.authenticate.policy import Authenticate, Disabled
 from mantlet.policies.authenticate.streams import CurrentStreams
@@ -44,6 +45,7 @@ def make_steps(
     forward: Forward,
     definitions: Definitions,
     filters: Filters | None,
+    approvals: Approvals | None,
 ) -> Steps:
     """Every step, or None for one that is switched off. Raises `ConfigError` for what only making it finds."""
     is_production = config.environment == "production"
@@ -96,4 +98,5 @@ def make_steps(
         pins=definitions.pins,
         schemas=definitions.schemas,
         filters=filters,
+        approvals=approvals,
     )

@@ -75,7 +75,6 @@ RISKY = [
     ("mcp: {servers: [{name: a, url: 'https://h', balance: weighted}]}", "not_enforced", "mcp.servers.a.balance", "p"),
     ("validation: {schemas: off}", "unchecked_arguments", "validation.schemas", "p"),
     ("validation: {filters: {sql: block}}", "not_enforced", "validation.filters", "p"),
-    ("authorization: {approvals: {tools: ['*']}}", "not_enforced", "authorization.approvals", "p"),
     ("telemetry: {otlp_endpoint: 'https://o'}", "not_enforced", "telemetry.otlp_endpoint", "p"),
 ]  # fmt: skip
 

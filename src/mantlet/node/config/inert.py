@@ -33,7 +33,5 @@ def _keys(config: Config) -> Iterator[str]:
         for key in HTTP_SERVER:
             if getattr(server, key, None) not in (None, [], "none"):
                 yield f"mcp.servers.{server.name}.{key}"
-    if config.authorization.approvals:
-        yield "authorization.approvals"
     if config.telemetry.otlp_endpoint:
         yield "telemetry.otlp_endpoint"

@@ -95,6 +95,19 @@ class Admin:
         """Say no to what is in quarantine, if it still has this hash."""
         return self._change("DELETE", f"{_pin_of(server, kind, name)}&hash={quote(digest, safe='')}")
 
+    def approvals(self) -> list[dict[str, Any]]:
+        """Calls that wait for a human's yes, and those decided of late."""
+        return list(self._get("approvals").get("approvals", []))
+
+    def approval(self, request_id: str) -> dict[str, Any]:
+        """One with all its arguments."""
+        return self._get(f"approvals/{quote(request_id, safe='')}")
+
+    def decide(self, request_id: str, decision: str, note: str = "") -> dict[str, Any]:
+        """`approve` or `deny` it."""
+        path = f"approvals/{quote(request_id, safe='')}?decision={quote(decision, safe='')}"
+        return self._change("POST", f"{path}&note={quote(note, safe='')}")
+
     def _change(self, verb: str, path: str) -> dict[str, Any]:
         told = accepted(send(self._address, verb, f"/admin/v1/{path}")).json
         return told if isinstance(told, dict) else {}

@@ -1,8 +1,10 @@
 """`authorization:`."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
+
+from mantlet.policies.approvals.config import ApprovalsConfig
 
 
 class Selector(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -57,5 +59,5 @@ class AuthorizationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
     default: Literal["deny", "allow"] = "deny"
     """`allow` only outside production."""
     rules: list[RuleConfig] = []
-    approvals: dict[str, Any] | None = None
-    """Human approvals; not acted on in this version."""
+    approvals: ApprovalsConfig | None = None
+    """Calls that wait for a human's yes."""

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from mantlet.core.call import Arrival, Call, Reply
 from mantlet.core.caller import Caller
 from mantlet.core.policy import ArrivalHandler, CallHandler
+from mantlet.core.record import Trail
 from mantlet.core.refusal import Killed
 from mantlet.core.stream import Endable
 from mantlet.policies.kill.switches import Switches
@@ -20,11 +21,15 @@ class KilledCallers:
     def __call__(self, arrival: Arrival, onward: ArrivalHandler, /) -> Awaitable[Reply]:
         """Refuse with `Killed`, or pass on."""
         if self._switches.any and arrival.caller is not None:
-            switch = self._switches.stopped.caller(arrival.caller)
-            if switch is not None:
-                arrival.trail.rule = f"kill {switch.kind}"
-                raise Killed(switch.kind)
+            self.refuse(arrival.caller, arrival.trail)
         return onward(arrival)
+
+    def refuse(self, caller: Caller, trail: Trail) -> None:
+        """Raise `Killed` for one that is stopped."""
+        switch = self._switches.stopped.caller(caller)
+        if switch is not None:
+            trail.rule = f"kill {switch.kind}"
+            raise Killed(switch.kind)
 
     def guarding(self, is_current: Callable[[Caller], bool]) -> Callable[[Caller], bool]:
         """`is_current`, and not stopped: what is asked of whoever has a stream or a connection open."""
@@ -47,7 +52,7 @@ class KilledTargets:
     def __call__(self, call: Call, onward: CallHandler, /) -> Awaitable[Reply]:
         """Refuse with `Killed`, or pass on."""
         if self._switches.any:
-            self._refuse(call)
+            self.refuse(call)
         return onward(call)
 
     def hides(self, server: str, method: str, name: str) -> bool:
@@ -66,7 +71,8 @@ class KilledTargets:
         self._streams[stream] = (call.server, call.method, call.target)
         reply.body = stream
 
-    def _refuse(self, call: Call) -> None:
+    def refuse(self, call: Call) -> None:
+        """Raise `Killed` for one whose target is stopped."""
         switch: Switch | None = self._switches.stopped.target(call.server, call.method, call.target)
         if switch is not None:
             call.trail.rule = f"kill {switch.kind}"

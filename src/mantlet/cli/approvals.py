@@ -1,0 +1,80 @@
+"""`mantlet approvals`: calls that wait for a human's yes."""
+
+from typing import Annotated
+
+import typer
+
+from mantlet.cli import options
+from mantlet.cli.output import clock, emit, examples, facts, table
+
+app = typer.Typer(help="Decide on calls that wait for a human's yes.", no_args_is_help=True)
+Id = Annotated[str, typer.Argument(metavar="ID", help="The request's id, as `mantlet approvals list` shows it.")]
+Note = Annotated[str, typer.Option("--note", metavar="TEXT", help="Why, for the record.")]
+
+
+@app.command("list", epilog=examples("mantlet approvals list", "mantlet approvals list --json"))
+def list_(
+    url: options.AdminUrl = "",
+    token: options.Token = "",
+    token_file: options.TokenFile = "",
+    config: options.Config = None,
+    as_json: options.Json = False,
+) -> None:
+    """List the requests, the newest first."""
+    from mantlet.ops.remote import Admin
+
+    found = Admin(options.address_of("admin", options.wish_of(url, token, token_file, config))).approvals()
+    rows = [(a["id"], a["state"], a["server"], a["tool"], a["caller"], clock(a["until_s"])) for a in found]
+    columns = ("id", "state", "server", "tool", "caller", "until")
+    emit({"approvals": found}, as_json, lambda: table(columns, rows, empty="no call waits for approval"))
+
+
+@app.command(epilog=examples("mantlet approvals show 3Jv9pQx2Lk0a"))
+def show(
+    request_id: Id,
+    url: options.AdminUrl = "",
+    token: options.Token = "",
+    token_file: options.TokenFile = "",
+    config: options.Config = None,
+    as_json: options.Json = False,
+) -> None:
+    """Show one request with every argument. Characters that would not be seen stand as codes, like \\u{200B}."""
+    from mantlet.ops.remote import Admin
+
+    told = Admin(options.address_of("admin", options.wish_of(url, token, token_file, config))).approval(request_id)
+    emit(told, as_json, lambda: facts(told))
+
+
+@app.command(epilog=examples("mantlet approvals approve 3Jv9pQx2Lk0a --note 'asked by phone'"))
+def approve(
+    request_id: Id,
+    note: Note = "",
+    url: options.AdminUrl = "",
+    token: options.Token = "",
+    token_file: options.TokenFile = "",
+    config: options.Config = None,
+    as_json: options.Json = False,
+) -> None:
+    """Let this call through, once."""
+    _decide(request_id, "approve", note, options.wish_of(url, token, token_file, config), as_json)
+
+
+@app.command(epilog=examples("mantlet approvals deny 3Jv9pQx2Lk0a --note 'not on a Friday'"))
+def deny(
+    request_id: Id,
+    note: Note = "",
+    url: options.AdminUrl = "",
+    token: options.Token = "",
+    token_file: options.TokenFile = "",
+    config: options.Config = None,
+    as_json: options.Json = False,
+) -> None:
+    """Refuse this call."""
+    _decide(request_id, "deny", note, options.wish_of(url, token, token_file, config), as_json)
+
+
+def _decide(request_id: str, decision: str, note: str, wish: object, as_json: bool) -> None:
+    from mantlet.ops.remote import Admin
+
+    told = Admin(options.address_of("admin", wish)).decide(request_id, decision, note)  # type: ignore[arg-type]
+    emit(told, as_json, lambda: print(f"{told['id']} is {told['state']}: {told['tool']} for {told['caller']}"))

@@ -9,6 +9,7 @@ one who knows a key's public id, cannot lock its owner out.
 import ipaddress
 from collections import OrderedDict
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 MAX_SOURCES: Final = 16_384
@@ -69,6 +70,7 @@ class Failures:
         return len(self._levels)
 
 
+@lru_cache(maxsize=4096)  # 20 us each, and a flood from one address would pay it with every request
 def source_of(peer: str) -> str:
     """What counts as one source: an IPv4 address, an IPv6 network of 64 bits (one customer has all of it)."""
     try:

@@ -5,8 +5,8 @@ from contextlib import AsyncExitStack
 from typing import Any, Final
 
 from mantlet.core.clock import SYSTEM
-from mantlet.core.ports import Fetch, Journal, State
-from mantlet.core.refusal import Refusal
+from mantlet.core.ports import Fetch, Fetched, Journal, State
+from mantlet.core.refusal import Refusal, UpstreamUnavailable
 from mantlet.core.tasks import Tasks
 from mantlet.events.audit.administrative import record_of
 from mantlet.keys.files import read_secret
@@ -24,6 +24,7 @@ from mantlet.policies.authenticate.issuers.kept import keep_fresh
 from mantlet.policies.authenticate.issuers.opening import Opened, Ports, open_issuers
 from mantlet.policies.authenticate.opening import own_audience, own_issuer, parts_of
 from mantlet.upstreams.client import TlsConfig
+from mantlet.upstreams.client.tls import context
 from mantlet.upstreams.egress import Guard
 
 FAILED: Final = "issuer.failed"
@@ -45,19 +46,36 @@ def open_token_issuers(config: Config, guard: Guard, journal: Journal, tasks: Ta
         if event == FAILED:
             tasks.start(_write(journal, str(fields["issuer"]), str(fields["said"])), FAILED)
 
-    url, published = public_url(config), resources(config)
-    jwt = config.auth.jwt
-    found = open_issuers(
+    found = _open(config, Ports(fetch, published_ring, read_secret, SYSTEM, tasks, told))
+    for kept in found.kept:
+        tasks.start(keep_fresh(kept, random.random), "issuer.keys")
+    return found
+
+
+def check_issuers(config: Config) -> None:
+    """Raise what opening them would raise, without a connection."""
+
+    async def never(method: str, url: str, /, **more: Any) -> Fetched:
+        raise UpstreamUnavailable(why="nothing is asked while looking")
+
+    def fetch(ca_file: str | None) -> Fetch:
+        if ca_file is not None:
+            context(TlsConfig(ca_file=ca_file))
+        return never
+
+    _open(config, Ports(fetch, published_ring, read_secret, SYSTEM, Tasks(lambda error: None), tell))
+
+
+def _open(config: Config, ports: Ports) -> Opened:
+    url, published, jwt = public_url(config), resources(config), config.auth.jwt
+    return open_issuers(
         config.auth.issuers,
-        Ports(fetch, published_ring, read_secret, SYSTEM, tasks, told),
+        ports,
         environment=config.environment,
         audience=own_audience(url, published),
         parts=parts_of(url, published),
         taken=[own_issuer(jwt, url)] if jwt.has_key else [],
     )
-    for kept in found.kept:
-        tasks.start(keep_fresh(kept, random.random), "issuer.keys")
-    return found
 
 
 def open_proofs(config: Config, state: State) -> DpopProofs | None:

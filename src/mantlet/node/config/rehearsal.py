@@ -8,11 +8,13 @@ So `check` finds what `serve` would find, without a port, a connection, a child 
 import os
 import ssl
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from mantlet.core.clock import SYSTEM
 from mantlet.core.config_error import ConfigError
+from mantlet.core.refusal import UpstreamUnavailable
 from mantlet.events.audit.keys import checkpoint_directory
 from mantlet.listeners.http2 import require as require_http2
 from mantlet.listeners.tls.context import context as tls_context
@@ -35,6 +37,8 @@ from mantlet.upstreams.transports.python.config import PythonServerConfig
 from mantlet.upstreams.transports.python.loading import look_for
 from mantlet.upstreams.transports.sse.config import SseServerConfig
 from mantlet.upstreams.transports.sse.connector import SseConnector
+from mantlet.upstreams.transports.stdio.child import resolved, scrubbed
+from mantlet.upstreams.transports.stdio.config import StdioServerConfig
 from mantlet.upstreams.transports.tcp.config import TcpServerConfig
 from mantlet.upstreams.transports.tcp.connector import TcpConnector
 from mantlet.upstreams.transports.websocket.config import WebSocketServerConfig
@@ -43,6 +47,7 @@ from mantlet.upstreams.transports.websocket.connector import WebSocketConnector
 if TYPE_CHECKING:
     from mantlet.keys.ring import KeyRing
 
+_EVERYWHERE: Final = frozenset({"", "0.0.0.0", "::"})
 _PEPPER: Final = bytes(32)
 """Stands for the node's own, which is made at its first start and not by looking."""
 
@@ -65,12 +70,15 @@ def rehearse(config: Config) -> list[Problem]:
 
 
 def _parts(config: Config) -> Iterator[Part]:
+    yield from _ports(config)
     yield "audit.path", lambda: _folder(Path(config.audit.path))
     yield "audit.checkpoint_path", lambda: _folder(checkpoint_directory(config.audit))
     yield "database.url", lambda: _file(config.database.path)
     yield "authorization.rules", lambda: compile_rules(config.authorization)
     yield "limits.routes", lambda: compile_routes(config.limits.routes)
     yield "auth", lambda: _identity(config)
+    if config.auth.issuers:
+        yield "auth.issuers", lambda: _issuers(config)
     yield "auth.mtls", lambda: check_callers(config)
     if config.http.http2:
         yield "http.http2", require_http2
@@ -85,6 +93,22 @@ def _parts(config: Config) -> Iterator[Part]:
             yield f"mcp.servers.{server.name}", lambda server=server: _channel(server)  # type: ignore[misc]
         if isinstance(server, OpenApiServerConfig):
             yield f"mcp.servers.{server.name}", lambda server=server: OpenApiServer(server, is_plain_allowed=True)  # type: ignore[misc]
+
+
+def _ports(config: Config) -> Iterator[Part]:
+    """Where each listener would listen: two of one address and port could not both."""
+    taken: list[tuple[str, str, int]] = []
+    for name in ("http", "websocket", "tcp", "admin"):
+        section = getattr(config, name)
+        if section.enabled and section.port:
+            yield f"{name}.port", partial(_free, section.host, section.port, [*taken])
+            taken.append((name, section.host, section.port))
+
+
+def _free(host: str, port: int, taken: list[tuple[str, str, int]]) -> None:
+    for name, its_host, its_port in taken:
+        if port == its_port and (host == its_host or _EVERYWHERE.intersection((host, its_host))):
+            raise ValueError(f"{port} is the port of {name} too; give each listener its own, or 0 for any")
 
 
 def _folder(path: Path) -> None:
@@ -120,6 +144,12 @@ def _identity(config: Config) -> None:
     )
 
 
+def _issuers(config: Config) -> None:
+    from mantlet.node.issuers import check_issuers  # heavy, and few configurations have any
+
+    check_issuers(config)
+
+
 def _ring(jwt: JwtConfig) -> "KeyRing | None":
     from mantlet.keys.ring import open_ring  # heavy, and few configurations have such keys
 
@@ -135,6 +165,16 @@ def _channel(server: ChannelConfig) -> None:
         SseConnector(server, is_plain_allowed=True)
     elif isinstance(server, PythonServerConfig):
         look_for(server.object)
+    elif isinstance(server, StdioServerConfig):
+        _program(server)
+
+
+def _program(server: StdioServerConfig) -> None:
+    """Raise `ValueError` when there is no such program here."""
+    try:
+        resolved(server.command, scrubbed(os.environ, server.env), server.cwd)
+    except UpstreamUnavailable as error:
+        raise ValueError(error.why) from error
 
 
 def _http_server(server: HttpServerConfig) -> None:

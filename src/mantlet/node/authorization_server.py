@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
@@ -13,7 +14,7 @@ from mantlet.core.call import Arrival
 from mantlet.core.clock import SYSTEM
 from mantlet.core.config_error import ConfigError
 from mantlet.core.policy import Policy
-from mantlet.core.ports import State
+from mantlet.core.ports import Fetch, LimitStore, Sealer, State
 from mantlet.core.refusal import InvalidCredential
 from mantlet.core.tasks import Tasks
 from mantlet.events.metrics import Metrics
@@ -28,18 +29,43 @@ from mantlet.policies.authenticate.opening import own_issuer, parts_of
 from mantlet.policies.authenticate.policy import Authenticate, Disabled
 from mantlet.policies.authenticate.revoked import SYNC_S, Revoked
 from mantlet.policies.authorization_server import token
+from mantlet.policies.authorization_server.client_metadata import ClientMetadata
 from mantlet.policies.authorization_server.clients import Clients
-from mantlet.policies.authorization_server.documents import REVOKE, TOKEN, documents
+from mantlet.policies.authorization_server.code import CodeFlow
+from mantlet.policies.authorization_server.config import ServerConfig
+from mantlet.policies.authorization_server.consent import Consents
+from mantlet.policies.authorization_server.device import DeviceFlow
+from mantlet.policies.authorization_server.documents import (
+    AUTHORIZE,
+    DEVICE,
+    DEVICE_AUTHORIZATION,
+    DEVICE_GRANT,
+    REVOKE,
+    TOKEN,
+    documents,
+)
 from mantlet.policies.authorization_server.grant import Grant
 from mantlet.policies.authorization_server.issuing import Issuing, Signed
 from mantlet.policies.authorization_server.login import Login, Step, step
-from mantlet.policies.authorization_server.policy import AuthorizationServer
+from mantlet.policies.authorization_server.pending import Pending
+from mantlet.policies.authorization_server.policy import AuthorizationServer, Endpoint
+from mantlet.policies.limits.client import network_of
 from mantlet.stores.sqlite.logins import LoginRows, Row
 from mantlet.stores.sqlite.revocations import RevocationRows
 from mantlet.wire.jws import parse
 
 ID_CHARACTERS: Final = 22
 """Base62: 131 bits."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerPorts:
+    """What the processes of a node have in common, and the way out."""
+
+    state: State
+    sealer: Sealer
+    limits: LimitStore
+    fetch: Fetch
 
 
 def open_revoked(config: Config, state: State, metrics: Metrics, tasks: Tasks, opened: AsyncExitStack) -> Revoked:
@@ -60,6 +86,7 @@ def open_authorization_server(
     authenticate: Authenticate | Disabled,
     revoked: Revoked,
     limits: Policy[Arrival] | None,
+    ports: ServerPorts,
     opened: AsyncExitStack,
 ) -> AuthorizationServer | None:
     """The step that answers its paths; None where it is not configured. Raises `ConfigError`."""
@@ -89,9 +116,56 @@ def open_authorization_server(
     grants: dict[str, token.GrantType] = {"refresh_token": token.refresh(issuing)}
     if server.client_credentials:
         grants["client_credentials"] = token.client_credentials(issuing)
-    endpoint = token.TokenEndpoint(Clients(server.clients, authenticate.recognise), issuing, grants)
+    metadata = ClientMetadata(server.client_metadata, ports.fetch, SYSTEM) if server.client_metadata.enabled else None
+    clients = Clients(server.clients, authenticate.recognise, metadata)
+    endpoint = token.TokenEndpoint(clients, issuing, grants)
+    endpoints: dict[str, Endpoint] = {TOKEN: endpoint.token, REVOKE: endpoint.revoke}
+    if server.clients or metadata is not None:
+        _add_flows(server, clients, issuing, authenticate, ports, root, grants, endpoints)
     published = documents(server, issuer=issuer, public_url=root, jwks=_published(key), grants=grants)
-    return AuthorizationServer(published, {TOKEN: endpoint.token, REVOKE: endpoint.revoke}, limits)
+    return AuthorizationServer(published, endpoints, limits)
+
+
+def _add_flows(
+    server: ServerConfig,
+    clients: Clients,
+    issuing: Issuing,
+    authenticate: Authenticate,
+    ports: ServerPorts,
+    root: str,
+    grants: dict[str, token.GrantType],
+    endpoints: dict[str, Endpoint],
+) -> None:
+    pending = Pending(ports.state)
+
+    def consents(purpose: str) -> Consents:
+        return Consents(
+            ports.sealer,
+            pending,
+            authenticate.recognise,
+            SYSTEM,
+            is_secure=root.startswith("https://"),
+            purpose=purpose,
+        )
+
+    if server.device.enabled:
+        device = DeviceFlow(
+            server.device,
+            clients,
+            issuing,
+            pending,
+            consents("device"),
+            ports.limits,
+            SYSTEM,
+            public_url=root,
+            network_of=network_of,
+        )
+        grants[DEVICE_GRANT] = device.redeem()
+        endpoints |= {DEVICE_AUTHORIZATION: device.begin, DEVICE: device.page}
+    if server.code.enabled:
+        code = CodeFlow(server.code, clients, issuing, pending, consents("code"))
+        grants["authorization_code"] = code.redeem()
+        endpoints[AUTHORIZE] = code.page
 
 
 def own_key(config: Config) -> KeyPair:

@@ -148,6 +148,11 @@ class Issuing:
         self._dead(over)
         return len(over)
 
+    async def kill(self, family: str) -> None:
+        """End a login that may be about to begin: whatever comes of it is refused all the same."""
+        await self.end(family=family)
+        self._dead([family])
+
     def _dead(self, families: Sequence[str]) -> None:
         if families:
             self._revoked.revoke_tokens(self.issuer, families)

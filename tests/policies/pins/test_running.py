@@ -136,6 +136,7 @@ async def test_what_changes_after_approval_is_gone_until_it_is_approved_again(tm
         for endpoint in ("one", ""):
             for mode in (MODERN, "legacy"):
                 await until(lambda e=endpoint, m=mode: _is(house, e, m, ALL - {"get_time"}))  # type: ignore[misc]
+                await until(lambda e=endpoint, m=mode: _is_refused(house, e, m))  # type: ignore[misc]
                 refused = await house.error("get_time", {}, endpoint, mode)
                 assert (refused.error.code, refused.error.data["reason"]) == (4403, "quarantined")
         assert await house.says("get_weather", {"city": "Ulm"}) == {"degrees": 3}
@@ -173,6 +174,11 @@ async def _tells_time(house: House, endpoint: str = "one", mode: str = MODERN) -
     return False
 
 
+async def _is_refused(house: House, endpoint: str, mode: str) -> bool:
+    """By each of two workers, as far as a few tries tell: one has found the change, the other hears of it."""
+    return not any([await _tells_time(house, endpoint, mode) for _ in range(4)])
+
+
 async def _is(house: House, endpoint: str, mode: str, names: set[str]) -> bool:
     return await house.tools(endpoint, mode) == names
 
@@ -182,7 +188,7 @@ async def _is(house: House, endpoint: str, mode: str, names: set[str]) -> bool:
     [
         ("hiding", "get_time", "hidden.tag"),
         ("look-alike", "get_tirne", "looks like get_time of one"),
-        ("look-alike", "get_tіme", "characters that are not exposed"),
+        ("look-alike", "get_t\u0456me", "characters that are not exposed"),
         ("renamed", "get_forecast", "get_weather under another name"),
         ("shadowing", "helper", "prompt_injection"),
     ],
@@ -224,9 +230,7 @@ async def test_a_quiet_change_is_found_before_a_call_once_what_is_known_is_old(t
 
 async def test_a_tool_whose_schema_cannot_be_used_is_withheld(tmp_path: Path) -> None:
     """VAL-03: a remote reference is never fetched."""
-    with housed(tmp_path, "off") as house:
-        pass
-    with housed(tmp_path / "b", "first_use") as house:
+    with housed(tmp_path, "first_use") as house:
         await house.become("bad-schema")
         assert await house.tools() == ALL - {"get_weather"}
         assert (await house.error("get_weather", {"city": "Ulm"})).error.data["reason"] == "quarantined"

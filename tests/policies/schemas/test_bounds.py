@@ -94,9 +94,7 @@ USABLE: dict[str, tuple[Schema, Any, Any]] = {
     ),
     "a list of itself": (
         {
-            "$defs": {
-                "n": {"type": "object", "properties": {"c": {"type": "array", "items": {"$ref": "#/$defs/n"}}}}
-            },
+            "$defs": {"n": {"type": "object", "properties": {"c": {"type": "array", "items": {"$ref": "#/$defs/n"}}}}},
             "$ref": "#/$defs/n",
         },
         {"c": [{"c": []}]},

@@ -252,6 +252,12 @@ class Killed(Denied):
         super().__init__(f"This {kind} was stopped by an operator.", why=f"kill switch: {kind}")
 
 
+class DelegationRefused(Denied):
+    """Those who act for one another are too many, go round, may not, or have done too much (AUTHZ-10)."""
+
+    reason, title = "delegation_refused", "Delegation refused"
+
+
 class ApprovalPending(Denied):
     """A human has to say yes first (AUTHZ-09). The same call may come again, and passes once that is done."""
 

@@ -46,6 +46,7 @@ class Steps:
     pins: Policy[Call] | None = None
     schemas: Policy[Call] | None = None
     approvals: Policy[Call] | None = None
+    delegation: Policy[Arrival] | None = None
     filters: Policy[Call] | None = None
 
 
@@ -59,6 +60,7 @@ def path(steps: Steps, sse: Policy[Arrival] | None = None) -> ArrivalHandler:
             steps.authorization_server,  # its clients prove themselves in their own way
             steps.authenticate,
             steps.killed_callers,  # as soon as it is known who calls
+            steps.delegation,  # and for whom: what follows sees the rights that all of the chain have
             steps.current_streams,  # a stream ends with the credential that opened it
             sse,  # what comes by HTTP+SSE is messages, and takes their way from here
             steps.caller_limits,  # before the body is read: a refused caller must not make us parse
@@ -77,6 +79,7 @@ def messages(steps: Steps) -> ArrivalHandler:
             steps.addresses,  # with every message: its address may have been blocked since
             steps.current_caller,  # with every message: what opened the connection may have been revoked since
             steps.killed_callers,
+            steps.delegation,
             steps.caller_limits,
         ),
         steps.parse.then(_calls(steps)),

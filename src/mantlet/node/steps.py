@@ -20,6 +20,7 @@ from mantlet.policies.authenticate.current import CurrentCaller
 from mantlet.policies.authenticate.policy import Authenticate, Disabled
 from mantlet.policies.authenticate.streams import CurrentStreams
 from mantlet.policies.authorize.policy import Authorize
+from mantlet.policies.delegation.policy import Delegation
 from mantlet.policies.filters.policy import Filters
 from mantlet.policies.limits.policy import CallerLimits, CallLimits
 from mantlet.policies.mirrored.policy import Mirrored
@@ -99,4 +100,5 @@ def make_steps(
         schemas=definitions.schemas,
         filters=filters,
         approvals=approvals,
+        delegation=Delegation(config.authorization.delegation, config.agent.name, limits),
     )

@@ -59,6 +59,7 @@ WIRE: Final[Mapping[type[r.Refusal], Wire]] = {
     r.InsufficientScope: Wire(403, 4403),
     r.Quarantined: Wire(403, 4403),
     r.Killed: Wire(403, 4403),
+    r.DelegationRefused: Wire(403, 4403),
     r.ApprovalPending: Wire(403, 4403),
     r.ApprovalDenied: Wire(403, 4403),
     r.ApprovalExpired: Wire(403, 4403),

@@ -197,3 +197,50 @@ def test_allowing_by_default_needs_both_words() -> None:
 def test_a_rule_that_cannot_be_kept_is_refused_at_start(rule: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="rule 'r'"):
         compile_rules(msgspec.convert({"rules": [{"name": "r", **rule}]}, AuthorizationConfig))
+
+
+BOT = Caller("ann", "iss", "forwarded", act=("bot",))
+CHAIN = Caller("ann", "iss", "forwarded", act=("node-b", "bot"))
+ITSELF = Caller("ann", "iss", "jwt")
+
+
+@pytest.mark.parametrize(
+    ("selector", "matching"),
+    [
+        ({}, [ITSELF, BOT, CHAIN]),
+        ({"max_depth": 0}, [ITSELF]),
+        ({"max_depth": 1}, [ITSELF, BOT]),
+        ({"min_depth": 1}, [BOT, CHAIN]),
+        ({"min_depth": 2}, [CHAIN]),
+        ({"min_depth": 1, "max_depth": 1}, [BOT]),
+        ({"actors": ["bot"]}, [BOT]),
+        ({"actors": ["bot", "node-*"]}, [BOT, CHAIN]),
+        ({"actors": ["*"]}, [BOT, CHAIN]),
+        ({"actors": []}, []),
+        ({"on_behalf_of": ["ann"]}, [BOT, CHAIN]),
+        ({"on_behalf_of": ["a*"], "actors": ["bot"]}, [BOT]),
+        ({"on_behalf_of": ["bob"]}, []),
+        ({"on_behalf_of": []}, []),
+    ],
+)
+def test_of_which_chains_a_permission_speaks(selector: dict[str, Any], matching: list[Caller]) -> None:
+    """AUTHZ-10: of none that holds an actor it does not name."""
+    policy = authorize({"allow": selector})
+    found = [caller for caller in (ITSELF, BOT, CHAIN) if policy.explain(caller, "one", "tools/call", "x").allowed]
+    assert found == matching
+
+
+@pytest.mark.parametrize(
+    ("selector", "denied"),
+    [
+        ({"actors": ["bot"]}, [BOT, CHAIN]),
+        ({"actors": ["node-b"]}, [CHAIN]),
+        ({"min_depth": 1, "tools": ["x"]}, [BOT, CHAIN]),
+        ({"min_depth": 1, "tools": ["y"]}, []),
+    ],
+)
+def test_of_which_chains_a_prohibition_speaks(selector: dict[str, Any], denied: list[Caller]) -> None:
+    """AUTHZ-10: of any that holds an actor it names."""
+    policy = authorize({"deny": selector}, {"allow": {}})
+    found = [c for c in (ITSELF, BOT, CHAIN) if not policy.explain(c, "one", "tools/call", "x").allowed]
+    assert found == denied

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from mantlet.policies.approvals.config import ApprovalsConfig
+from mantlet.policies.delegation.config import DelegationConfig
 
 
 class Selector(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -61,3 +62,5 @@ class AuthorizationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
     rules: list[RuleConfig] = []
     approvals: ApprovalsConfig | None = None
     """Calls that wait for a human's yes."""
+    delegation: DelegationConfig = DelegationConfig()
+    """What holds for calls that somebody makes for another, before any rule."""

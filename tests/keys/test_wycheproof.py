@@ -2,6 +2,7 @@
 
 import base64
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from mantlet.core.config_error import ConfigError
 from mantlet.core.refusal import InvalidCredential
 from mantlet.keys.algorithms import KNOWN
 from mantlet.keys.jwk import read_set
-from mantlet.keys.ring import KeyRing
+from mantlet.keys.ring import KeyRing, published_ring
 from mantlet.wire import jws
 
 VECTORS = Path(__file__).parents[3] / "shared" / "data" / "jose" / "json_web_signature_test.json"
@@ -47,8 +48,14 @@ def verifies(jwk: dict[str, Any], token: str) -> bool:
     try:
         parsed = jws.parse(token.replace(f"{header}.{payload}.", f"{header}.{claims}.", 1).encode())
         jws._bytes_of(payload.encode())
-        ring = KeyRing(read_set(json.dumps(jwk), "vector"))
-        ring.check(jws.Jws(parsed.algorithm, parsed.kid, None, {}, f"{header}.{payload}".encode(), parsed.signature))
+        whole = jws.Jws(parsed.algorithm, parsed.kid, None, {}, f"{header}.{payload}".encode(), parsed.signature)
+        KeyRing(read_set(json.dumps(jwk), "vector")).check(whole)
+        if "k" not in jwk:  # as an issuer's published set says the same, for its own algorithm alone
+            body = json.dumps({"keys": [jwk]}).encode()
+            published_ring(body, [parsed.algorithm], "vector").check(whole)
+            others = [name for name in KNOWN if name != parsed.algorithm]
+            with suppress(ValueError), pytest.raises(InvalidCredential):
+                published_ring(body, others, "vector").check(whole)
     except (InvalidCredential, ConfigError):
         return False
     return True

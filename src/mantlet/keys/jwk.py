@@ -67,9 +67,12 @@ def read_published(body: bytes, where: str) -> list[VerificationKey]:
         raise ValueError(f"is no JWK set of at most {MAX_KEYS} keys")
     keys: list[VerificationKey] = []
     for member in members:
+        # A private key that its owner publishes is everybody's, and a shared secret in public is none.
+        if isinstance(member, dict) and not _PRIVATE.isdisjoint(member):
+            continue
         with suppress(ConfigError):
             key = _read(member, where)
-            if key is not None and not isinstance(key.key, bytes):
+            if key is not None:
                 keys.append(key)
     kids = [key.kid for key in keys if key.kid is not None]
     if len(set(kids)) != len(kids):

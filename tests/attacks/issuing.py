@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import re
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -59,3 +60,32 @@ async def raw(house: House, path: str, body: bytes, fields: Mapping[str, str] | 
 def claims_of(token: str) -> dict[str, Any]:
     found: dict[str, Any] = jwt.decode(token, options={"verify_signature": False})
     return found
+
+
+class Browser:
+    """One browser: it keeps cookies, and reads the ticket of the last page."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+        self.cookies: dict[str, str] = {}
+        self.ticket = ""
+
+    async def get(self, path: str) -> Answer:
+        return self._seen(await self._house.ask("GET", path, self._fields()))
+
+    async def post(self, path: str, fields: Mapping[str, str] | None = None, **form: str) -> Answer:
+        return self._seen(await post(self._house, path, {**self._fields(), **(fields or {})}, **form))
+
+    async def decide(self, path: str, key: str, decision: str = "allow", **fields: str) -> Answer:
+        return await self.post(path, fields, ticket=self.ticket, api_key=key, decision=decision)
+
+    def _fields(self) -> dict[str, str]:
+        return {"Cookie": "; ".join(f"{name}={value}" for name, value in self.cookies.items())} if self.cookies else {}
+
+    def _seen(self, answer: Answer) -> Answer:
+        if cookie := answer.headers.get("set-cookie"):
+            name, _, value = cookie.partition(";")[0].partition("=")
+            self.cookies[name] = value
+        if found := re.search(rb'name="ticket" value="([^"]+)"', answer.body):
+            self.ticket = found[1].decode()
+        return answer

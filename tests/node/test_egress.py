@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.attacks.house import open_house
 
 from mantlet.core.clock import Clock
 from mantlet.core.record import Record
@@ -132,6 +133,33 @@ async def test_only_production_asks_by_https_alone_and_follows_nothing(tmp_path:
     assert fetch.max_redirects == 0
     config = configured(tmp_path, "development")
     assert open_fetcher(config, open_egress(config, Trail(), metrics, tasks)).max_redirects > 0
+
+
+async def test_a_call_to_an_address_that_nobody_means_is_refused_and_recorded(tmp_path: Path) -> None:
+    """EGR-01, EGR-02, AUD-01: what the configuration names is trusted, but not with a cloud's credentials."""
+    servers = [
+        {"name": "meta", "transport": "http", "url": "http://169.254.169.254/mcp"},
+        {"name": "wrapped", "transport": "http", "url": "http://[64:ff9b::a9fe:a9fe]/mcp"},
+    ]
+    service = {"name": "plain", "url": "http://[::ffff:169.254.169.254]:80/"}
+    async with open_house(tmp_path, servers=0, mcp={"servers": servers}, http_upstreams=[service]) as house:
+        for server in ("meta", "wrapped"):
+            answer = await house.call(server=server)
+            assert (answer.status, answer.json["error"]["data"]["reason"]) == (502, "egress_denied")
+            assert b"169.254" not in answer.body
+        rules = {"Authorization": f"Bearer {house.keys['root']}"}
+        assert (await house.ask("GET", "/api/plain/latest/meta-data", rules)).status == 502
+        async with asyncio.timeout(5):
+            while len(refused := [one for one in house.audit() if one["event"] == "egress.refused"]) < 3:
+                await asyncio.sleep(0.01)
+        assert {record["object"] for record in refused} == {
+            "169.254.169.254:80",
+            "[64:ff9b::a9fe:a9fe]:80",
+            "[::ffff:a9fe:a9fe]:80",
+        }
+        assert {record["reason"] for record in refused} == {"egress_denied"}
+        calls = [record for record in house.audit() if record["event"] == "call"]
+        assert {record["reason"] for record in calls} == {"egress_denied"}
 
 
 # --- nobody goes around it -------------------------------------------------------------------------------------------

@@ -76,7 +76,7 @@ class Told:
         record = record_of(
             "egress.refused",
             at_s=self._clock.wall(),
-            object=f"{refused.host[:253]}:{refused.port}",
+            object=f"[{refused.host}]:{refused.port}" if ":" in refused.host else f"{refused.host[:253]}:{refused.port}",
             verdict="deny",
             reason="egress_denied",
             why=why,

@@ -197,3 +197,20 @@ async def test_a_length_is_told_where_it_is_known(serve, verb: bytes, reply: Rep
     _, headers = await client.head()
     assert headers.get(b"content-length") == length
     assert b"transfer-encoding" not in headers
+
+
+@pytest.mark.parametrize("parts", [[b"abc"], [b"abc", b"defg"], []])
+async def test_a_promised_length_that_is_not_kept_ends_the_connection(serve, parts: list[bytes]) -> None:
+    """HTTP-04: the next answer would be taken for the rest of this one."""
+
+    async def stream():
+        for part in parts:
+            yield part
+
+    async def handler(_: Arrival) -> Reply:
+        return Reply(200, [], stream(), length=6)
+
+    house = await serve(handler)
+    answer = await house.ask(house.get() + house.get())
+    assert answer.count(b"HTTP/1.1 200") == 1
+    assert len(answer.partition(b"\r\n\r\n")[2]) < 6

@@ -3,6 +3,7 @@
 import asyncio
 
 from h2 import events
+from h2.errors import ErrorCodes
 
 from mantlet.core.call import Arrival, Reply
 from mantlet.listeners.http2.connection import STREAM_BYTES
@@ -105,3 +106,15 @@ async def test_a_streams_length_is_told_where_it_is_known(serve2, connect) -> No
     assert (status, headers[b"content-length"], body) == (200, b"6", b"abcdef")
     status, headers, body = await client.answer(client.ask(client.fields("HEAD")))
     assert (status, headers[b"content-length"], body) == (200, b"6", b"")
+
+
+async def test_a_promised_length_that_is_not_kept_resets_the_stream(serve2, connect) -> None:
+    async def drip():
+        yield b"abc"
+
+    async def handler(_: Arrival) -> Reply:
+        return Reply(200, [], drip(), length=6)
+
+    house = await serve2(handler)
+    client = await connect(house)
+    assert await client.reset_of(client.ask()) == ErrorCodes.INTERNAL_ERROR

@@ -328,3 +328,17 @@ async def test_a_connection_out_of_step_is_not_used_again(world: World, head: by
     assert (await asking).body == b""
     assert await reader.read() == b""
     assert world.client.pool.open == 0
+
+
+async def test_trailers_are_nobodys(world: World) -> None:
+    """FWD-05: what stands behind a body was not there when the head was judged."""
+    head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n"
+    asking = world.ask()
+    await world.answer(head + b"location: /x\r\nset-cookie: a=b\r\n\r\n")
+    response = await asking
+    assert (response.body, response.headers.fields) == (b"ok", [(b"transfer-encoding", b"chunked")])
+    world.make(max_headers=5)
+    asking = world.ask()
+    await world.answer(head + b"x: y\r\n" * 6 + b"\r\n")
+    with pytest.raises(BadUpstream):
+        await asking

@@ -45,6 +45,10 @@ CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 LAST_CHUNK: Final = b"0\r\n\r\n"
 
 
+class BrokenPromise(Exception):
+    """A stream ended before, or went on after, the length that its head told: what follows would be misread."""
+
+
 class UnsendableHeader(ValueError):
     """A reply's field holds a line end or NUL; sending it would be response splitting."""
 
@@ -87,6 +91,13 @@ def length_without_body(verb: str, reply: Reply) -> int | None:
         return reply.length
     # An upstream's answer to HEAD is empty whatever GET would give.
     return len(reply.body) if reply.body or reply.origin == "node" else None
+
+
+def check_left(left: int, *, is_over: bool = False) -> None:
+    """Raise `BrokenPromise` when a body is longer than its length, or over and shorter. A stream may end early with the
+    credential that opened it."""
+    if left < 0 or (is_over and left):
+        raise BrokenPromise(f"{left} bytes are left of the length that was told")
 
 
 def head(

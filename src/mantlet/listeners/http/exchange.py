@@ -124,13 +124,18 @@ class Exchange:
                 return
             connection.write(head)
             if has_body:
+                left = reply.length
                 async for chunk in body:
                     if connection.is_write_paused:
                         await connection.writable()
+                    if left is not None:
+                        left -= len(chunk)
+                        answer.check_left(left)
                     if chunk:
                         connection.write(b"%x\r\n%b\r\n" % (len(chunk), chunk) if is_chunked else chunk)
                 if is_chunked:
                     connection.write(answer.LAST_CHUNK)
+                answer.check_left(left or 0, is_over=True)
         finally:
             await _close(body)
         connection.finish(closes)

@@ -24,11 +24,17 @@ REQUEST_HEADERS: Final = frozenset(
         b"content-type",
         b"dpop",
         b"idempotency-key",
+        b"if-match",
+        b"if-modified-since",
+        b"if-none-match",
+        b"if-unmodified-since",
         b"last-event-id",
         b"mcp-method",
         b"mcp-name",
         b"mcp-protocol-version",
         b"mcp-session-id",
+        b"prefer",
+        b"range",
         b"traceparent",
         b"tracestate",
         b"x-api-key",
@@ -41,6 +47,7 @@ MAX_REQUESTED: Final = 64
 """Header names in one preflight."""
 EXPOSED: Final = (
     b"mcp-session-id, mcp-protocol-version, www-authenticate, retry-after, x-request-id, "
+    b"allow, accept-ranges, content-disposition, content-range, etag, location, "
     b"x-ratelimit-limit, x-ratelimit-remaining, x-ratelimit-reset, ratelimit, ratelimit-policy"
 )
 MAX_AGE_S: Final = 600

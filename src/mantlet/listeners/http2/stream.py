@@ -8,7 +8,7 @@ from mantlet.core.call import Arrival, Reply
 from mantlet.core.record import Trail
 from mantlet.core.refusal import Malformed, ReceiptTimeout, Refusal
 from mantlet.listeners.http import request
-from mantlet.listeners.http.answer import has_body, length_without_body
+from mantlet.listeners.http.answer import check_left, has_body, length_without_body
 from mantlet.listeners.http.body import Body
 from mantlet.listeners.http.door import NEVER_S
 from mantlet.listeners.http.exchange import ACLOSE_S
@@ -308,8 +308,13 @@ class Stream:
         if isinstance(body, bytes):
             await self._write(body, ends=ends)
             return
+        left = reply.length
         async for chunk in body:
+            if left is not None:
+                left -= len(chunk)
+                check_left(left)
             await self._write(chunk, ends=False)
+        check_left(left or 0, is_over=True)
         connection.send_data(self.id, b"", ends=True)
 
     async def _write(self, data: bytes, *, ends: bool) -> None:

@@ -282,6 +282,8 @@ class Connection(asyncio.Protocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         """One field line. Counted when the head is whole; until then the bytes read bound it."""
         self._fields.append((name.lower(), value.strip()))
+        if self._framing is not None and len(self._fields) > self._bounds.max_headers:
+            raise BadUpstream(why="the answer has too many trailers")
 
     def on_headers_complete(self) -> None:
         """The head is whole."""
@@ -300,6 +302,7 @@ class Connection(asyncio.Protocol):
         ):
             raise BadUpstream(why="the answer's head is too large")
         headers = Headers(fields)
+        self._fields = []  # for trailers, which are nobody's: what they say came too late to be judged
         self._framing = found = framing(status, headers)
         self._response = Response(status, headers, b"")
         if self._relay is not None and self._relay.is_head:

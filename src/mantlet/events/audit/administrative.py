@@ -19,6 +19,7 @@ _SEVERITY: Final[Mapping[str, Severity]] = {
     "key.created": "notice",
     "key.revoked": "notice",
     "pin.approved": "notice",
+    "pin.lock_refused": "error",
     "pin.quarantined": "warning",
     "pin.rejected": "notice",
     "token.revoked": "notice",

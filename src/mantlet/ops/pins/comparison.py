@@ -55,13 +55,14 @@ def compare(
     now = {definition.key: definition for definition in found}
     differences: list[Difference] = []
     kept = [pin for key, pin in pins.items() if key.server in servers and key.server not in asked]
+    listed = {server: {key.name for key in now if key.server == server} for server in servers}
     known = Known(servers, (pin.definition for pin in pins.values()))
     for key, definition in sorted(now.items()):
         pin = pins.get(key)
         if pin is not None and pin.definition.hash == definition.hash:
             kept.append(pin)
             continue
-        suspect = findings(definition, known)
+        suspect = findings(definition, known, listed.get(key.server, ()))
         lines = difference(None if pin is None else pin.definition, definition)
         differences.append(Difference(key, "new" if pin is None else "changed", lines, suspect))
         known.add(definition)  # the next may look like it

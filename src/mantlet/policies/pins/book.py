@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple
 
+from mantlet.core.config_error import ConfigError
 from mantlet.core.definition import Definition, DefinitionKey, Held, Pin
 from mantlet.core.refusal import InvalidParams, NotFound, StoreUnavailable
 from mantlet.policies.pins.config import Mode
@@ -55,6 +56,7 @@ class Book:
         self._wall, self._tell = wall, tell
         self._known = Known(self._servers)
         self._held_of: Counter[str] = Counter()
+        self._broken = ""
         if mode != "off":
             self.load()
 
@@ -71,11 +73,19 @@ class Book:
         self._take(Table(pins, held))
 
     def sync(self) -> None:
-        """Read what changed. Raises as `load`, and then what was read before stands."""
+        """Read what changed; raises `StoreUnavailable`. A lock file that cannot be believed is told of, once, and what
+        was read before stands."""
         if self.mode == "off" or (not self._store.is_changed() and (self._lock is None or not self._lock.is_changed())):
             return
         former = self.table
-        self.load()
+        try:
+            self.load()
+        except ConfigError as error:
+            if str(error) != self._broken:
+                self._broken = str(error)
+                self._tell("pin.lock_refused", "" if self._lock is None else str(self._lock.path), {"why": str(error)})
+            return
+        self._broken = ""
         if former != self.table:
             self.version += 1
 
@@ -113,7 +123,7 @@ class Book:
         else:
             try:
                 self._lock.write([*{**self._lock.read(), key: pin}.values()])
-            except OSError as error:
+            except (OSError, ConfigError) as error:
                 detail = (
                     "The lock file cannot be written here. Write it with `mantlet pins check --write`, and deploy it."
                 )

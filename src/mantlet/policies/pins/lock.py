@@ -116,6 +116,6 @@ class LockFile:
     def _mark(self) -> tuple[int, ...]:
         try:
             stat = self.path.stat()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return ()
         return stat.st_mtime_ns, stat.st_ino, stat.st_size

@@ -5,7 +5,7 @@ approves.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Final
 
 from mantlet.core.definition import Definition, DefinitionKey
@@ -21,9 +21,9 @@ _TELLING: Final = re.compile(r"[A-Za-z0-9]+[_-][A-Za-z0-9_-]+|[a-z]+[A-Z][A-Za-z
 """A name that no sentence holds by chance: of two words at least."""
 
 
-def findings(definition: Definition, known: Known) -> list[str]:
-    """What speaks against `definition`, in words that quote nothing hidden."""
-    found = [*_of_name(definition.key, known), *_of_texts(definition, known)]
+def findings(definition: Definition, known: Known, listed: Collection[str]) -> list[str]:
+    """What speaks against `definition`, in words that quote nothing hidden. Its server has the names `listed` too."""
+    found = [*_of_name(definition.key, known), *_of_texts(definition, known, listed)]
     return list(dict.fromkeys(found))[:MAX_FINDINGS]
 
 
@@ -36,7 +36,7 @@ def _of_name(key: DefinitionKey, known: Known) -> Iterable[str]:
         yield f"its name looks like {other.name[:64]} of {other.server}"
 
 
-def _of_texts(definition: Definition, known: Known) -> Iterable[str]:
+def _of_texts(definition: Definition, known: Known, listed: Collection[str]) -> Iterable[str]:
     mine = definition.key.server
     prefixes = tuple(prefix for server, prefix in known.prefixes.items() if server != mine)
     for place, text in texts_of(definition):
@@ -48,5 +48,5 @@ def _of_texts(definition: Definition, known: Known) -> Iterable[str]:
         for word in _WORD.findall(text):
             if word.startswith(prefixes):
                 yield f"speaks of another server's {word[:64]}{where}"
-            elif _TELLING.fullmatch(word) and (other := known.others_with(word, mine)):
+            elif word not in listed and _TELLING.fullmatch(word) and (other := known.others_with(word, mine)):
                 yield f"speaks of {word[:64]} of {other}{where}"

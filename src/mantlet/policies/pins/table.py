@@ -55,7 +55,7 @@ def judge(
         return Verdict("hold", seen, held.why)
     if pin is not None and is_pinned:
         return Verdict("show", pin.definition)
-    suspect = findings(seen, known)
+    suspect = findings(seen, known, listed)
     if pin is not None and not suspect and mode == "first_use" and _is_told_more(seen, pin, revision):
         return Verdict("pin", seen)
     if pin is not None:

@@ -60,7 +60,11 @@ def upstreams(
     config: options.Config = None,
     as_json: options.Json = False,
 ) -> None:
-    """List the servers behind the node with their state; --json tells everything."""
+    """List the servers behind the node with their state; --json tells everything.
+
+    Into a pipe it writes a line a server with tabs between and no headings: worker, name, transport, state, eras,
+    reason.
+    """
     from mantlet.ops.remote import Admin
 
     found = Admin(options.address_of("admin", options.wish_of(url, token, token_file, config))).upstreams()

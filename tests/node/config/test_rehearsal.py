@@ -20,6 +20,10 @@ BAD = [
     (JWT.replace("ALG", "ES256"), "auth.jwt.algorithms", "none of"),
     ("http: {tls: {cert_file: bad.pem, key_file: bad.pem}}", "http.tls", "not accepted"),
     ("auth: {mtls: {enabled: true}}", "auth.mtls", "listener with TLS"),
+    ("tcp: {enabled: true, port: 8000}\nhttp: {port: 8000}", "tcp.port", "the port of http too"),
+    ("websocket: {enabled: true, host: 0.0.0.0, port: 9501}", "admin.port", "the port of websocket too"),
+    ("mcp: {servers: [{name: a, command: [no-such-program-x, serve]}]}", "mcp.servers.a", "'no-such-program-x'"),
+    ("mcp: {servers: [{name: a, command: [./bad.pem]}]}", "mcp.servers.a", "not found or not executable"),
     ("store: {url: 'redsi://:p@h'}", "store.url", "unknown scheme"),
     ("mcp: {servers: [{name: a, url: 'ftp://h'}]}", "mcp.servers.a", "https://"),
     ("mcp: {servers: [{name: a, url: 'wss://h', tls: {pins: [sha256/x]}}]}", "mcp.servers.a", "pins"),
@@ -73,3 +77,19 @@ def test_a_place_that_cannot_be_written_is_told_and_nothing_is_made(
     assert words in told[0]
     assert report.exit_code == NOT_UNDERSTOOD
     assert sorted(file.name for file in tmp_path.rglob("*")) == ["folder", "locked", "mantlet.yaml", "plain"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "http: {port: 0}\ntcp: {enabled: true, port: 0}",
+        "http: {host: 127.0.0.1, port: 8443}\ntcp: {enabled: true, host: 127.0.0.2, port: 8443}",
+        "http: {port: 9501}\nadmin: {enabled: false}",
+        "mcp: {servers: [{name: a, command: [sh, -c, 'exit']}]}",
+        "mcp: {servers: [{name: a, command: [sh], env: {PATH: '/bin:/usr/bin'}}]}",
+    ],
+)
+def test_what_can_be_told_apart_or_found_is_well(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "mantlet.yaml"
+    path.write_text(f"environment: development\n{text}\n")
+    assert examine([str(path)], {}).problems == ()

@@ -126,3 +126,10 @@ def test_a_modern_client_sends_no_responses() -> None:
     """MCP-03"""
     with pytest.raises(InvalidRequest):
         read(None, {"mcp-protocol-version": VERSION}, method=..., result={})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("is_message", [True, False])
+def test_who_forgot_to_begin_is_told_so_in_words_of_the_door(is_message: bool) -> None:
+    said = inbound.without_session(is_message).detail
+    assert "initialize" in said
+    assert ("Mcp-Session-Id" in said) is not is_message

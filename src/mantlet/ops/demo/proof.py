@@ -16,8 +16,9 @@ def prove(config: Config, request_id: str, say: Callable[[str], None]) -> int:
     found = list(search(Path(config.audit.path), Query(request_id=request_id)))
     say(f"\nits audit record: {_line(found[0]) if found else 'MISSING'}")
     report = verify_trail(config.audit)
+    checkpoints = f"{report.checkpoints} signed checkpoint{'' if report.checkpoints == 1 else 's'}"
     say(
-        f"audit trail: {report.records} records, {report.checkpoints} signed checkpoints, "
+        f"audit trail: {report.records} records, {checkpoints}, "
         + ("whole" if report.exit_code == 0 else f"NOT whole: {report.could_not or report.findings}")
     )
     return 0 if len(found) == 1 and found[0].get("verdict") == "deny" and report.exit_code == 0 else 1

@@ -22,10 +22,11 @@ from mantlet.core.call import Call
 from mantlet.core.clock import Clock
 from mantlet.core.last_use import LastUse
 from mantlet.core.ports import Post, Sealer, State
-from mantlet.core.refusal import InvalidRequest, SessionNotFound
+from mantlet.core.refusal import SessionNotFound
 from mantlet.core.tasks import Tasks
 from mantlet.policies.aggregate.quota import Quota
 from mantlet.wire import jsonrpc
+from mantlet.wire.mcp.inbound import without_session
 from mantlet.wire.mcp.methods import LATEST_LEGACY, LEGACY_VERSIONS
 
 LIFETIME_S: Final = 24 * 3600
@@ -116,9 +117,7 @@ class SessionIds:
         look alike), and `Overloaded` for one more than a caller may use at a time.
         """
         if not call.session:
-            raise InvalidRequest(
-                "A session is needed: send initialize first, then its Mcp-Session-Id with every message."
-            )
+            raise without_session(call.arrival.is_message)
         now_s = self._clock.monotonic()
         known = self._opened.get(call.session)
         session, checked_s = known or (self._read(call), now_s - BELIEVED_S)

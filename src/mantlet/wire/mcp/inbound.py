@@ -75,6 +75,13 @@ def read(envelope: Envelope, headers: Headers, *, is_message: bool = False) -> I
     return _modern(envelope, None if is_message else routing, declared if is_message else version, meta)
 
 
+def without_session(is_message: bool) -> InvalidRequest:
+    """What a legacy client is told that sent something else than `initialize` first, in words of its own door."""
+    if is_message:
+        return InvalidRequest("No session is open on this connection: begin with initialize.")
+    return InvalidRequest("The Mcp-Session-Id header is missing: begin with initialize, which gives it.")
+
+
 def _legacy(envelope: Envelope, version: str) -> Inbound:
     if envelope.is_response:
         return Inbound("response", "legacy", version)

@@ -89,7 +89,7 @@ class ToModern:
         """See `core.ports.Upstream`; `call` is legacy."""
         if call.kind == "request" and call.method == "initialize":
             return await self._initialize(call)
-        standing = await self._sessions.open(call.session, call.caller)
+        standing = await self._sessions.open(call.session, call.caller, is_message=call.arrival.is_message)
         if call.kind == "request":
             own = self._own.get(call.method)
             if own is not None:

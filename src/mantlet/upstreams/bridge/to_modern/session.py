@@ -16,10 +16,11 @@ from mantlet.core.caller import Caller
 from mantlet.core.clock import Clock
 from mantlet.core.last_use import LastUse
 from mantlet.core.ports import Sealer, State, StateKey
-from mantlet.core.refusal import InvalidParams, InvalidRequest, SessionNotFound
+from mantlet.core.refusal import InvalidParams, SessionNotFound
 from mantlet.core.tasks import Tasks
 from mantlet.wire.mcp.bridge.to_modern_handshake import Offers
 from mantlet.wire.mcp.bridge.to_modern_request import Meta, meta_of
+from mantlet.wire.mcp.inbound import without_session
 
 LIFE_S: Final = 86_400.0
 RANDOM_BYTES: Final = 16
@@ -112,10 +113,10 @@ class Sessions:
             text = self._seal(sealed, caller)
         return text
 
-    async def open(self, text: str, caller: Caller) -> Standing:
+    async def open(self, text: str, caller: Caller, *, is_message: bool = False) -> Standing:
         """The session with the id `text`; raises `SessionNotFound`, or `InvalidRequest` without any id."""
         if not text:
-            raise InvalidRequest("The Mcp-Session-Id header is missing.")
+            raise without_session(is_message)
         session = self._opened.get((text, caller.key))
         if session is None:
             session = await self._open(text, caller)

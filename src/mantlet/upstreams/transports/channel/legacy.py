@@ -60,7 +60,7 @@ class LegacySide:
         """The reply to what needs no child, or None. The session is checked here for everything but `initialize`."""
         if call.method == "initialize" and call.kind == "request":
             return None
-        session = self.sessions.find(call.session, call.caller)
+        session = self.sessions.find(call.session, call.caller, is_message=call.arrival.is_message)
         if call.kind == "stream":
             return self._listen(call, session)
         if call.kind == "end":

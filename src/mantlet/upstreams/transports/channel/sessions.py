@@ -18,10 +18,11 @@ from typing import Final
 from mantlet.core.caller import Caller
 from mantlet.core.clock import Clock
 from mantlet.core.ports import Sealer
-from mantlet.core.refusal import InvalidRequest, SessionNotFound
+from mantlet.core.refusal import SessionNotFound
 from mantlet.upstreams.transports.channel.mux import Pending
 from mantlet.upstreams.transports.channel.session_ids import LIFE_S, SessionIds
 from mantlet.wire.event_stream import EventStream
+from mantlet.wire.mcp.inbound import without_session
 
 MAX_ENDED: Final = 10_000
 """Ended ids remembered until they expire. Forgetting one lets its own caller, and nobody else, use it again."""
@@ -84,11 +85,11 @@ class Sessions:
         """A new session's id."""
         return self._ids.mint(caller, version)
 
-    def find(self, identity: str, caller: Caller) -> Session:
+    def find(self, identity: str, caller: Caller, *, is_message: bool = False) -> Session:
         """The session of `identity`. Raises `InvalidRequest` without one, `SessionNotFound` for a foreign, forged,
         expired, idle or ended one: they look alike."""
         if not identity:
-            raise InvalidRequest("The Mcp-Session-Id header is missing; begin with initialize.")
+            raise without_session(is_message)
         session = self._known.get(identity)
         if session is None:
             session = self._open(identity, caller)

@@ -6,6 +6,7 @@ is left out and named, never half offered.
 
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, Final
@@ -82,12 +83,13 @@ def read(document: Any, wanted: tuple[str, ...] = ("*",)) -> Operations:
         name = _name(operation, verb, path)
         if not any(fnmatchcase(name, pattern) for pattern in wanted):
             continue
-        if name in tools:
-            raise BadDocument(f"two operations are called {name!r} (operationId must be unique)")
-        try:
-            tools[name] = _operation(document, name, path, verb, item, operation)
-        except _CannotCarry as why:
-            left_out.append(f"{name}: {why}")
+        with _at("paths", path, verb):
+            if name in tools:
+                raise BadDocument(f"two operations are called {name!r} (operationId must be unique)")
+            try:
+                tools[name] = _operation(document, name, path, verb, item, operation)
+            except _CannotCarry as why:
+                left_out.append(f"{name}: {why}")
         if len(tools) > MAX_OPERATIONS:
             raise BadDocument(f"more than {MAX_OPERATIONS} operations; choose with `operations`")
     return Operations(tools, tuple(left_out), str(info.get("title", ""))[:200], str(info.get("version", ""))[:100])
@@ -97,14 +99,24 @@ class _CannotCarry(Exception):
     pass
 
 
+@contextmanager
+def _at(*where: str) -> Iterator[None]:
+    try:
+        yield
+    except BadDocument as error:
+        error.where = error.where or where
+        raise
+
+
 def _operations(document: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, Any], Mapping[str, Any]]]:
     paths = document.get("paths")
     if paths is not None and type(paths) is not dict:
         raise BadDocument("`paths` must be a mapping")
     for path, raw in (paths or {}).items():
-        item = resolved(document, raw)
-        if type(path) is not str or not path.startswith("/") or type(item) is not dict:
-            raise BadDocument(f"the path {str(path)[:100]!r} must begin with / and hold operations")
+        with _at("paths", str(path)):
+            item = resolved(document, raw)
+            if type(path) is not str or not path.startswith("/") or type(item) is not dict:
+                raise BadDocument(f"the path {str(path)[:100]!r} must begin with / and hold operations")
         for verb in VERBS:
             operation = item.get(verb)
             if type(operation) is dict:

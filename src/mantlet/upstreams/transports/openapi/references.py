@@ -12,7 +12,9 @@ _SCHEMAS: Final = "#/components/schemas/"
 
 
 class BadDocument(ValueError):
-    """What is wrong with the document, and where."""
+    """What is wrong with the document. `where` are the keys that lead there, as far as they are known."""
+
+    where: tuple[str, ...] = ()
 
 
 def resolved(document: Mapping[str, Any], node: Any) -> Any:

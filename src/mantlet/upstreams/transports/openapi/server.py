@@ -4,10 +4,7 @@ It has no state and asks its client nothing, so a legacy client gets no session,
 """
 
 from collections.abc import Iterable, Mapping, Sequence, Set
-from pathlib import Path
 from typing import Any, Final
-
-import yaml
 
 from mantlet import __version__
 from mantlet.core.call import Call, Reply
@@ -17,30 +14,17 @@ from mantlet.upstreams.client import BodyStream, HttpClient, Resolve, head, pars
 from mantlet.upstreams.identity import Field, Identity, Outgoing
 from mantlet.upstreams.transports.openapi import answer
 from mantlet.upstreams.transports.openapi.config import OpenApiServerConfig
-from mantlet.upstreams.transports.openapi.operations import Operation, Operations, read
+from mantlet.upstreams.transports.openapi.document import open_document
+from mantlet.upstreams.transports.openapi.operations import Operation, Operations
 from mantlet.upstreams.transports.openapi.request import BadArguments, build
 from mantlet.wire import jsonrpc
 from mantlet.wire.mcp.methods import LATEST_LEGACY, LEGACY_VERSIONS, MODERN_VERSIONS
 
-MAX_DOCUMENT_BYTES: Final = 16 * 1024 * 1024
 LIST_TTL_MS: Final = 300_000
 """The document is read once, at start: its tools change with the node."""
 SERVER_INFO: Final = "io.modelcontextprotocol/serverInfo"
 
 _JSON: Final = (b"content-type", b"application/json")
-
-
-def load(path: str) -> Any:
-    """The document at `path`, JSON or YAML. Raises `ValueError` or `OSError` that name it."""
-    file = Path(path)
-    if file.stat().st_size > MAX_DOCUMENT_BYTES:
-        raise ValueError(f"{path}: larger than {MAX_DOCUMENT_BYTES} bytes")
-    text = file.read_text(encoding="utf-8")
-    try:
-        # JSON is YAML, and reading it as such is slow: a large document takes seconds.
-        return jsonrpc.decode(text.encode(), _ANY) if text.lstrip().startswith("{") else yaml.safe_load(text)
-    except (yaml.YAMLError, Refusal) as error:
-        raise ValueError(f"{path}: {error}") from error
 
 
 class OpenApiServer:
@@ -57,7 +41,7 @@ class OpenApiServer:
         identity: Identity | None = None,
     ) -> None:
         try:
-            self.operations: Operations = read(load(config.document), tuple(config.operations))
+            self.operations: Operations = open_document(config.document, tuple(config.operations))
         except OSError as error:
             raise ValueError(f"mcp.servers: {config.name}: {config.document}: {error.strerror}") from error
         except ValueError as error:
@@ -182,6 +166,3 @@ def _encoded(fields: Iterable[tuple[str, str]], taken: Set[bytes]) -> list[Field
 
 def _names(fields: Iterable[Field]) -> Set[bytes]:
     return {name for name, _ in fields}
-
-
-_ANY: Final = jsonrpc.Bounds(max_depth=200, max_keys=1_000_000)

@@ -117,7 +117,7 @@ class IsolatedServer:
         if call.method == "initialize" and call.kind == "request" and call.id is not None:
             return await self._begin(call)
         try:
-            session = self.sessions.find(call.session, call.caller)
+            session = self.sessions.find(call.session, call.caller, is_message=call.arrival.is_message)
         except (SessionNotFound, InvalidRequest):
             await self._require_legacy(call)  # if it knows no sessions at all, that is what to say
             raise

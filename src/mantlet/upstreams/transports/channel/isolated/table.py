@@ -8,7 +8,7 @@ from typing import Final
 from mantlet.core.call import Call, Reply
 from mantlet.core.caller import Caller
 from mantlet.core.clock import Clock
-from mantlet.core.refusal import BadUpstream, InvalidRequest, Overloaded, Refusal, SessionNotFound, UpstreamUnavailable
+from mantlet.core.refusal import BadUpstream, Overloaded, Refusal, SessionNotFound, UpstreamUnavailable
 from mantlet.core.tasks import Tasks
 from mantlet.upstreams.transports.channel.carry import JSON
 from mantlet.upstreams.transports.channel.channel import Connect, OwnedChannel
@@ -19,7 +19,7 @@ from mantlet.upstreams.transports.channel.opening import MODERN_ERRORS, WrongEra
 from mantlet.upstreams.transports.channel.session_ids import LIFE_S, SessionIds
 from mantlet.upstreams.transports.channel.stderr import Events, StderrNotes
 from mantlet.wire import jsonrpc
-from mantlet.wire.mcp.inbound import SESSION_ID
+from mantlet.wire.mcp.inbound import SESSION_ID, without_session
 
 EVICTABLE_IDLE_S: Final = 10.0
 """A session that rests for less is somebody's who is at work: it does not make room for another."""
@@ -71,10 +71,10 @@ class SessionTable:
         """Why the last channel could not be opened; empty when it could."""
         return self._last_failure
 
-    def find(self, identity: str, caller: Caller) -> Session:
+    def find(self, identity: str, caller: Caller, *, is_message: bool = False) -> Session:
         """Raises `InvalidRequest` without an id, `SessionNotFound` for a foreign, forged or ended one."""
         if not identity:
-            raise InvalidRequest("The Mcp-Session-Id header is missing; begin with initialize.")
+            raise without_session(is_message)
         session = self._sessions.get(identity)
         if session is None or session.caller != caller.key:
             raise SessionNotFound()

@@ -1,5 +1,6 @@
 """What `check` finds of issuers, without asking anybody."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -34,3 +35,21 @@ def test_faults_of_issuers_are_found_before_the_start(tmp_path: Path, issuer: st
     report = examine([str(file)], {})
     assert [problem.key for problem in report.problems] == ([where] if where else [])
     assert (report.exit_code == WOULD_START) is not bool(where)
+
+
+DOCS = Path(__file__).parents[3] / "docs" / "identity.md"
+EXAMPLES = re.findall(r"```yaml\n(.*?)```", DOCS.read_text(), re.DOTALL)
+
+
+@pytest.mark.parametrize("text", EXAMPLES, ids=lambda text: re.findall("name: ([a-z]+)", text)[0])
+def test_the_documented_providers_open_in_production(tmp_path: Path, text: str) -> None:
+    secret = tmp_path / "introspection.secret"
+    secret.write_text("the secret of the tests, not of anybody else")
+    secret.chmod(0o600)
+    text = text.replace("./secrets/introspection.secret", str(secret))
+    file = tmp_path / "mantlet.yaml"
+    places = f'audit: {{path: {tmp_path}/audit}}\ndatabase: {{url: "sqlite:///{tmp_path}/mantlet.db"}}\n'
+    file.write_text(places + text)
+    report = examine([str(file)], {})
+    assert [str(one) for one in (*report.problems, *report.judgement.refused)] == []
+    assert report.exit_code == WOULD_START

@@ -44,12 +44,17 @@ def test_entra() -> None:
     assert (alice.roles, alice.scopes, alice.kind) == ({"admin"}, {"mcp.read", "mcp.write"}, "user")
     assert alice.credential_id == "token-id"
     assert caller({**ENTRA, "idtyp": "app"}).kind == "service"
+    assert caller(ENTRA, scope_prefix="api://node/").scopes == {"api://node/mcp.read", "api://node/mcp.write"}
 
 
 def test_okta() -> None:
     alice = caller(OKTA, subject=("uid",), roles=("groups",), role_map={"admins": "admin"})
     assert (alice.subject, alice.roles, alice.scopes) == ("00u1", {"admin"}, {"mcp.read", "offline_access"})
-    assert caller({**OKTA, "sub": "0oa1"}).kind == "service"
+    machine = {name: value for name, value in OKTA.items() if name != "uid"} | {"sub": "0oa1"}
+    assert caller(machine, subject=("uid",)).key == ("default", OKTA["iss"], "0oa1")
+    assert caller(machine).kind == "service"
+    with pytest.raises(InvalidCredential):  # a person without the claim is nobody
+        caller(machine | {"sub": "alice@corp.example"}, subject=("uid",))
 
 
 def test_keycloak() -> None:

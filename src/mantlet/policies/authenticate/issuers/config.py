@@ -29,6 +29,7 @@ class ClaimsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     """Which claims of this issuer say what. `a.b` is `b` inside `a`, unless the name is a URL."""
 
     subject: str = "sub"
+    """A client's own token, which names nobody else, is that client's wherever this claim is missing."""
     roles: str | None = None
     """A list of texts, or one; unset: the issuer gives no roles."""
     tenant: str | None = None
@@ -52,6 +53,8 @@ class IssuerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     claims: ClaimsConfig = ClaimsConfig()
     required_scopes: tuple[str, ...] = ()
     """What every token must have; one without is answered 403 `insufficient_scope`."""
+    scope_prefix: str = ""
+    """Put before each scope of a token, for issuers whose tokens name less than clients ask for (Entra ID)."""
     tenant: str = "default"
     roles: tuple[str, ...] = ()
     """Every caller's of this issuer."""

@@ -28,6 +28,7 @@ class Meaning:
     roles: Path = ()
     tenant: Path = ()
     scopes: Path = ()
+    scope_prefix: str = ""
     fixed_tenant: str = "default"
     fixed_roles: frozenset[str] = frozenset()
     role_map: Mapping[str, str] = field(default_factory=dict)
@@ -45,7 +46,7 @@ def read(claims: Mapping[str, Any], expected: Expectation, meaning: Meaning, now
         raise InvalidCredential("token: issuer")
     paths = paths_of(claims.get("aud"), expected)
     expires_at_s = end_of(claims, expected, now_s)
-    subject = _text_at(claims, meaning.subject)
+    subject = _subject(claims, meaning)
     return Caller(
         subject,
         expected.issuer,
@@ -104,10 +105,19 @@ def _scopes(claims: Mapping[str, Any], meaning: Meaning) -> frozenset[str]:
     if value is None:
         return frozenset()
     # One text with spaces (RFC 9068, Entra ID) or a list (Okta).
-    return frozenset(scope for word in _words(value, "scope") for scope in word.split())
+    return frozenset(meaning.scope_prefix + scope for word in _words(value, "scope") for scope in word.split())
+
+
+def _subject(claims: Mapping[str, Any], meaning: Meaning) -> str:
+    if _at(claims, meaning.subject) is None and _names_client(claims, claims.get("sub")):
+        return text(claims, "sub")  # Okta gives people a `uid`, and clients none
+    return _text_at(claims, meaning.subject)
 
 
 def _kind(claims: Mapping[str, Any], subject: str) -> CallerKind:
     # RFC 9068 section 2.2: the subject of a token without a resource owner is the client. Entra ID says `idtyp: app`.
-    is_client = claims.get("idtyp") == "app" or any(claims.get(name) == subject for name in _CLIENTS)
-    return "service" if is_client else "user"
+    return "service" if claims.get("idtyp") == "app" or _names_client(claims, subject) else "user"
+
+
+def _names_client(claims: Mapping[str, Any], subject: object) -> bool:
+    return type(subject) is str and subject != "" and any(claims.get(name) == subject for name in _CLIENTS)

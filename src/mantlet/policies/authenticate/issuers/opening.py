@@ -188,6 +188,7 @@ def _meaning(config: IssuerConfig) -> Meaning:
         roles=path_of(claims.roles) if claims.roles else (),
         tenant=path_of(claims.tenant) if claims.tenant else (),
         scopes=path_of(claims.scopes) if claims.scopes else (),
+        scope_prefix=config.scope_prefix,
         fixed_tenant=config.tenant,
         fixed_roles=frozenset(config.roles),
         role_map=config.role_map,

@@ -73,10 +73,11 @@ class Told:
         self._tasks.start(self._record(refused, why), "egress.refused")
 
     async def _record(self, refused: Destination, why: str) -> None:
+        host = f"[{refused.host}]" if ":" in refused.host else refused.host[:253]
         record = record_of(
             "egress.refused",
             at_s=self._clock.wall(),
-            object=f"[{refused.host}]:{refused.port}" if ":" in refused.host else f"{refused.host[:253]}:{refused.port}",
+            object=f"{host}:{refused.port}",
             verdict="deny",
             reason="egress_denied",
             why=why,

@@ -1,13 +1,16 @@
 """What each upstream is told of a caller, made from its config: keys, secrets and fetchers come together here."""
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, suppress
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mantlet import __version__
 from mantlet.core.clock import SYSTEM
 from mantlet.core.config_error import ConfigError
+from mantlet.core.secret import Secret
 from mantlet.keys.files import read_secret
 from mantlet.keys.jwk import write_set
 from mantlet.keys.signing import KeyPair, make_signing_key, read_pem
@@ -26,6 +29,9 @@ from mantlet.upstreams.identity.passed import Passed
 from mantlet.upstreams.identity.sealed import Sealed
 from mantlet.upstreams.transports.http.config import HttpServerConfig
 from mantlet.upstreams.transports.openapi import OpenApiServerConfig
+
+if TYPE_CHECKING:
+    from mantlet.keys.forwarded import Recipient
 
 
 class Forwarding:
@@ -64,18 +70,10 @@ class Forwarding:
         return asked
 
     def _encrypt(self, name: str, url: str, given: EncryptConfig) -> Identity:
-        from mantlet.keys.forwarded import derive, read_recipient, sealer_to, sealer_with
+        from mantlet.keys.forwarded import sealer_to, sealer_with
 
-        if given.public_key_file is not None:
-            seal = sealer_to(read_recipient(given.public_key_file), signing_key(self._config))
-        elif (master := self._config.inter_agent.communication_key) is not None:
-            seal = sealer_with(derive(master, given.agent or name))
-        else:
-            raise ConfigError(
-                f"{name}: forward_identity",
-                "encrypt needs a key of the agent",
-                "encrypt.public_key_file, or inter_agent.communication_key (AGENT_COMMUNICATION_KEY)",
-            )
+        key = agent_key(self._config, name, given)
+        seal = sealer_with(key) if isinstance(key, Secret) else sealer_to(key, signing_key(self._config))
         return Sealed(self._terms(url, given), self._about, seal, new_id, SYSTEM)
 
     def _terms(self, url: str, given: ExchangeConfig | EncryptConfig) -> Terms:
@@ -91,6 +89,29 @@ class Forwarding:
             subject=given.subject,
             max_actors=given.max_actors,
         )
+
+
+def agent_key(config: Config, name: str, given: EncryptConfig) -> "Secret | Recipient":
+    """What tokens for one agent are sealed with. Raises `ConfigError`."""
+    from mantlet.keys.forwarded import derive, read_recipient
+
+    if given.public_key_file is not None:
+        return read_recipient(given.public_key_file)
+    if (master := config.inter_agent.communication_key) is not None:
+        return derive(master, given.agent or name)
+    raise ConfigError(
+        f"{name}: forward_identity",
+        "encrypt needs a key of the agent",
+        "encrypt.public_key_file, or inter_agent.communication_key (AGENT_COMMUNICATION_KEY)",
+    )
+
+
+def rehearse(config: Config) -> Iterator[tuple[str, Callable[[], object]]]:
+    """What would be made at start, to see whether it can be; nothing is written."""
+    for upstream in _told(config):
+        if upstream.forward_identity == "encrypt":
+            given, name = upstream.encrypt or EncryptConfig(), upstream.name
+            yield f"{name}.forward_identity", partial(agent_key, config, name, given)
 
 
 def issuer_of(config: Config) -> str:

@@ -74,7 +74,13 @@ RISKY = [
     ("validation: {schemas: warn}", "unchecked_arguments", "validation.schemas", "p"),
     ("mcp: {servers: [{name: a, url: 'https://h', balance: weighted}]}", "not_enforced", "mcp.servers.a.balance", "p"),
     ("validation: {schemas: off}", "unchecked_arguments", "validation.schemas", "p"),
-    ("validation: {filters: {sql: block}}", "not_enforced", "validation.filters", "p"),
+    ("mcp: {servers: [{name: a, url: 'https://h', forward_identity: user}]}", "user_grants",
+     "mcp.servers.a.forward_identity", "dsp"),
+    ("http_upstreams: [{name: a, url: 'https://h', forward_identity: user}]", "user_grants",
+     "http_upstreams.a.forward_identity", "dsp"),
+    ("http_upstreams: [{name: a, url: 'https://h', forward_identity: passthrough}]", "passthrough",
+     "http_upstreams.a.forward_identity", "sp"),
+    ("inter_agent: {communication_key: short}", "weak_secret", "inter_agent.communication_key", "dsp"),
     ("telemetry: {otlp_endpoint: 'https://o'}", "not_enforced", "telemetry.otlp_endpoint", "p"),
 ]  # fmt: skip
 
@@ -89,7 +95,7 @@ SAFE = [
     "http: {cors_origins: ['https://a.example']}",
     f"auth: {{jwt: {{secret: {GOOD}}}}}\nagent: {{url: 'https://a.example'}}",
     "websocket: {enabled: true}\ntcp: {enabled: true}\nllm: {enabled: false}\np2p: {enabled: false}",
-    "cache: {enabled: false}\nalerts: []\nmcp: {pins: {mode: approve}}\nvalidation: {filters: {sql: off}}",
+    "cache: {enabled: false}\nalerts: []\nmcp: {pins: {mode: approve}}",
     "auth: {mtls: {enabled: false}, issuers: []}\nremote_agents: []",
 ]
 

@@ -366,6 +366,7 @@ async def test_many_calls_with_one_token_ask_once(house: House) -> None:
 
 class Settings:
     def __init__(self, mode: Any, **more: Any) -> None:
+        self.name = "one"
         self.forward_identity = mode
         self.headers = more.get("headers", {})
         self.tls = more.get("tls", TlsConfig())

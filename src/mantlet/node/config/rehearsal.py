@@ -86,6 +86,7 @@ def _parts(config: Config) -> Iterator[Part]:
         yield f"{name}.tls", lambda tls=tls: tls_context(tls, callers_ca_file=callers_ca(config, tls))  # type: ignore[misc]
     if not config.store.url.startswith(("memory://", "embedded://")):
         yield "store.url", lambda: address.parse(config.store.url)
+    yield from _forwarding(config)
     for server in config.mcp.servers:
         if isinstance(server, HttpServerConfig):
             yield f"mcp.servers.{server.name}", lambda server=server: _http_server(server)  # type: ignore[misc]
@@ -93,6 +94,12 @@ def _parts(config: Config) -> Iterator[Part]:
             yield f"mcp.servers.{server.name}", lambda server=server: _channel(server)  # type: ignore[misc]
         if isinstance(server, OpenApiServerConfig):
             yield f"mcp.servers.{server.name}", lambda server=server: OpenApiServer(server, is_plain_allowed=True)  # type: ignore[misc]
+
+
+def _forwarding(config: Config) -> Iterator[Part]:
+    from mantlet.node.forwarding import rehearse as parts  # it is made of what needs this package
+
+    yield from parts(config)
 
 
 def _ports(config: Config) -> Iterator[Part]:

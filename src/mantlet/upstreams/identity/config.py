@@ -76,6 +76,11 @@ class Told(Protocol):
     """An upstream's config, as far as it says what the upstream is told."""
 
     @property
+    def name(self) -> str:
+        """As configured."""
+        ...
+
+    @property
     def headers(self) -> Mapping[str, Secret]:
         """Its own credentials."""
         ...

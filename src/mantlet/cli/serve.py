@@ -39,9 +39,11 @@ def serve(config: options.Config = None, settings: options.Settings = None) -> N
         raise typer.Exit(report.exit_code)
     with _to_stderr():
         show_notices(report, quiet=True)
+    from mantlet.node.reload import Origin, Source
     from mantlet.node.serve import run
 
-    raise typer.Exit(run(report.loaded.config, report=report))
+    source = Source(tuple(options.files_of(config)), options.settings_of(settings))
+    raise typer.Exit(run(report.loaded.config, origin=Origin(source, report)))
 
 
 def demo(

@@ -8,14 +8,13 @@ import random
 import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from mantlet.core.call import Arrival, Reply
+from mantlet.core.call import Reply
 from mantlet.core.caller import Caller
 from mantlet.core.clock import SYSTEM
-from mantlet.core.policy import ArrivalHandler, Policy
 from mantlet.core.ports import Fetch, LimitStore, Post, State
 from mantlet.core.record import Trail
 from mantlet.core.refusal import Refusal
@@ -28,10 +27,12 @@ from mantlet.listeners.messages.carrier import Terms
 from mantlet.listeners.tls import Certificates
 from mantlet.listeners.tls.served import LOOK_S
 from mantlet.node.approvals import make_approvals, open_book
+from mantlet.node.authorization_server import ServerPorts, open_authorization_server, open_revoked
 from mantlet.node.blocks import open_addresses
 from mantlet.node.bridging import bridged
 from mantlet.node.certificates import open_certificates
 from mantlet.node.config.model import Config
+from mantlet.node.current import Current, CurrentCallerLimits, CurrentIdentity, Generation
 from mantlet.node.definitions import open_definitions
 from mantlet.node.egress import open_egress, open_fetcher
 from mantlet.node.filters import open_filters
@@ -42,16 +43,16 @@ from mantlet.node.housekeeping import audit_told, every, failed, log, log_warnin
 from mantlet.node.identity import open_identity
 from mantlet.node.kills import Kills, open_kills
 from mantlet.node.path import messages, path
+from mantlet.node.renewal import Renewal
 from mantlet.node.resources import public_url, resources
 from mantlet.node.services import open_services
 from mantlet.node.sse import open_sse
-from mantlet.node.steps import make_steps
+from mantlet.node.steps import make_aggregate, make_steps
 from mantlet.node.upstreams import Server, open_upstreams
 from mantlet.policies.addresses.blocks import SYNC_S
 from mantlet.policies.addresses.policy import Addresses
 from mantlet.policies.aggregate.opening import Ports as AggregatePorts
 from mantlet.policies.approvals.book import Book
-from mantlet.policies.authenticate.policy import Authenticate, Disabled
 from mantlet.policies.authenticate.streams import CHECK_S, CurrentStreams
 from mantlet.policies.limits.status import LimitsAdmin
 from mantlet.policies.pins.policy import Pins
@@ -82,11 +83,11 @@ class Node:
     """One process of a node, ready to listen."""
 
     config: Config
-    handler: ArrivalHandler
-    messages: ArrivalHandler
-    """For connections whose caller is known: it raises what it refuses."""
+    """As the node was opened; what a reload may exchange is `current`'s."""
+    current: Current
+    renewal: Renewal
     refuse: Callable[[Trail, Refusal], Any]
-    authenticate: Authenticate | Disabled
+    authenticate: CurrentIdentity
     certificates: Certificates
     record: RecordPolicy
     addresses: Addresses | None
@@ -97,8 +98,7 @@ class Node:
     post: Post
     egress: Guard
     fetch: Fetch
-    caller_limits: Policy[Arrival] | None
-    limits_admin: LimitsAdmin
+    caller_limits: CurrentCallerLimits
     sealer: NodeSealer
     upstreams: dict[str, Server]
     services: dict[str, ServiceServer]
@@ -120,6 +120,9 @@ async def build(config: Config, shared: Shared) -> AsyncIterator[Node]:
     Raises `ConfigError`, `ValueError` or `OSError` for what only opening can find.
     """
     environment = config.environment
+    current = Current()
+    identity = CurrentIdentity(current)
+    caller_limits = CurrentCallerLimits(current)
     async with AsyncExitStack() as opened:
         tasks = Tasks(failed)
         opened.push_async_callback(tasks.close)
@@ -155,7 +158,6 @@ async def build(config: Config, shared: Shared) -> AsyncIterator[Node]:
         )
         names = SqliteNames(config.database.path)
         opened.callback(names.close)
-        authenticate = open_identity(config, opened, tasks, egress, journal, state)
         certificates = open_certificates(config, metrics)
         tasks.start(every(LOOK_S, certificates.look), "tls.look")
         sealer = open_sealer(config.database.path.parent / "keys" / "node.key")
@@ -174,7 +176,8 @@ async def build(config: Config, shared: Shared) -> AsyncIterator[Node]:
             watch=None if addresses is None else addresses.watch,
         )
         kills = open_kills(config, state, metrics, tasks, opened)
-        is_current = kills.callers.guarding(authenticate.is_current)
+        revoked = open_revoked(config, state, metrics, tasks, opened)
+        is_current = kills.callers.guarding(identity.is_current)
         streams = CurrentStreams(is_current, config.limits.connections.streams_per_caller)
         tasks.start(every(CHECK_S, streams.check), "streams.check")
         mcp = config.mcp.limits
@@ -218,29 +221,12 @@ async def build(config: Config, shared: Shared) -> AsyncIterator[Node]:
             definitions=definitions,
             recheck=kills.recheck(is_current),
         )
-        steps = make_steps(
-            config,
-            record,
-            addresses,
-            authenticate,
-            streams,
-            kills,
-            limits,
-            upstreams,
-            services,
-            aggregated,
-            forward,
-            definitions,
-            open_filters(config, journal, metrics, tasks, definitions.schemas),
-            approvals,
-        )
-        watch_servers(metrics, upstreams)
-        watch_endpoint(metrics, steps.aggregate)
         new_id, refuse = request_ids(), partial(_refuse, record)
         sse = open_sse(
             config,
-            steps,
+            current.messages,
             resources(config),
+            limits=caller_limits,
             refuse=refuse,
             tasks=tasks,
             new_id=new_id,
@@ -248,12 +234,54 @@ async def build(config: Config, shared: Shared) -> AsyncIterator[Node]:
             sealer=sealer,
             post=post,
         )
+        aggregate = make_aggregate(config, list(upstreams), aggregated, current.may_reach)
+
+        async def make(config: Config, number: int, tasks: Tasks, opened: AsyncExitStack) -> Generation:
+            guard = open_egress(config, journal, metrics, tasks)  # it knows the issuers of this configuration
+            opened.push_async_callback(guard.close)
+            authenticate = open_identity(config, opened, tasks, guard, journal, state, revoked)
+            steps = make_steps(
+                config,
+                record,
+                addresses,
+                authenticate,
+                streams,
+                kills,
+                limits,
+                upstreams,
+                services,
+                aggregate,
+                sealer,
+                forward,
+                definitions,
+                open_filters(config, journal, metrics, tasks, definitions.schemas),
+                approvals,
+            )
+            server = open_authorization_server(
+                config, authenticate, revoked, steps.caller_limits, ServerPorts(state, sealer, limits, fetch), opened
+            )
+            steps = replace(steps, authorization_server=server)
+            admin = LimitsAdmin(config.limits, limits, SYSTEM)
+            return Generation(number, config, steps, authenticate, admin, path(steps, sse), messages(steps))
+
+        renewal = Renewal(current, make, tasks)
+        opened.push_async_callback(renewal.close)
+        await renewal.prepare(config)
+        renewal.commit()
+        metrics.gauge(
+            "mantlet_config_generation",
+            "Which configuration is in force, counted from 1",
+            lambda: current.generation.number,
+            "max",
+        )
+        watch_servers(metrics, upstreams)
+        watch_endpoint(metrics, aggregate)
         yield Node(
             config=config,
-            handler=path(steps, sse),
-            messages=messages(steps),
+            current=current,
+            renewal=renewal,
             refuse=refuse,
-            authenticate=authenticate,
+            authenticate=identity,
             certificates=certificates,
             record=record,
             addresses=addresses,
@@ -264,8 +292,7 @@ async def build(config: Config, shared: Shared) -> AsyncIterator[Node]:
             post=post,
             egress=egress,
             fetch=fetch,
-            caller_limits=steps.caller_limits,
-            limits_admin=LimitsAdmin(config.limits, limits, SYSTEM),
+            caller_limits=caller_limits,
             sealer=sealer,
             upstreams=upstreams,
             services=services,

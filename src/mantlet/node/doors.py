@@ -4,6 +4,7 @@ import asyncio
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -24,6 +25,7 @@ from mantlet.node.housekeeping import failed
 from mantlet.node.members import Member
 from mantlet.node.message_doors import TCP, WEBSOCKET, open_tcp, open_websocket
 from mantlet.node.path import answering
+from mantlet.node.reload import Reload
 from mantlet.node.services import max_body_bytes
 
 GRACE_S: Final = 20.0
@@ -88,7 +90,7 @@ async def open_calls(node: Node, *, reuse_port: bool = False, sock: socket.socke
     public = urlsplit(config.agent.url or "").netloc
     return await listen(
         http,
-        node.handler,
+        node.current.handle,
         refuse=node.refuse,
         clock=SYSTEM,
         tasks=node.tasks,
@@ -103,28 +105,42 @@ async def open_calls(node: Node, *, reuse_port: bool = False, sock: socket.socke
 
 
 async def open_admin(
-    node: Node, members: Callable[[], Sequence[Member]], *, own: Metrics | None = None
+    node: Node, members: Callable[[], Sequence[Member]], *, own: Metrics | None = None, reload: Reload | None = None
 ) -> HttpListener:
     """The admin listener. What strangers may ask is answered without a record, the rest is recorded like any call."""
     # Here, because a worker has no such door and calls are served before it opens: Starlette and Prometheus take time.
     from mantlet.admin.app import PREFIX, PUBLIC, build_app
     from mantlet.admin.approvals import approval_routes
     from mantlet.admin.bridge import bridge
+    from mantlet.admin.explain import explain_routes
     from mantlet.admin.keys import key_routes
     from mantlet.admin.kills import kill_routes
     from mantlet.admin.pins import pin_routes
+    from mantlet.admin.reload import reload_routes
+    from mantlet.admin.tokens import token_routes
     from mantlet.node.approvals import ApprovalsAdmin
     from mantlet.node.blocks import BlocksAdmin
     from mantlet.node.definitions import PinsAdmin
+    from mantlet.node.explain import running
     from mantlet.node.keys_admin import KeysAdmin
     from mantlet.node.kills import KillsAdmin
     from mantlet.node.operations import NodeOperations
+    from mantlet.node.tokens_admin import TokensAdmin
 
-    operations = NodeOperations(node.config, node.limits_admin, BlocksAdmin(node.addresses, node.journal), members, own)
+    operations = NodeOperations(
+        node.config,
+        lambda: node.current.generation.limits_admin,
+        BlocksAdmin(node.addresses, node.journal),
+        members,
+        own,
+    )
     more = [
         *key_routes(KeysAdmin(node.config, node.journal)),
+        *token_routes(TokensAdmin(node.config, node.journal)),
+        *explain_routes(running(lambda: node.config, node.kills.switches)),
         *approval_routes(ApprovalsAdmin(node.approvals, node.journal)),
         *kill_routes(KillsAdmin(node.kills.switches, node.journal, node.config)),
+        *reload_routes(None if reload is None else partial(_reloaded, reload)),
         *pin_routes(PinsAdmin(node.pins, node.journal)),
     ]
     app = bridge(build_app(operations, more))
@@ -159,6 +175,10 @@ async def open_admin(
         door="admin",
         tls=show(node, "admin", section.tls),
     )
+
+
+async def _reloaded(reload: Reload, by: str) -> dict[str, Any]:
+    return (await reload(by)).as_json()
 
 
 async def _missing(_: Arrival) -> Reply:

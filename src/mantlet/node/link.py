@@ -14,7 +14,8 @@ import msgspec
 MAX_FRAME_BYTES: Final = 64 * 1024 * 1024
 _LENGTH_BYTES: Final = 4
 
-Answer = Callable[[str], Awaitable[Any]]
+Answer = Callable[[str, bytes], Awaitable[Any]]
+"""Takes what is asked, and what came with the question."""
 
 
 class Link:
@@ -47,13 +48,13 @@ class Link:
         if not self._writer.is_closing():
             self._writer.write(len(frame).to_bytes(_LENGTH_BYTES, "big") + frame)
 
-    async def ask(self, what: str, timeout_s: float) -> bytes:
+    async def ask(self, what: str, timeout_s: float, load: bytes = b"") -> bytes:
         """The other end's answer as JSON. Raises `TimeoutError` or `EOFError`."""
         self._count += 1
         number = self._count
         answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         self._asked[number] = answer
-        self.send(msgspec.json.encode({"ask": what, "number": number}))
+        self.send(msgspec.json.encode(_Message(number, what, load)))
         try:
             async with asyncio.timeout(timeout_s):
                 return await answer
@@ -66,7 +67,11 @@ class Link:
             while True:
                 message = msgspec.json.decode(await self.receive(), type=_Message)
                 if message.ask:
-                    self.send(msgspec.json.encode(_Message(message.number, answer=_raw(await answer(message.ask)))))
+                    self.send(
+                        msgspec.json.encode(
+                            _Message(message.number, answer=_raw(await answer(message.ask, message.load)))
+                        )
+                    )
                 elif (asked := self._asked.get(message.number)) is not None and not asked.done():
                     asked.set_result(bytes(message.answer))
         except EOFError:
@@ -80,6 +85,7 @@ class Link:
 class _Message(msgspec.Struct, omit_defaults=True):
     number: int
     ask: str = ""
+    load: bytes = b""
     answer: msgspec.Raw = msgspec.Raw(b"")
 
 

@@ -33,7 +33,7 @@ def terms_of(node: Node, door: str, *, request_timeout_s: float, max_in_flight: 
              max_per_caller: int = 1, is_tls: bool = False) -> Terms:  # fmt: skip
     """What all conversations of one door share; whose credential lapses is disconnected."""
     terms = Terms(
-        handler=node.messages,
+        handler=node.current.messages,
         refuse=node.refuse,
         clock=SYSTEM,
         tasks=node.tasks,

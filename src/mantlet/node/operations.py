@@ -27,7 +27,7 @@ class NodeOperations:
     def __init__(
         self,
         config: Config,
-        limits: LimitsAdmin,
+        limits: Callable[[], LimitsAdmin],
         blocks: BlocksAdmin,
         members: Callable[[], Sequence[Member]],
         own: Metrics | None = None,
@@ -79,11 +79,11 @@ class NodeOperations:
 
     async def limit_status(self, client: str) -> Mapping[str, Any]:
         """A client's windows."""
-        return {"windows": [asdict(status) for status in await self._limits.status(client_key(client))]}
+        return {"windows": [asdict(status) for status in await self._limits().status(client_key(client))]}
 
     async def limit_reset(self, client: str) -> int:
         """Forget a client's windows."""
-        return await self._limits.reset(client_key(client))
+        return await self._limits().reset(client_key(client))
 
     async def blocks(self) -> list[Mapping[str, Any]]:
         """Addresses that are blocked."""

@@ -3,7 +3,8 @@
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, Protocol
+from functools import partial
+from typing import Any, Final
 
 import structlog
 import uvloop
@@ -17,6 +18,7 @@ from mantlet.node.config.model import Config
 from mantlet.node.doors import GRACE_S, open_admin, open_doors
 from mantlet.node.lifetime import note_start, note_stop
 from mantlet.node.members import LocalMember
+from mantlet.node.reload import Origin, Reload
 from mantlet.node.settle import settle
 from mantlet.node.signals import on_hangup, stop_signal
 
@@ -28,21 +30,10 @@ Ready = Callable[[Node], Awaitable[Any]]
 """Called once the node listens; the node stops when it returns something other than None."""
 
 
-class _Judged(Protocol):
-    @property
-    def accepted(self) -> tuple[Any, ...]: ...
-
-
-class _Report(Protocol):
-    @property
-    def judgement(self) -> _Judged: ...
-
-
-def run(config: Config, *, report: _Report | None = None, ready: Ready | None = None) -> int:
-    """Serve until SIGTERM or SIGINT, drain, and give the exit code."""
+def run(config: Config, *, origin: Origin | None = None, ready: Ready | None = None) -> int:
+    """Serve until SIGTERM or SIGINT, drain, and give the exit code. Without an `origin` nothing is ever reloaded."""
     set_up(config.logging, config.environment)
-    accepted = [f"{reason.risk}: {reason.key}" for reason in report.judgement.accepted] if report else []
-    work = _supervise(config, accepted) if config.http.workers > 1 else _alone(config, accepted, ready)
+    work = _supervise(config, origin) if config.http.workers > 1 else _alone(config, origin, ready)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(work)
@@ -52,15 +43,19 @@ def run(config: Config, *, report: _Report | None = None, ready: Ready | None = 
         return FAILED
 
 
-async def _alone(config: Config, accepted: list[str], ready: Ready | None) -> int:
+async def _alone(config: Config, origin: Origin | None, ready: Ready | None) -> int:
     stop = stop_signal()
     async with contextlib.AsyncExitStack() as opened:
         node = await opened.enter_async_context(build(config, Shared(config.store.full_url)))
-        await note_start(node, accepted)
+        await note_start(node, origin.accepted if origin else [])
         doors = await open_doors(node)
         members = [LocalMember(node, doors)]
-        admin = await open_admin(node, lambda: members) if config.admin.enabled else None
-        on_hangup(node.certificates.reload)
+        reload = None if origin is None else Reload(origin.source, origin.report, node.journal, partial(_take, node))
+        admin = await open_admin(node, lambda: members, reload=reload) if config.admin.enabled else None
+        if reload is None:
+            on_hangup(node.certificates.reload)
+        else:
+            reload.follow(node.tasks, node.metrics, node.certificates.reload)
         settle()
         log.info(
             "node.started", url=node.public_url, admin=admin and admin.port, doors=doors.ports(), version=__version__
@@ -76,10 +71,15 @@ async def _alone(config: Config, accepted: list[str], ready: Ready | None) -> in
     return 0
 
 
-async def _supervise(config: Config, accepted: list[str]) -> int:
+async def _supervise(config: Config, origin: Origin | None) -> int:
     from mantlet.node.supervisor import supervise  # only where there are workers
 
-    return await supervise(config, accepted, stop_signal())
+    return await supervise(config, origin, stop_signal())
+
+
+async def _take(node: Node, config: Config) -> None:
+    await node.renewal.prepare(config)
+    node.renewal.commit()
 
 
 async def _when_ready(ready: Ready, node: Node, stop: asyncio.Event) -> None:

@@ -4,8 +4,9 @@ from collections.abc import Awaitable, Callable, Collection
 from typing import Final
 from urllib.parse import urlsplit
 
-from mantlet.core.call import Reply
+from mantlet.core.call import Arrival, Reply
 from mantlet.core.clock import SYSTEM
+from mantlet.core.policy import ArrivalHandler, Policy
 from mantlet.core.ports import Post, Sealer
 from mantlet.core.record import Trail
 from mantlet.core.refusal import Refusal
@@ -13,16 +14,16 @@ from mantlet.core.tasks import Tasks
 from mantlet.listeners.messages.carrier import Terms
 from mantlet.listeners.sse import SseClients
 from mantlet.node.config.model import Config
-from mantlet.node.path import Steps, messages
 
 SSE: Final = "sse"
 
 
 def open_sse(
     config: Config,
-    steps: Steps,
+    handler: ArrivalHandler,
     endpoints: Collection[str],
     *,
+    limits: Policy[Arrival],
     refuse: Callable[[Trail, Refusal], Awaitable[Reply]],
     tasks: Tasks,
     new_id: Callable[[], str],
@@ -35,7 +36,7 @@ def open_sse(
     if not settings.is_on(config.environment):
         return None
     terms = Terms(
-        handler=messages(steps),
+        handler=handler,
         refuse=refuse,
         clock=SYSTEM,
         tasks=tasks,
@@ -49,4 +50,4 @@ def open_sse(
         is_tls=config.http.tls.is_on,
     )
     prefix = urlsplit(config.agent.url or "").path.rstrip("/")
-    return SseClients(settings, terms, endpoints, sealer=sealer, post=post, limits=steps.caller_limits, prefix=prefix)
+    return SseClients(settings, terms, endpoints, sealer=sealer, post=post, limits=limits, prefix=prefix)

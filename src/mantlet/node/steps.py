@@ -1,8 +1,11 @@
 """The steps of the path, made from the config. Their order is not here but in `path`."""
 
+from collections.abc import Callable
+
 from mantlet import __version__
+from mantlet.core.caller import Caller
 from mantlet.core.clock import SYSTEM
-from mantlet.core.ports import LimitStore
+from mantlet.core.ports import LimitStore, Sealer
 from mantlet.node.config.model import Config
 from mantlet.node.definitions import Definitions
 from mantlet.node.forward import Forward, straight
@@ -15,6 +18,7 @@ from mantlet.policies.addresses.policy import Addresses
 from mantlet.policies.aggregate.opening import Bounds as AggregateBounds
 from mantlet.policies.aggregate.opening import Ports as AggregatePorts
 from mantlet.policies.aggregate.opening import open_aggregate
+from mantlet.policies.aggregate.policy import Aggregate
 from mantlet.policies.approvals.policy import Approvals
 from mantlet.policies.authenticate.current import CurrentCaller
 from mantlet.policies.authenticate.policy import Authenticate, Disabled
@@ -32,6 +36,29 @@ from mantlet.upstreams.transports.service import ServiceServer
 from mantlet.wire.jsonrpc import Bounds
 
 
+def make_aggregate(
+    config: Config, servers: list[str], ports: AggregatePorts, may_reach: Callable[[Caller, str], bool]
+) -> Aggregate:
+    """All servers as one. It holds sessions and streams, so it outlives a reload."""
+    mcp = config.mcp.limits
+    return open_aggregate(
+        servers,
+        ports,
+        AggregateBounds(
+            list_timeout_s=mcp.list_timeout_ms / 1000,
+            page_size=mcp.page_size,
+            max_streams=mcp.max_streams,
+            max_streams_per_caller=mcp.max_streams_per_caller,
+            session_idle_s=mcp.session_idle_ms / 1000,
+        ),
+        may_reach=may_reach,
+        task_server=TaskIds(ports.sealer).server_of,
+        virtual=config.mcp.virtual,
+        name=config.agent.name,
+        version=config.agent.version or __version__,
+    )
+
+
 def make_steps(
     config: Config,
     record: RecordPolicy,
@@ -42,7 +69,8 @@ def make_steps(
     limits: LimitStore,
     upstreams: dict[str, Server],
     services: dict[str, ServiceServer],
-    aggregated: AggregatePorts,
+    aggregate: Aggregate,
+    sealer: Sealer,
     forward: Forward,
     definitions: Definitions,
     filters: Filters | None,
@@ -52,8 +80,6 @@ def make_steps(
     is_production = config.environment == "production"
     authorize = Authorize(config.authorization, may_default_allow=not is_production, withheld=kills.targets)
     call_limits = CallLimits(config.limits, limits, SYSTEM)
-    mcp = config.mcp.limits
-    task_ids = TaskIds(aggregated.sealer)
     return Steps(
         record=record,
         addresses=addresses,
@@ -70,23 +96,8 @@ def make_steps(
             unknown_methods=config.mcp.unknown_methods == "allow" and config.environment != "production",
             views=[virtual.name for virtual in config.mcp.virtual],
         ),
-        aggregate=open_aggregate(
-            list(upstreams),
-            aggregated,
-            AggregateBounds(
-                list_timeout_s=mcp.list_timeout_ms / 1000,
-                page_size=mcp.page_size,
-                max_streams=mcp.max_streams,
-                max_streams_per_caller=mcp.max_streams_per_caller,
-                session_idle_s=mcp.session_idle_ms / 1000,
-            ),
-            may_reach=authorize.may_reach,
-            task_server=task_ids.server_of,
-            virtual=config.mcp.virtual,
-            name=config.agent.name,
-            version=config.agent.version or __version__,
-        ),
-        tasks=TasksPolicy(task_ids),
+        aggregate=aggregate,
+        tasks=TasksPolicy(TaskIds(sealer)),
         mirrored=Mirrored(),
         call_limits=call_limits if config.limits.enabled and call_limits.is_needed else None,
         authorize=authorize,

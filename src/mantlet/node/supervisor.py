@@ -29,6 +29,7 @@ from mantlet.node.egress import open_egress
 from mantlet.node.gauges import watch_servers
 from mantlet.node.housekeeping import failed, log_event
 from mantlet.node.lifetime import note_start, note_stop
+from mantlet.node.reload import Origin, Reload
 from mantlet.node.settle import settle
 from mantlet.node.signals import on_hangup
 from mantlet.node.worker import Order
@@ -40,14 +41,14 @@ from mantlet.upstreams.transports.channel.config import ChannelConfig
 log: Final = structlog.get_logger("mantlet")
 
 
-async def supervise(config: Config, accepted: list[str], stop: asyncio.Event) -> int:
+async def supervise(config: Config, origin: Origin | None, stop: asyncio.Event) -> int:
     """Serve with `http.workers` workers until `stop`; 1 when a worker cannot be started at all."""
     async with AsyncExitStack() as opened:
         # Held and not listened on: the port stays ours while workers come and go, and one that is taken shows now.
         config = _with_ports(config, opened)
         shared = Shared(await _store(config, opened), config.http.workers, _private_directory(opened))
         node = await opened.enter_async_context(build(_without_servers(config), shared))
-        await note_start(node, accepted)
+        await note_start(node, origin.accepted if origin else [])
         await _own_channels(node, config, shared, opened)
         tasks = Tasks(failed)
         opened.push_async_callback(tasks.close)
@@ -58,13 +59,31 @@ async def supervise(config: Config, accepted: list[str], stop: asyncio.Event) ->
         )
         if not await workers.start():
             return 1
-        admin = await open_admin(node, workers.members, own=node.metrics) if config.admin.enabled else None
+
+        async def take(new: Config) -> None:
+            nonlocal config  # a worker that is started later gets what is in force then
+            new = _as_bound(new, config)
+            await node.renewal.prepare(_without_servers(new))
+            try:
+                await workers.take(new)
+            except BaseException:
+                await node.renewal.abort()
+                raise
+            node.renewal.commit()
+            config = new
 
         def hang_up() -> None:
             node.certificates.reload()
             workers.hang_up()
 
-        on_hangup(hang_up)
+        reload = None if origin is None else Reload(origin.source, origin.report, node.journal, take)
+        admin = (
+            await open_admin(node, workers.members, own=node.metrics, reload=reload) if config.admin.enabled else None
+        )
+        if reload is None:
+            on_hangup(hang_up)
+        else:
+            reload.follow(node.tasks, node.metrics, hang_up)
         settle()
         log.info("node.started", url=node.public_url, admin=admin and admin.port, version=__version__,
                  workers=config.http.workers)  # fmt: skip
@@ -85,6 +104,11 @@ def _with_ports(config: Config, opened: AsyncExitStack) -> Config:
             section = msgspec.structs.replace(section, port=held.getsockname()[1])
             config = msgspec.structs.replace(config, **{name: section})
     return config
+
+
+def _as_bound(new: Config, old: Config) -> Config:
+    """`new` with the doors of `old`, whose ports may have been given by the system."""
+    return msgspec.structs.replace(new, http=old.http, websocket=old.websocket, tcp=old.tcp)
 
 
 async def _store(config: Config, opened: AsyncExitStack) -> str:

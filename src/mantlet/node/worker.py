@@ -13,7 +13,7 @@ import uvloop
 from mantlet.core.config_error import ConfigError
 from mantlet.core.refusal import Refusal
 from mantlet.events.log import set_up
-from mantlet.node.build import Shared, build
+from mantlet.node.build import Node, Shared, build
 from mantlet.node.config.model import Config
 from mantlet.node.doors import GRACE_S, open_doors
 from mantlet.node.link import Link
@@ -63,10 +63,19 @@ async def _serve(order: Order, link: Link) -> int:
         member = LocalMember(node, doors)
         is_orphan = False
 
-        async def answer(what: str) -> Any:
-            if what == "drain":
-                stop.set()
-                return True
+        async def answer(what: str, load: bytes) -> Any:
+            match what:
+                case "drain":
+                    stop.set()
+                    return True
+                case "prepare":
+                    return await _prepare(node, load)
+                case "commit":
+                    node.renewal.commit()
+                    return True
+                case "abort":
+                    await node.renewal.abort()
+                    return True
             return await getattr(member, what)()
 
         async def listen_to_supervisor() -> None:
@@ -82,6 +91,15 @@ async def _serve(order: Order, link: Link) -> int:
         await stop.wait()
         await doors.drain(ORPHAN_GRACE_S if is_orphan else GRACE_S)
     return 0
+
+
+async def _prepare(node: Node, load: bytes) -> str:
+    """Why the configuration cannot be taken up here; nothing when it can."""
+    try:
+        await node.renewal.prepare(pickle.loads(load))  # noqa: S301 - as the order was
+    except Exception as error:  # a task root: the supervisor is told, and the old one serves on
+        return f"{type(error).__name__}: {error}"
+    return ""
 
 
 if __name__ == "__main__":

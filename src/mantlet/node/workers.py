@@ -13,8 +13,10 @@ from typing import Any, Final, TypeVar
 import msgspec
 import structlog
 
+from mantlet.core.config_error import ConfigError
 from mantlet.core.tasks import Tasks
 from mantlet.events.metrics import Snapshot
+from mantlet.node.config.model import Config
 from mantlet.node.doors import GRACE_S
 from mantlet.node.link import Link
 from mantlet.node.worker import Order
@@ -22,6 +24,8 @@ from mantlet.node.worker import Order
 ASK_S: Final = 2.0
 """How long a worker may take to answer; one that does not is left out of the answer, not waited for."""
 START_S: Final = 30.0
+PREPARE_S: Final = 20.0
+"""How long a worker may take to open a new configuration."""
 FIRST_WAIT_S: Final = 0.1
 LONGEST_WAIT_S: Final = 10.0
 """Between two starts of a worker that keeps dying (RES-06); a minute of life earns a fresh beginning."""
@@ -31,6 +35,8 @@ KILL_S: Final = 5.0
 
 _PARTS: Final = msgspec.json.Decoder(dict[str, Any])
 _ROWS: Final = msgspec.json.Decoder(list[dict[str, Any]])
+_FLAG: Final = msgspec.json.Decoder(bool)
+_TEXT: Final = msgspec.json.Decoder(str)
 _SNAPSHOT: Final = msgspec.json.Decoder(Snapshot)
 
 log: Final = structlog.get_logger("mantlet")
@@ -62,9 +68,19 @@ class Worker:
         """Its upstreams' states."""
         return await self._ask("upstreams", _ROWS, [])
 
-    async def _ask(self, what: str, answer: msgspec.json.Decoder[T], otherwise: T) -> T:
+    async def prepare(self, config: bytes) -> str:
+        """Have it open a new configuration (pickled) beside the one in force; gives why it cannot, or nothing."""
+        return await self._ask("prepare", _TEXT, "a worker did not answer", PREPARE_S, config)
+
+    async def decide(self, what: str) -> bool:
+        """`commit` what was prepared, or `abort` it."""
+        return await self._ask(what, _FLAG, False, PREPARE_S)
+
+    async def _ask(
+        self, what: str, answer: msgspec.json.Decoder[T], otherwise: T, timeout_s: float = ASK_S, load: bytes = b""
+    ) -> T:
         try:
-            return answer.decode(await self.link.ask(what, ASK_S))
+            return answer.decode(await self.link.ask(what, timeout_s, load))
         except (TimeoutError, EOFError, msgspec.MsgspecError):
             return otherwise
 
@@ -102,6 +118,17 @@ class Workers:
             with suppress(ProcessLookupError):
                 worker.process.terminate()
         await asyncio.gather(*(_ended(worker) for worker in workers))
+
+    async def take(self, config: Config) -> None:
+        """Have every worker take up `config`, or none. Raises `ConfigError` with the first reason.
+
+        A worker that dies meanwhile is started again with what the supervisor then has.
+        """
+        workers, load = self.members(), pickle.dumps(config)
+        reasons = [why for why in await asyncio.gather(*(worker.prepare(load) for worker in workers)) if why]
+        await asyncio.gather(*(worker.decide("abort" if reasons else "commit") for worker in workers))
+        if reasons:
+            raise ConfigError("configuration", reasons[0])
 
     def hang_up(self) -> None:
         """Tell every worker to take up what changed in files."""
@@ -162,5 +189,5 @@ async def _ended(worker: Worker) -> None:
         await worker.process.wait()
 
 
-async def _nothing(what: str) -> Any:
+async def _nothing(what: str, load: bytes) -> Any:
     return None

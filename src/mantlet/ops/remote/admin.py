@@ -1,5 +1,7 @@
 """The admin API of a running node."""
 
+import json
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -67,6 +69,10 @@ class Admin:
         """Let it in again."""
         return self._change("DELETE", f"blocks?address={quote(address, safe='')}")
 
+    def reload(self) -> dict[str, Any]:
+        """Have the node take up its files; `result` is `reloaded`, `unchanged` or `refused`, with `reasons`."""
+        return self._change("POST", "reload")
+
     def kills(self) -> list[dict[str, Any]]:
         """Agents, tools, upstreams and callers that are stopped."""
         return list(self._get("kills").get("kills", []))
@@ -108,6 +114,13 @@ class Admin:
         path = f"approvals/{quote(request_id, safe='')}?decision={quote(decision, safe='')}"
         return self._change("POST", f"{path}&note={quote(note, safe='')}")
 
+    def explain(self, question: Mapping[str, Any]) -> dict[str, Any]:
+        """What the node would decide, and how."""
+        json_body = {"content-type": "application/json"}
+        body = json.dumps(question).encode()
+        told = accepted(send(self._address, "POST", "/admin/v1/explain", body=body, headers=json_body)).json
+        return told if isinstance(told, dict) else {}
+
     def _change(self, verb: str, path: str) -> dict[str, Any]:
         told = accepted(send(self._address, verb, f"/admin/v1/{path}")).json
         return told if isinstance(told, dict) else {}
@@ -124,6 +137,7 @@ def _switch(kind: str, name: str) -> str:
 def _windows_of(client: str) -> str:
     """A client's name holds slashes, often an issuer's URL; in a path the listener refuses them in any spelling."""
     return f"limits?client={quote(client, safe='')}"
+
 
 def _pin_of(server: str, kind: str, name: str) -> str:
     return "pins?" + "&".join(f"{key}={quote(value, safe='')}" for key, value in

@@ -1,0 +1,137 @@
+"""A changed file is taken up while calls go on, or refused whole (spec 2.4; CFG-03)."""
+
+import concurrent.futures
+import json
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from bench.rig.gateway import Gateway, start_gateway
+from tests.node.test_workers import eventually, post, settings
+
+DENY = {"name": "no-echo", "deny": {"tools": ["echo"]}}
+
+
+@pytest.fixture(params=[1, 2], ids=["one process", "two workers"])
+def gateway(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Gateway]:
+    with start_gateway(settings(request.param), tmp_path) as running:
+        eventually(lambda: post(running, "sdk", "tools/list")[0] == 200)
+        yield running
+
+
+def change(gateway: Gateway, act: Callable[[dict[str, Any]], None]) -> None:
+    """Write the file anew, as an editor does: beside it, then in its place."""
+    file = gateway.folder / "mantlet.yaml"
+    whole = yaml.safe_load(file.read_text())
+    act(whole)
+    draft = file.with_suffix(".new")
+    draft.write_text(yaml.safe_dump(whole))
+    draft.replace(file)
+
+
+def hang_up(gateway: Gateway) -> None:
+    os.kill(gateway.program.pid, signal.SIGHUP)
+
+
+def echo(gateway: Gateway) -> int:
+    return post(gateway, "sdk", "tools/call", "echo", arguments={"text": "a"})[0]
+
+
+def trail(gateway: Gateway) -> list[dict[str, Any]]:
+    lines = [
+        line for file in sorted((gateway.folder / "audit").rglob("*.jsonl")) for line in file.read_text().splitlines()
+    ]
+    return [json.loads(line) for line in lines]
+
+
+def deny_echo(whole: dict[str, Any]) -> None:
+    whole["authorization"]["rules"].insert(0, DENY)
+
+
+def test_rules_change_without_a_failed_call(gateway: Gateway) -> None:
+    """AUTHZ-06: a change acts within 5 s in every worker; calls of before and after get the one or the other."""
+    seen: list[int] = []
+    is_over = threading.Event()
+
+    def call() -> None:
+        while not is_over.is_set():
+            seen.append(echo(gateway))
+
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        callers = [pool.submit(call) for _ in range(4)]
+        change(gateway, deny_echo)
+        hang_up(gateway)
+        eventually(lambda: seen[-30:] == [403] * 30)
+        is_over.set()
+        for caller in callers:
+            caller.result()
+    assert set(seen) <= {200, 403}
+    assert seen.index(403) > 0 or seen[0] == 403
+    assert [record["action"] for record in trail(gateway) if record.get("event") == "config.reloaded"]
+
+
+def test_a_changed_file_is_noticed_without_being_told(gateway: Gateway) -> None:
+    change(gateway, deny_echo)
+    eventually(lambda: {echo(gateway) for _ in range(6)} == {403})
+
+
+@pytest.mark.parametrize(
+    ("act", "said"),
+    [
+        (lambda whole: whole.update(htp={}), "unknown key"),
+        (lambda whole: whole["http"].update(port=1), "takes a restart"),
+        (lambda whole: whole.update(auth={**whole["auth"], "jwt": {"secret": "changeme"}}), "auth.jwt.secret"),
+    ],
+    ids=["not understood", "needs a restart", "refused at start"],
+)
+def test_a_bad_file_is_refused_whole_and_the_old_one_stays(
+    gateway: Gateway, act: Callable[[dict[str, Any]], None], said: str
+) -> None:
+    """CFG-03"""
+
+    def spoil(whole: dict[str, Any]) -> None:
+        deny_echo(whole)
+        act(whole)
+
+    change(gateway, spoil)
+    hang_up(gateway)
+    eventually(lambda: any(record.get("event") == "config.refused" for record in trail(gateway)))
+    refused = next(record for record in trail(gateway) if record.get("event") == "config.refused")
+    assert said in json.dumps(refused)
+    assert "changeme" not in json.dumps(refused)
+    assert {echo(gateway) for _ in range(6)} == {200}
+
+
+def test_a_secret_that_changes_in_its_file_is_taken_up(gateway: Gateway) -> None:
+    """AUTHN-06, CFG-04: tokens of the key that was open nothing any more."""
+    (gateway.folder / "jwt.secret").write_text("another-secret-of-this-node-0123456789-ABCDEF-xyz")
+    eventually(lambda: {echo(gateway) for _ in range(6)} == {401})
+
+
+def test_a_worker_that_is_started_later_has_what_is_in_force(tmp_path: Path) -> None:
+    with start_gateway(settings(2), tmp_path) as running:
+        eventually(lambda: post(running, "sdk", "tools/list")[0] == 200)
+        change(running, deny_echo)
+        hang_up(running)
+        eventually(lambda: {echo(running) for _ in range(6)} == {403})
+        for pid in workers_of(running.program.pid):
+            os.kill(pid, signal.SIGKILL)
+        eventually(lambda: answered(running) == 403)
+        assert {echo(running) for _ in range(6)} == {403}
+
+
+def workers_of(pid: int) -> list[int]:
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [int(child) for child in children if b"mantlet.node.worker" in Path(f"/proc/{child}/cmdline").read_bytes()]
+
+
+def answered(gateway: Gateway) -> int:
+    try:
+        return echo(gateway)
+    except OSError:
+        return 0

@@ -110,3 +110,11 @@ def test_who_may_reach_which_server() -> None:
     policy = authorize({"allow": {"roles": ["user"], "servers": ["one"]}})
     assert policy.may_reach(ALICE, "one")
     assert not policy.may_reach(ALICE, "two")
+
+
+async def test_names_that_callers_make_up_are_not_kept() -> None:
+    """A path or a tool's name can be as long as a request: sixteen thousand of them would be gigabytes."""
+    policy = authorize({"allow": {"roles": ["user"]}})
+    for length in (256, 257, 1_000_000):
+        assert policy.explain(ALICE, "one", "tools/call", "x" * length).allowed
+    assert policy._remembered.cache_info().currsize == 1  # type: ignore[attr-defined]

@@ -14,15 +14,18 @@ from mantlet.policies.authorize.conditions import Facts
 from mantlet.policies.authorize.config import AuthorizationConfig
 from mantlet.policies.authorize.deciding import Decision, Pending, decide, reaches
 from mantlet.policies.authorize.lists import FilteredLists, Visible, filter_reply, filter_result
-from mantlet.policies.authorize.rules import Object, Rule, aspect_of, needs_naming
+from mantlet.policies.authorize.rules import VERBS, Object, Rule, aspect_of, needs_naming
 from mantlet.wire.mcp.methods import LISTS, TASK_METHODS, reference_of
 
 SUBJECTS_KEPT: Final = 1_024
 """Callers (as rules see them) whose applicable rules are remembered."""
 DECISIONS_KEPT: Final = 16_384
+NAME_CHARACTERS_KEPT: Final = 256
+"""Of a longer name the decision is made anew each time: a caller makes up as many, and as long, as it likes."""
 MAX_SCOPES_TRIED: Final = 16
 """Sets of scopes tried to tell a refused caller which would do."""
-_WITH_ARGUMENTS: Final = frozenset({"tools/call", "prompts/get"})
+_WITH_ARGUMENTS: Final = frozenset({"tools/call", "prompts/get"}) | VERBS
+"""Of a service, the JSON body."""
 
 
 class Withheld(Protocol):
@@ -71,7 +74,7 @@ class Authorize:
         self._applicable: Callable[[Rights], Applicable] = lru_cache(SUBJECTS_KEPT)(self._find_applicable)
         self._known: dict[tuple[int, ...], Applicable] = {}
         self._lists = FilteredLists()
-        self._decide: Callable[[Applicable, str, str, str], Decision | Pending] = lru_cache(DECISIONS_KEPT)(
+        self._remembered: Callable[[Applicable, str, str, str], Decision | Pending] = lru_cache(DECISIONS_KEPT)(
             self._find_decision
         )
 
@@ -101,6 +104,11 @@ class Authorize:
     def may_reach(self, caller: Caller, server: str) -> bool:
         """Whether the caller may talk to `server` at all."""
         return self.explain(caller, server, "", "").allowed
+
+    def _decide(self, who: Applicable, server: str, method: str, name: str) -> Decision | Pending:
+        if len(name) > NAME_CHARACTERS_KEPT:
+            return self._find_decision(who, server, method, name)
+        return self._remembered(who, server, method, name)
 
     async def _filtered(self, who: Applicable, call: Call, onward: CallHandler) -> Reply:
         return filter_reply(await onward(call), lambda result: self._shown(who, call, result))

@@ -20,14 +20,7 @@ class Delegation:
     """Refuses with `DelegationRefused`, or passes on with the rights of the whole chain. Writes the chain down."""
 
     def __init__(self, config: DelegationConfig, own_name: str, limits: LimitStore) -> None:
-        self._terms = Terms(
-            config.max_depth,
-            "" if own_name == DEFAULT_NAME else own_name,
-            config.loops,
-            None
-            if config.actors is None
-            else {actor.name: _actor(actor.roles, actor.scopes) for actor in config.actors},
-        )
+        self._terms = terms_of(config, own_name)
         self._budget = config.budget
         self._limits = limits
         self._admitted = lru_cache(CALLERS_KEPT)(self._admit)
@@ -55,6 +48,17 @@ class Delegation:
 
     def _admit(self, caller: Caller) -> Caller:
         return admitted(caller, self._terms)
+
+
+def terms_of(config: DelegationConfig, own_name: str) -> Terms:
+    """What `config` says, for a node of that name."""
+    actors = config.actors
+    return Terms(
+        config.max_depth,
+        "" if own_name == DEFAULT_NAME else own_name,
+        config.loops,
+        None if actors is None else {actor.name: _actor(actor.roles, actor.scopes) for actor in actors},
+    )
 
 
 def _actor(roles: list[str] | None, scopes: list[str] | None) -> Actor:

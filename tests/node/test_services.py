@@ -231,6 +231,29 @@ async def test_roles_decide_by_verb_and_path(
             assert problem(answer) == (403, "denied")
 
 
+@pytest.mark.parametrize(
+    ("body", "fields", "status"),
+    [
+        (b'{"seconds": 10}', JSON, 200),
+        (b'{"seconds": 11}', JSON, 403),
+        (b'{"second": 1}', JSON, 403),
+        (b"[10]", JSON, 403),
+        (b"10", JSON, 403),
+        (b"", JSON, 403),
+        (b'{"seconds": 10}', BYTES, 403),
+    ],
+)
+async def test_conditions_see_what_json_says(
+    tmp_path: Path, plain: Plain, body: bytes, fields: dict[str, str], status: int
+) -> None:
+    """AUTHZ-01: a condition that cannot be answered denies."""
+    rules = [{"name": "short", "allow": {"paths": ["/echo"], "methods": ["POST"], "when": "args.seconds <= 10"}}]
+    async with open_node(tmp_path, plain, rules=rules) as house:
+        answer = await house.ask("POST", "/api/plain/echo", {**bearer(house), **fields}, body)
+        assert answer.status == status
+        assert len(plain.requests) == (status == 200)
+
+
 async def test_strangers_are_challenged_whatever_they_ask(house: House, plain: Plain) -> None:
     """AUTHN-01, AUTHN-04"""
     for path in ("/api/plain/echo", "/api/other", "/api/plain/status?code=200", "/api/plain"):

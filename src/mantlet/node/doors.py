@@ -137,7 +137,7 @@ async def open_admin(
     more = [
         *key_routes(KeysAdmin(node.config, node.journal)),
         *token_routes(TokensAdmin(node.config, node.journal)),
-        *explain_routes(running(lambda: node.config, node.kills.switches)),
+        *explain_routes(running(lambda: node.current.generation.config, node.kills.switches)),
         *approval_routes(ApprovalsAdmin(node.approvals, node.journal)),
         *kill_routes(KillsAdmin(node.kills.switches, node.journal, node.config)),
         *reload_routes(None if reload is None else partial(_reloaded, reload)),

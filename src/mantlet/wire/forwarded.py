@@ -10,7 +10,6 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, get_args
-from urllib.parse import quote
 
 from mantlet.core.caller import Caller, CallerKind
 from mantlet.core.refusal import InvalidCredential
@@ -27,6 +26,8 @@ TOKEN_HASH: Final = "token_hash"  # noqa: S105 - a claim
 SUBJECT_ID: Final = "sub_id"
 """RFC 9493, format `iss_sub`."""
 
+_UNRESERVED: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
+"""RFC 3986 section 2.3."""
 _KINDS: Final[frozenset[str]] = frozenset(get_args(CallerKind))
 _MAX_TEXT_CHARACTERS: Final = 1024
 
@@ -89,7 +90,11 @@ def unique_subject(caller: Caller) -> str:
     issuer = caller.issuer.replace("%", "%25").replace("#", "%23")
     text = f"{issuer}#{caller.subject}"
     is_plain = caller.tenant == "default" and ":" in issuer.partition("/")[0]
-    return text if is_plain else f"{quote(caller.tenant, safe='')}/{text}"
+    return text if is_plain else f"{_quoted(caller.tenant)}/{text}"
+
+
+def _quoted(text: str) -> str:
+    return "".join(chr(byte) if byte in _UNRESERVED else f"%{byte:02X}" for byte in text.encode())
 
 
 def read(claims: Mapping[str, Any], expected: Expected, now_s: float) -> Forwarded:

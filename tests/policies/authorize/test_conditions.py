@@ -82,6 +82,24 @@ async def test_a_condition_decides_last_and_its_error_denies(
     assert await verdict(authorize(*rules), item) == answer
 
 
+@pytest.mark.parametrize(
+    ("body", "params", "answer"),
+    [
+        (b"", {}, "passed rule-0"),
+        (b'{"a": 1}', {"arguments": {"a": 1}}, "passed rule-0"),
+        (b'{"x": 1}', {"arguments": {"x": 1}}, "denied default"),
+        (b"x=1", {}, "denied rule-0"),
+        (b"null", {}, "denied rule-0"),
+        (b"[1]", {"arguments": [1]}, "denied rule-0"),
+    ],
+)
+async def test_of_a_body_that_is_not_read_nothing_is_said(body: bytes, params: dict[str, Any], answer: str) -> None:
+    """AUTHZ-02"""
+    item = call("POST", params)
+    item.body, item.target, item.params = body, "/jobs", params
+    assert await verdict(authorize({"allow": {"paths": ["/jobs"], "when": "!has(args.x)"}}), item) == answer
+
+
 async def test_what_failed_is_noted_without_what_was_sent() -> None:
     """AUD-06"""
     item = echo(size="hunter2")

@@ -144,7 +144,9 @@ class Authorize:
     def _facts(self, call: Call, method: str, name: str, *, is_outline: bool = False) -> Facts:
         arguments = None
         if not is_outline and method in _WITH_ARGUMENTS:
-            given = call.params.get("arguments", {})
+            # Of a body that nobody here reads it cannot be said what it does not hold.
+            unread = method in VERBS and (call.body or call.arrival.incoming is not None)
+            given = call.params.get("arguments", None if unread else {})
             arguments = given if type(given) is dict else None
         return Facts(
             call.caller,

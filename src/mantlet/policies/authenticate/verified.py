@@ -64,7 +64,9 @@ class Verified:
         raise InsufficientScope(scopes, why) if scopes else InvalidCredential(why)
 
     def keep(self, digest: bytes, caller: Caller, *, fresh_s: float, leeway_s: float) -> None:
-        """Remember `caller` for at most `fresh_s`."""
+        """Remember `caller` for at most `fresh_s`; what is good for one request takes no place of others."""
+        if fresh_s <= 0:
+            return
         ends_s = float("inf") if caller.expires_at_s is None else caller.expires_at_s + leeway_s
         self._known[digest] = Known(caller, self._clock.monotonic() + fresh_s, ends_s)
         self._known.move_to_end(digest)

@@ -20,7 +20,8 @@ from mantlet.upstreams.identity.port import Field, Outgoing
 from mantlet.wire.forwarded import MAX_LIFE_S, token_hash
 
 MAX_HELD: Final = 4_096
-MARGIN_S: Final = 30.0
+KEPT_SHARE: Final = 0.5
+"""As in `exchanged`."""
 TIMEOUT_S: Final = 10.0
 _BEARER: Final = b"bearer "
 _FORM: Final = (b"content-type", b"application/x-www-form-urlencoded")
@@ -118,7 +119,7 @@ class AtIssuer:
             max_s=min(self._max_life_s, rest_s),
         )
         life_s = granted.ends_s - now_s
-        self._held[key] = grant.Granted(granted.token, granted.ends_s - min(MARGIN_S, life_s / 2))
+        self._held[key] = grant.Granted(granted.token, now_s + life_s * KEPT_SHARE)
         self._held.move_to_end(key)
         if len(self._held) > MAX_HELD:
             self._held.popitem(last=False)

@@ -1,4 +1,4 @@
-"""`exchange` by this node: a token for one upstream, signed here, kept until shortly before its end.
+"""`exchange` by this node: a token for one upstream, signed here, and kept for half of its life.
 
 A signature costs some 60 us and a caller makes many calls: the token is made once for each caller, credential and
 upstream. It is good for this audience alone, so keeping it gives nobody more than one call gives.
@@ -17,8 +17,8 @@ from mantlet.upstreams.identity.port import Field, Outgoing
 
 MAX_HELD: Final = 4_096
 """About 2 KB each."""
-MARGIN_S: Final = 30.0
-"""Before its end a token is not sent any more: it has to arrive, and clocks differ."""
+KEPT_SHARE: Final = 0.5
+"""Of its life a token is used again: it has to arrive, clocks differ, and a stream that it opens ends with it."""
 
 Sign = Callable[[Mapping[str, Any]], str]
 
@@ -41,7 +41,7 @@ class Exchanged:
         claims = claims_of(caller, self._terms, now_s=now_s, jti=self._new_id(), token_hash=shown)
         fields = (bearer(self._sign(claims)), *self._about.of(caller))
         life_s = claims["exp"] - claims["iat"]
-        self._held[key] = (claims["exp"] - min(MARGIN_S, life_s / 2), fields)
+        self._held[key] = (now_s + life_s * KEPT_SHARE, fields)
         self._held.move_to_end(key)
         if len(self._held) > MAX_HELD:
             self._held.popitem(last=False)

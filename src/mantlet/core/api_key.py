@@ -40,6 +40,8 @@ class ApiKeyRecord:
     expires_at_s: float | None = None
     last_used_at_s: float | None = None
     revoked_at_s: float | None = None
+    doors: tuple[str, ...] = ()
+    """Where alone it is taken; empty: everywhere. For keys of the config."""
 
     def is_live(self, now_s: float) -> bool:
         """Whether the key still opens anything."""

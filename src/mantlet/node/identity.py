@@ -14,6 +14,7 @@ from mantlet.keys.ring import open_ring
 from mantlet.listeners.tls.served import LOOK_S
 from mantlet.node.certificates import tell
 from mantlet.node.config.model import Config
+from mantlet.node.door_keys import auth_of
 from mantlet.node.housekeeping import every
 from mantlet.node.issuers import open_proofs, open_token_issuers
 from mantlet.node.peers import open_peers
@@ -45,7 +46,7 @@ def open_identity(
     ring = open_ring(algorithms=jwt.algorithms, secret=jwt.secret, key_file=jwt.key_file, jwks_file=jwt.jwks_file)
     issuers = open_token_issuers(config, guard, journal, tasks, opened)
     authenticate = open_authenticate(
-        config.auth,
+        auth_of(config),
         environment=config.environment,
         clock=SYSTEM,
         pepper=read_pepper(config.database.pepper_path),

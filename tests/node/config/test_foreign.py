@@ -7,6 +7,7 @@ import pytest
 from mantlet.node.config import ConfigErrors, load
 from mantlet.node.config.check import REFUSED, examine
 from mantlet.node.config.effective import effective
+from mantlet.node.door_keys import auth_of
 
 FILES = Path(__file__).parent / "foreign"
 SECRETS = {"OPENAI_API_KEY": "sk-example-not-a-key", "DOCS_TOKEN": "example-token"}
@@ -190,3 +191,30 @@ def test_https_that_is_forced_is_forced_in_development_too(tmp_path: Path) -> No
     environ = {"ENVIRONMENT": "development", "FORCE_AGENT_HTTPS": "true"}
     report = examine([str(tmp_path / "m.yaml")], environ)
     assert [(reason.risk, reason.key) for reason in report.judgement.refused] == [("forced", "mcp.servers.a.url")]
+
+
+def test_the_doors_own_tokens_are_keys_of_these_doors() -> None:
+    tokens = {"WS_AUTH_TOKEN": "kJ8x2Vq0ZrT5mWc7LpN4bYh9sDf3GaE6", "TCP_AUTH_TOKEN": "Xo1tRvBkJ8x2Vq0ZrT5mWc7LpN4bYh9s"}
+    config = load([], {"ENVIRONMENT": "development", **tokens}).config
+    keys = auth_of(config).api_keys
+    assert [(key.name, key.doors, key.roles) for key in keys] == [
+        ("websocket", ("websocket",), ()),
+        ("tcp", ("tcp",), ()),
+    ]
+    assert [key.key and key.key.reveal() for key in keys] == list(tokens.values())
+    assert auth_of(load([], {"ENVIRONMENT": "development"}).config).api_keys == ()
+
+
+@pytest.mark.parametrize("name", ["WS_AUTH_TOKEN", "TCP_AUTH_TOKEN"])
+def test_a_weak_token_of_a_door_is_refused(name: str) -> None:
+    """CFG-04"""
+    report = examine([], {"ENVIRONMENT": "development", name: "secret"})
+    door = "websocket" if name.startswith("WS") else "tcp"
+    assert [(reason.risk, reason.key) for reason in report.judgement.refused] == [("weak_key", f"{door}.auth_token")]
+
+
+@pytest.mark.parametrize("value", ["false", "0", "maybe"])
+def test_one_door_without_authentication_there_is_not(value: str) -> None:
+    """AUTHN-02"""
+    (problem,) = examine([], {"ENVIRONMENT": "development", "WS_AUTH_ENABLED": value}).problems
+    assert "auth.enabled: false" in problem.allowed

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from mantlet.core.secret import Secret
 from mantlet.listeners.http.config import Count, Seconds
 from mantlet.listeners.tls.config import TlsConfig
 
@@ -41,6 +42,9 @@ class TcpConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     """`required`: every connection begins with a PROXY protocol v2 header, and only `trusted_proxies` may connect."""
     trusted_proxies: tuple[str, ...] = ()
     tls: TlsConfig = TlsConfig()
+    auth_token: Secret | None = None
+    """A key that is taken at this door alone, of the caller `tcp`; the same as an entry of `auth.api_keys` with
+    `doors: [tcp]` and no roles."""
 
     def __post_init__(self) -> None:
         for network in self.trusted_proxies:

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from mantlet.core.secret import Secret
 from mantlet.listeners.http.config import Count, HttpConfig, Seconds
 from mantlet.listeners.tls.config import TlsConfig
 
@@ -54,6 +55,9 @@ class WebSocketConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     proxy_protocol: Literal["off", "required"] = "off"
     """As `http.proxy_protocol`."""
     tls: TlsConfig = TlsConfig()
+    auth_token: Secret | None = None
+    """A key that is taken at this door alone, of the caller `websocket`; the same as an entry of `auth.api_keys` with
+    `doors: [websocket]` and no roles."""
 
     def __post_init__(self) -> None:
         if "*" in self.allowed_origins:

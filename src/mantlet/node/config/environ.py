@@ -67,6 +67,8 @@ PLAIN: Final[tuple[tuple[str, Path, Callable[[str], str | None], str], ...]] = (
     ("VALKEY_MAXMEMORY", ("store", "max_memory_bytes"), _memory, "bytes, or a number with kb, mb or gb"),
     ("VALKEY_MAXMEMORY_POLICY", ("store", "max_memory_policy"), _text, ""),
     ("ENABLE_CACHE", ("cache", "enabled"), _text, "true or false"),
+    ("WS_AUTH_TOKEN", ("websocket", "auth_token"), _text, ""),
+    ("TCP_AUTH_TOKEN", ("tcp", "auth_token"), _text, ""),
     ("WS_MAX_CONNECTIONS", ("websocket", "max_connections"), _text, ""),
     ("WS_CONNECTION_TIMEOUT", ("websocket", "idle_timeout"), _either, "a whole number of seconds or milliseconds"),
     ("TCP_MAX_CONNECTIONS", ("tcp", "max_connections"), _text, ""),
@@ -102,6 +104,7 @@ def _plain(environ: Mapping[str, str], problems: list[Problem]) -> Layer:
             problems.append(Problem("wrong value", dotted(path), origin, found=shown(text), allowed=allowed))
             continue
         layer.append((path, Node(value, origin, is_text=True)))
+    _ws_auth(environ, problems)
     return layer + _bearer(environ, problems) + _cors(environ, problems)
 
 
@@ -118,6 +121,14 @@ def _bearer(environ: Mapping[str, str], problems: list[Problem]) -> Layer:
         case other:
             problems.append(Problem("wrong value", "auth.mock", origin, found=shown(other), allowed="valid, jwt"))
             return []
+
+
+def _ws_auth(environ: Mapping[str, str], problems: list[Problem]) -> None:
+    """`WS_AUTH_ENABLED`: true is what a node does anyway, and one door without authentication there is not."""
+    if environ.get("WS_AUTH_ENABLED", "").lower() not in ("", "true", "1", "yes", "on"):
+        origin = Origin("environment variable", "WS_AUTH_ENABLED")
+        allowed = "true; without authentication runs only a whole node, in development: auth.enabled: false"
+        problems.append(Problem("wrong value", "websocket", origin, shown(environ["WS_AUTH_ENABLED"]), allowed))
 
 
 def _cors(environ: Mapping[str, str], problems: list[Problem]) -> Layer:

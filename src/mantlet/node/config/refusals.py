@@ -142,6 +142,7 @@ def _reasons(config: Config, exposed: Iterable[Problem]) -> Iterator[Reason]:
 def _secrets(config: Config) -> Iterator[Reason]:
     holders: dict[Secret, str] = {}
     secrets = [("weak_secret", "auth.jwt.secret", config.auth.jwt.secret)]
+    secrets += [("weak_key", f"{name}.auth_token", getattr(config, name).auth_token) for name in ("websocket", "tcp")]
     secrets += [("weak_secret", "inter_agent.communication_key", config.inter_agent.communication_key)]
     secrets += [("weak_key", f"auth.api_keys.{key.name}", key.key) for key in config.auth.api_keys]
     for risk, name, secret in secrets:

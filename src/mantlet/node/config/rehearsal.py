@@ -23,6 +23,7 @@ from mantlet.node.certificates import listeners as tls_listeners
 from mantlet.node.config.masking import mask_url
 from mantlet.node.config.model import Config
 from mantlet.node.config.problem import Problem
+from mantlet.node.door_keys import auth_of
 from mantlet.policies.authenticate.config import JwtConfig
 from mantlet.policies.authorize.compiling import compile_rules
 from mantlet.policies.limits.routes import compile_routes
@@ -141,7 +142,7 @@ def _identity(config: Config) -> None:
     from mantlet.policies.authenticate.opening import open_authenticate
 
     open_authenticate(
-        config.auth,
+        auth_of(config),
         environment=config.environment,
         clock=SYSTEM,
         pepper=_PEPPER,

@@ -5,7 +5,7 @@ from typing import Final
 
 from mantlet.core.api_key import PREFIX, ApiKeyRecord, ApiKeyStore, hash_of, id_of, is_same
 from mantlet.core.call import Arrival
-from mantlet.core.caller import Caller
+from mantlet.core.caller import Binding, Caller
 from mantlet.core.clock import Clock
 from mantlet.core.refusal import InvalidCredential
 
@@ -77,4 +77,5 @@ def _caller_of(record: ApiKeyRecord) -> Caller:
         record.scopes,
         record.expires_at_s,
         record.id,
+        binding=Binding(doors=record.doors) if record.doors else None,
     )

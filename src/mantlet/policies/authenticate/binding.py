@@ -33,8 +33,15 @@ def check_scheme(caller: Caller, *, has_proof: bool) -> None:
         raise InvalidCredential("token: is not bound to a key, and came under the scheme DPoP")
 
 
+def check_door(arrival: Arrival, binding: Binding) -> None:
+    """Return when the request came by a door where the credential is taken."""
+    if binding.doors and arrival.trail.door not in binding.doors:
+        raise InvalidCredential("key: is for another door of this node")
+
+
 def check_place(arrival: Arrival, binding: Binding) -> None:
     """Return when the request came to where the token is for, over the connection of whom it is bound to."""
+    check_door(arrival, binding)
     if binding.paths and not any(_is_below(arrival.path, path) for path in binding.paths):
         raise InvalidCredential("token: is for another resource of this node")
     if binding.certificate_sha256:

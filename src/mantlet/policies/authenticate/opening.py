@@ -157,6 +157,7 @@ def _record_of(config: ApiKeyConfig, index: int, pepper: bytes, read_secret: Cal
         roles=frozenset(config.roles),
         scopes=frozenset(config.scopes),
         expires_at_s=_instant(config.expires, f"{where}.expires"),
+        doors=config.doors,
     )
 
 

@@ -18,7 +18,7 @@ from mantlet.core.refusal import (
     RateLimited,
     Unauthenticated,
 )
-from mantlet.policies.authenticate.binding import Proofs, check_place, check_scheme
+from mantlet.policies.authenticate.binding import Proofs, check_door, check_place, check_scheme
 from mantlet.policies.authenticate.challenge import Challenges
 from mantlet.policies.authenticate.credential import DPOP, check, has_misplaced, is_absent, is_dpop, take
 from mantlet.policies.authenticate.failures import Failures, source_of
@@ -109,11 +109,15 @@ class Authenticate:
     async def recognise(self, arrival: Arrival, credential: bytes) -> Caller:
         """Whose `credential` is, wherever `arrival` brought it: failures count as they do everywhere. Raises as above.
 
-        For who asks for a credential in a form of its own; what the caller is bound to, it must look at itself.
+        For who asks for a credential in a form of its own; what the caller is bound to, but for the door, it must look
+        at itself.
         """
         check(credential)
         digest = Verified.digest(credential)
-        return self._verified.caller(digest) or await self._recognise(arrival, credential, digest)
+        caller = self._verified.caller(digest) or await self._recognise(arrival, credential, digest)
+        if caller.binding is not None:
+            check_door(arrival, caller.binding)
+        return caller
 
     def _known(self, arrival: Arrival) -> Caller | None:
         """Whose credential it is, if that was found a moment ago."""

@@ -187,7 +187,7 @@ KNOWN = {
 
 GUARDED = {
     "HttpClient", "Dialer", "Fetcher", "HttpServer", "OpenApiServer", "WebSocketConnector", "TcpConnector",
-    "SseConnector", "open_server", "connect_to",
+    "SseConnector", "ServiceServer", "open_server", "connect_to",
 }  # fmt: skip
 """Whatever opens connections takes the guard; each call in the source must give it."""
 

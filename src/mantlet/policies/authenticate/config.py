@@ -1,6 +1,7 @@
 """`auth:`, as the config file spells it. Durations are seconds."""
 
 from typing import Literal
+
 import msgspec
 
 from mantlet.core.caller import CallerKind
@@ -21,9 +22,9 @@ class ApiKeyConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     scopes: tuple[str, ...] = ()
     kind: CallerKind = "service"
     expires: str | None = None
-
     doors: tuple[Literal["http", "websocket", "tcp", "admin"], ...] = ()
     """Where alone it is taken; empty: at all of them."""
+
 
 class JwtConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Tokens of the node's own issuer, or of one whose keys stand in a file. Without a key there are none.

@@ -200,6 +200,20 @@ async def test_a_node_starts_and_serves_without_its_provider(tmp_path: Path) -> 
         assert "issuer.failed" in events
 
 
+async def test_a_reload_keeps_the_keys(tmp_path: Path) -> None:
+    """TOK-07: also while the provider is down; nothing is asked before it serves."""
+    (tmp_path / "idp").mkdir()
+    with running_idp(tmp_path / "idp") as idp:
+        async with node_of(tmp_path, issuer_of(idp)) as house:
+            token, unused = [await get(idp.client_credentials, MCP) for _ in range(2)]
+            assert (await ask(house, token)).status == 200
+            await get(idp.stop)
+            await house.node.renewal.prepare(house.config)
+            house.node.renewal.commit()
+            assert house.node.current.generation.number == 2
+            assert (await ask(house, unused)).status == 200
+
+
 async def test_proof_of_possession(tmp_path: Path, idp: Idp) -> None:
     """TOK-11: RFC 9449 with the provider's own bound token; replayed, moved and missing proofs are refused."""
     prover = Prover()

@@ -41,6 +41,7 @@ from mantlet.node.forwarding import Forwarding
 from mantlet.node.gauges import watch_endpoint, watch_servers
 from mantlet.node.housekeeping import audit_told, every, failed, log, log_warning
 from mantlet.node.identity import open_identity
+from mantlet.node.issuers import KnownIssuers
 from mantlet.node.kills import Kills, open_kills
 from mantlet.node.path import messages, path
 from mantlet.node.renewal import Renewal
@@ -236,10 +237,12 @@ async def build(config: Config, shared: Shared) -> AsyncIterator[Node]:
         )
         aggregate = make_aggregate(config, list(upstreams), aggregated, current.may_reach)
 
+        issuers = KnownIssuers(metrics)
+
         async def make(config: Config, number: int, tasks: Tasks, opened: AsyncExitStack) -> Generation:
             guard = open_egress(config, journal, metrics, tasks)  # it knows the issuers of this configuration
             opened.push_async_callback(guard.close)
-            authenticate = open_identity(config, opened, tasks, guard, journal, state, revoked)
+            authenticate = open_identity(config, opened, tasks, guard, journal, state, issuers, revoked)
             steps = make_steps(
                 config,
                 record,

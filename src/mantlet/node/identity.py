@@ -16,7 +16,7 @@ from mantlet.node.certificates import tell
 from mantlet.node.config.model import Config
 from mantlet.node.door_keys import auth_of
 from mantlet.node.housekeeping import every
-from mantlet.node.issuers import open_proofs, open_token_issuers
+from mantlet.node.issuers import KnownIssuers, open_proofs, open_token_issuers
 from mantlet.node.peers import open_peers
 from mantlet.node.resources import public_url, resources
 from mantlet.policies.authenticate.opening import open_authenticate
@@ -36,6 +36,7 @@ def open_identity(
     guard: Guard,
     journal: Journal,
     state: State,
+    known: KnownIssuers,
     revoked: Revoked | None = None,
 ) -> Authenticate | Disabled:
     """The step that tells who calls; raises `ConfigError`."""
@@ -44,7 +45,7 @@ def open_identity(
     opened.callback(store.close)
     tasks.start(every(FLUSH_S, partial(asyncio.to_thread, store.flush)), "api_keys.flush")
     ring = open_ring(algorithms=jwt.algorithms, secret=jwt.secret, key_file=jwt.key_file, jwks_file=jwt.jwks_file)
-    issuers = open_token_issuers(config, guard, journal, tasks, opened)
+    issuers = open_token_issuers(config, guard, journal, tasks, opened, known)
     authenticate = open_authenticate(
         auth_of(config),
         environment=config.environment,

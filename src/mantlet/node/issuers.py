@@ -1,6 +1,7 @@
 """The identity providers that the config names: how they are reached, and what is written down of them."""
 
 import random
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from typing import Any, Final
 
@@ -9,6 +10,7 @@ from mantlet.core.ports import Fetch, Fetched, Journal, State
 from mantlet.core.refusal import Refusal, UpstreamUnavailable
 from mantlet.core.tasks import Tasks
 from mantlet.events.audit.administrative import record_of
+from mantlet.events.metrics import Metrics
 from mantlet.keys.files import read_secret
 from mantlet.keys.proof import check_proof
 from mantlet.keys.ring import published_ring
@@ -20,8 +22,9 @@ from mantlet.node.published import Published
 from mantlet.node.resources import public_url, resources
 from mantlet.policies.authenticate.dpop.opening import open_dpop
 from mantlet.policies.authenticate.dpop.proofs import DpopProofs
-from mantlet.policies.authenticate.issuers.kept import keep_fresh
-from mantlet.policies.authenticate.issuers.opening import Opened, Ports, open_issuers
+from mantlet.policies.authenticate.issuers.kept import Kept, keep_fresh
+from mantlet.policies.authenticate.issuers.opening import Opened, Ports, Where, open_issuers
+from mantlet.policies.authenticate.issuers.source import Learned
 from mantlet.policies.authenticate.opening import own_audience, own_issuer, parts_of
 from mantlet.upstreams.client import TlsConfig
 from mantlet.upstreams.client.tls import context
@@ -30,7 +33,31 @@ from mantlet.upstreams.egress import Guard
 FAILED: Final = "issuer.failed"
 
 
-def open_token_issuers(config: Config, guard: Guard, journal: Journal, tasks: Tasks, opened: AsyncExitStack) -> Opened:
+class KnownIssuers:
+    """What is known of issuers, from one configuration to the next."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._kept: Mapping[Where, Kept[Learned]] = {}
+        self._metrics = metrics
+
+    def take(self, kept: Mapping[Where, Kept[Learned]]) -> None:
+        """Another configuration is opened: it begins with what is known already."""
+        for where, one in kept.items():
+            if (known := self._kept.get(where)) is not None:
+                one.take_over(known)
+        self._kept = kept
+        if kept:
+            self._metrics.gauge(
+                "mantlet_issuer_keys_age_seconds",
+                "Age of the oldest keys of an issuer",
+                lambda: max((one.age_s for one in self._kept.values()), default=0.0),
+                "max",
+            )
+
+
+def open_token_issuers(
+    config: Config, guard: Guard, journal: Journal, tasks: Tasks, opened: AsyncExitStack, known: KnownIssuers
+) -> Opened:
     """Their providers, whose keys are fetched in the background from now on. Raises `ConfigError`."""
     fetchers: dict[str | None, Fetch] = {}
 
@@ -47,7 +74,8 @@ def open_token_issuers(config: Config, guard: Guard, journal: Journal, tasks: Ta
             tasks.start(_write(journal, str(fields["issuer"]), str(fields["said"])), FAILED)
 
     found = _open(config, Ports(fetch, published_ring, read_secret, SYSTEM, tasks, told))
-    for kept in found.kept:
+    known.take(found.kept)
+    for kept in found.kept.values():
         tasks.start(keep_fresh(kept, random.random), "issuer.keys")
     return found
 

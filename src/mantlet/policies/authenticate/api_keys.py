@@ -7,6 +7,7 @@ from mantlet.core.api_key import PREFIX, ApiKeyRecord, ApiKeyStore, hash_of, id_
 from mantlet.core.call import Arrival
 from mantlet.core.caller import Binding, Caller
 from mantlet.core.clock import Clock
+from mantlet.core.key_proof import KeyProof, check
 from mantlet.core.refusal import InvalidCredential
 
 ISSUER: Final = "mantlet:api-key"
@@ -43,6 +44,22 @@ class ApiKeyProvider:
         if not record.is_live(now_s):
             raise InvalidCredential(f"api key {record.id}: revoked or expired")
         if self._store is not None and record.id not in self._ids:
+            self._store.touch(record.id, now_s)
+        return _caller_of(record)
+
+    def prove(self, proof: KeyProof, /) -> Caller:
+        """The owner of the key that `proof` was made with. Raises `InvalidCredential`, `StoreUnavailable`."""
+        record = self._ids.get(proof.key_id)
+        is_own = record is not None
+        if record is None and self._store is not None:
+            record = self._store.find(proof.key_id)
+        # An unknown id is checked as well, so that time does not tell it from a wrong proof.
+        if not check(proof, "" if record is None else record.verifier, self._pepper) or record is None:
+            raise InvalidCredential(f"api key {proof.key_id}: unknown, without a verifier, or a wrong proof")
+        now_s = self._clock.wall()
+        if not record.is_live(now_s):
+            raise InvalidCredential(f"api key {record.id}: revoked or expired")
+        if self._store is not None and not is_own:
             self._store.touch(record.id, now_s)
         return _caller_of(record)
 

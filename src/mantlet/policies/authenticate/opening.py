@@ -8,6 +8,7 @@ from typing import Final, Literal
 from mantlet.core.api_key import ApiKeyRecord, ApiKeyStore, hash_of, id_of
 from mantlet.core.clock import Clock
 from mantlet.core.config_error import ConfigError
+from mantlet.core.key_proof import verifier_of
 from mantlet.core.secret import Secret
 from mantlet.core.weak_secret import why_weak
 from mantlet.policies.authenticate.api_keys import ApiKeyProvider
@@ -65,7 +66,8 @@ def open_authenticate(
         raise ConfigError("pepper", f"has fewer than {MIN_PEPPER_BYTES} bytes", "remove the file to have one made")
     records = [_record_of(key, index, pepper, read_secret) for index, key in enumerate(config.api_keys)]
     _refuse_twins(records)
-    providers: list[Provider] = [ApiKeyProvider(records, store, pepper, clock)]
+    api_keys = ApiKeyProvider(records, store, pepper, clock)
+    providers: list[Provider] = [api_keys]
     if config.mock.tokens:
         providers.append(MockProvider(config.mock.tokens, development=environment == "development"))
     if config.jwt.has_key:
@@ -84,6 +86,7 @@ def open_authenticate(
         proofs=proofs,
         required_scopes=required_scopes,
         revoked=revoked,
+        prove=api_keys.prove,
     )
 
 
@@ -147,8 +150,9 @@ def _record_of(config: ApiKeyConfig, index: int, pepper: bytes, read_secret: Cal
         raise ConfigError(where, f"the key is weak: {why}", "`mantlet keys` makes good ones")
     if _KEY.fullmatch(key) is None:
         raise ConfigError(where, "the key has characters that no header can carry", "letters, digits and ._~+/-=")
+    key_id = id_of(key.encode()) or f"config:{config.name}"
     return ApiKeyRecord(
-        id=id_of(key.encode()) or f"config:{config.name}",
+        id=key_id,
         hash=hash_of(key.encode(), pepper),
         owner=config.name,
         name=config.name,
@@ -158,6 +162,7 @@ def _record_of(config: ApiKeyConfig, index: int, pepper: bytes, read_secret: Cal
         scopes=frozenset(config.scopes),
         expires_at_s=_instant(config.expires, f"{where}.expires"),
         doors=config.doors,
+        verifier=verifier_of(key.encode(), key_id, pepper),
     )
 
 

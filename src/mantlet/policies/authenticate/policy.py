@@ -10,6 +10,7 @@ from mantlet.core.caller import Binding, Caller
 from mantlet.core.certificate import PeerCertificate
 from mantlet.core.clock import Clock
 from mantlet.core.headers import Headers
+from mantlet.core.key_proof import KeyProof
 from mantlet.core.record import Trail
 from mantlet.core.refusal import (
     AmbiguousCredentials,
@@ -55,14 +56,16 @@ class Authenticate:
         proofs: Proofs | None = None,
         required_scopes: Mapping[str, frozenset[str]] | None = None,
         revoked: Revoked | None = None,
+        prove: Callable[[KeyProof], Caller] | None = None,
     ) -> None:
-        """`required_scopes` are those that every token of an issuer must have."""
+        """`required_scopes` are those that every token of an issuer must have; `prove` checks answers to challenges."""
         self._providers = tuple(providers)
         self._clock = clock
         self._mtls = mtls
         self._verified = Verified(clock)
         self._by_address, self._by_credential = by_address, by_credential
         self._proofs = proofs
+        self._prove_key = prove
         self._revoked = revoked
         if revoked is not None:
             # At once, and only those: to verify all anew would be a flood of our own making.
@@ -90,6 +93,8 @@ class Authenticate:
 
         Raises `Unauthenticated`, `InvalidCredential`, `AmbiguousCredentials`, `RateLimited`, `StoreUnavailable`.
         """
+        if arrival.proof is not None:
+            return self._proved(arrival, arrival.proof)
         if arrival.peer_certificate is not None and self._mtls is not None:
             known = self._by_certificate(arrival, arrival.peer_certificate, self._mtls)
             if known is not None:
@@ -180,8 +185,28 @@ class Authenticate:
             raise
         except InvalidCredential as refusal:
             self._verified.refuse(digest, refusal.why)
-            self._count(source, credential, arrival.trail)
+            self._count(source, id_of(credential), arrival.trail)
             raise
+
+    def _proved(self, arrival: Arrival, proof: KeyProof) -> Caller:
+        """Whose key it is. Nothing of it is remembered: a proof is good once."""
+        source = source_of(arrival.peer)
+        self._check_source(source)
+        try:
+            if self._prove_key is None:
+                raise InvalidCredential("no challenge is answered here")
+            caller = self._prove_key(proof)
+            if self._revoked is not None and self._revoked.has(caller):
+                raise InvalidCredential("api key: revoked")
+            if caller.binding is not None:
+                check_door(arrival, caller.binding)
+        except InvalidCredential:
+            self._count(source, proof.key_id, arrival.trail)
+            raise
+        if arrival.peer_certificate is not None and self._mtls is not None:
+            self._mtls.check(arrival.peer_certificate)
+        note(arrival.trail, caller)
+        return caller
 
     async def _prove(self, arrival: Arrival, binding: Binding) -> None:
         """Return when this request shows what its token is bound to.
@@ -211,12 +236,12 @@ class Authenticate:
         if (wait := self._by_address.wait_s(source, self._clock.monotonic())) > 0:
             raise self._limited(self._by_address, wait, "authentication-address")
 
-    def _count(self, source: str, credential: bytes, trail: Trail) -> None:
+    def _count(self, source: str, key_id: str | None, trail: Trail) -> None:
         now_s = self._clock.monotonic()
         wait = self._by_address.count(source, now_s)
         if wait > 0:
             raise self._limited(self._by_address, wait, "authentication-address") from None
-        if (key_id := id_of(credential)) is not None:
+        if key_id is not None:
             trail.credential = key_id
             if (wait := self._by_credential.count(key_id, now_s)) > 0:
                 raise self._limited(self._by_credential, wait, "authentication-credential") from None

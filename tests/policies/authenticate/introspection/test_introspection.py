@@ -77,7 +77,7 @@ async def test_an_endpoint_that_is_down_is_503_and_remembered_as_nothing() -> No
     idp = StubIdp()
     idp.opaque["opaque1"] = ACTIVE
     home = house(idp)
-    await home.opened.kept[0].refresh()
+    await home.kept.refresh()
     idp.down = True
     with pytest.raises(IssuerUnavailable):
         await home.come("opaque1")
@@ -115,7 +115,7 @@ async def test_one_question_for_all_who_bring_the_same_token() -> None:
     idp = StubIdp()
     idp.opaque["opaque1"] = ACTIVE
     home = house(idp)
-    await home.opened.kept[0].refresh()
+    await home.kept.refresh()
     idp.gate = asyncio.Event()
     coming = [asyncio.ensure_future(home.come("opaque1")) for _ in range(20)]
     await asyncio.sleep(0)
@@ -131,7 +131,7 @@ async def test_made_up_tokens_are_not_all_passed_on() -> None:
     """OAUTH-05: a flood ends here, and answers come when it is over."""
     idp = StubIdp()
     home = house(idp)
-    await home.opened.kept[0].refresh()
+    await home.kept.refresh()
     idp.gate = asyncio.Event()
     coming = [asyncio.ensure_future(home.come(f"made-up-{n}")) for n in range(MAX_ASKED + 10)]
     for _ in range(5):

@@ -30,6 +30,7 @@ from mantlet.keys.ring import published_ring
 from mantlet.policies.authenticate.config import AuthConfig, FailuresConfig
 from mantlet.policies.authenticate.dpop.opening import open_dpop
 from mantlet.policies.authenticate.issuers.config import DpopConfig, IssuerConfig
+from mantlet.policies.authenticate.issuers.kept import Kept
 from mantlet.policies.authenticate.issuers.opening import Opened, Ports, open_issuers
 from mantlet.policies.authenticate.opening import open_authenticate, own_audience, parts_of
 from mantlet.policies.authenticate.policy import Authenticate
@@ -201,6 +202,11 @@ class House:
             ),
         )  # fmt: skip
         assert isinstance(self.policy, Authenticate)
+
+    @property
+    def kept(self) -> Kept[Any]:
+        """What is learned of the first issuer."""
+        return next(iter(self.opened.kept.values()))
 
     def _tell(self, level: str, event: str, fields: Mapping[str, Any]) -> None:
         self.told.append((level, event, fields))

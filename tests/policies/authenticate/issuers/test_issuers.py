@@ -44,7 +44,7 @@ async def test_nothing_is_asked_at_start() -> None:
         await house.come(idp.token())
     assert idp.asked.total() == asked
     idp.down = False
-    assert await house.opened.kept[0].refresh() == 600
+    assert await house.kept.refresh() == 600
     assert (await house.come(idp.token())).subject == "alice"
     assert [event for _, event, _ in house.told] == ["issuer.failed", "issuer.recovered"]
 
@@ -229,7 +229,7 @@ async def test_the_last_keys_serve_until_a_set_age_and_then_nothing_does() -> No
     house = House([idp], [{"max_key_age": 1000}])
     await house.come(idp.token())
     idp.down = True
-    kept = house.opened.kept[0]
+    kept = house.kept
     assert [await kept.refresh() for _ in range(8)] == [1, 2, 4, 8, 16, 32, 60, 60]
     house.passed_s = 990
     long = idp.token(exp=int(NOW) + 3000)
@@ -421,3 +421,23 @@ async def test_who_keeps_trying_is_looked_at_again() -> None:
             await house.come(token)
     house.passed_s = 3
     assert (await house.come(token)).subject == "alice"
+
+
+async def test_a_new_configuration_begins_with_the_keys_of_the_old() -> None:
+    """TOK-07: as old as they are, and only of the same place."""
+    idp = StubIdp()
+    old = House([idp], [{"max_key_age": 1000}])
+    await old.come(idp.token())
+    old.passed_s = 500
+    idp.down = True
+    new = House([idp], [{"max_key_age": 1000}])
+    new.passed_s = 500
+    new.kept.take_over(old.kept)
+    assert old.opened.kept.keys() == new.opened.kept.keys()
+    assert new.kept.age_s == 500
+    token = idp.token(exp=int(NOW) + 3000)
+    assert (await new.come(token)).subject == "alice"
+    new.passed_s = 1000
+    with pytest.raises(IssuerUnavailable):
+        await new.come(token)
+    assert House([idp], [{"jwks_url": f"{idp.issuer}/other"}]).opened.kept.keys() != new.opened.kept.keys()

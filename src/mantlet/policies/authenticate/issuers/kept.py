@@ -40,6 +40,7 @@ class Kept(Generic[T]):
         self.refresh_s, self._cooldown_s, self._max_age_s = refresh_s, cooldown_s, max_age_s
         self._value: T | None = None
         self._loaded_s = self._tried_s = -float("inf")
+        self._opened_s = clock.monotonic()
         self._flight: asyncio.Task[None] | None = None
         self._waiting = self._failures = 0
         self._said = ""
@@ -50,6 +51,16 @@ class Kept(Generic[T]):
         if self._value is None:
             return 0.0
         return max(0.0, self._loaded_s + self._max_age_s - self._clock.monotonic())
+
+    @property
+    def age_s(self) -> float:
+        """How long ago the value was good; without one, how long it has been missing."""
+        return self._clock.monotonic() - (self._opened_s if self._value is None else self._loaded_s)
+
+    def take_over(self, other: "Kept[T]") -> None:
+        """Begin with what `other` holds, as old as it is: a new configuration need not ask again before it serves."""
+        if self._value is None:
+            self._value, self._loaded_s = other._value, other._loaded_s
 
     async def get(self) -> T:
         """The value. Raises `IssuerUnavailable` when there is none, or none young enough; `Overloaded`."""

@@ -41,12 +41,16 @@ class Ports:
     tell: Tell
 
 
+Where = tuple[object, ...]
+"""Everything that what is learned of an issuer depends on."""
+
+
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """`kept` is to be refreshed, each by a task of its own; `providers` are asked in this order."""
+    """`kept`, by where it is learned, is to be refreshed, each by a task of its own; `providers` are asked in order."""
 
     providers: Sequence[Provider]
-    kept: Sequence[Kept[Learned]]
+    kept: Mapping[Where, Kept[Learned]]
     required_scopes: Mapping[str, frozenset[str]]
 
 
@@ -89,9 +93,15 @@ def open_issuers(
     providers: list[Provider] = [Issuers(issuers, ports.clock)] if issuers else []
     return Opened(
         [*providers, *(introspection for _, introspection in asked)],
-        [issuer.learned for issuer in issuers.values()],
+        {where_of(config): issuers[config.issuer].learned for config in configs},
         {config.issuer: frozenset(config.required_scopes) for config in configs},
     )
+
+
+def where_of(config: IssuerConfig) -> Where:
+    """What `config` says of where and how the issuer is learned."""
+    asking = config.introspection
+    return (config.issuer, config.jwks_url, config.algorithms, asking.enabled, asking.url, config.ca_file)
 
 
 def _expected(config: IssuerConfig, audience: str, parts: Mapping[str, str]) -> Expectation:

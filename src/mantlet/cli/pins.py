@@ -132,11 +132,10 @@ def check(
 
     from mantlet.node.config.load import load
     from mantlet.ops.pins import collect, compare
-    from mantlet.policies.pins.config import PinsConfig
     from mantlet.policies.pins.lock import LockFile
 
     loaded = load(options.files_of(config), os.environ, settings=options.settings_of(settings)).config
-    lock = LockFile(file or (loaded.mcp.pins or PinsConfig()).file)
+    lock = LockFile(file or loaded.mcp.pins.file)
     pins = lock.read()
     found = asyncio.run(collect(loaded))
     names = [server.name for server in loaded.mcp.servers]

@@ -38,7 +38,8 @@ def open_definitions(
     config: Config, forward: CallHandler, journal: Journal, metrics: Metrics, tasks: Tasks, opened: AsyncExitStack
 ) -> Definitions:
     """As `mcp.pins` and `validation.schemas` say. Raises `ConfigError` for a lock file that cannot be read."""
-    mode = config.mcp.pins_mode(config.environment)
+    pins = config.mcp.pins
+    mode = pins.mode_in(config.environment)
     checks = config.validation.schemas or ("off" if mode == "off" else "enforce")
     if mode == "off" and checks == "off":
         return Definitions()
@@ -47,13 +48,12 @@ def open_definitions(
         tasks.start(note(journal, SYSTEM, event, object=about, notes=notes), event)
         log.warning(event, object=about, **notes)
 
-    pins = config.mcp.pins
     store = SqlitePins(config.database.path)
     opened.callback(store.close)
     book = Book(
         mode,
         store,
-        LockFile(pins.file) if pins is not None and mode == "approve" else None,
+        LockFile(pins.file) if mode == "approve" else None,
         [server.name for server in config.mcp.servers],
         wall=SYSTEM.wall,
         tell=tell,
@@ -63,7 +63,7 @@ def open_definitions(
     step = Pins(
         Shown(book, schemas.why_unusable if checks == "enforce" else _always_usable),
         Asking(forward, timeout_s, SYSTEM.monotonic),
-        refresh_s=300.0 if pins is None else pins.refresh,
+        refresh_s=pins.refresh,
         wait_s=timeout_s,
         monotonic=SYSTEM.monotonic,
     )

@@ -31,7 +31,6 @@ from mantlet.policies.authenticate.config import AuthConfig
 from mantlet.policies.authorize.config import AuthorizationConfig
 from mantlet.policies.limits.config import LimitsConfig
 from mantlet.policies.parse.config import McpLimits, ValidationConfig
-from mantlet.policies.pins.config import Mode as PinsMode
 from mantlet.policies.pins.config import PinsConfig
 from mantlet.stores.config import StoreConfig
 from mantlet.upstreams.bridge.config import BridgeConfig
@@ -139,15 +138,8 @@ class McpConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     """How clients of one era of MCP reach servers of the other."""
     sse: SseConfig = SseConfig()
     servers: list[McpServer] = []
-    pins: PinsConfig | None = None
+    pins: PinsConfig = PinsConfig()
     virtual: list[VirtualServerConfig] = []
-
-    def pins_mode(self, environment: Environment) -> PinsMode:
-        """How definitions are held to what was approved. Absent, the section means `off` in development, where a
-        server is changed while it is written, and `approve` elsewhere (TOOL-01)."""
-        if self.pins is None:
-            return "off" if environment == "development" else "approve"
-        return self.pins.mode_in(environment)
 
     def __post_init__(self) -> None:
         names = [server.name for server in self.servers]

@@ -255,7 +255,7 @@ def _guards(config: Config) -> Iterator[Reason]:
         yield Reason("default_allow", "authorization.default", "what no rule names would be allowed")
     if config.mcp.unknown_methods == "allow":
         yield Reason("unknown_methods", "mcp.unknown_methods", "methods that no revision names would be forwarded")
-    if config.mcp.pins is not None and config.mcp.pins.mode in ("off", "first_use"):
+    if config.mcp.pins.mode in ("off", "first_use"):
         said = "a server could change what its tools say, and nobody would have approved it"
         yield Reason("unpinned_tools", "mcp.pins.mode", said)
     if config.validation.schemas in ("off", "warn"):

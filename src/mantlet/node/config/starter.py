@@ -42,6 +42,7 @@ def starter(folder: Path, environment: Environment, servers: Sequence[Mapping[st
         notes=_NOTES[environment],
         limits=_LIMITS[environment],
         servers=_servers_text(servers),
+        pins=_PINS[environment],
     )
     return Starter(folder / CONFIG_NAME, text, {folder / SECRETS_FOLDER / ADMIN_KEY: new_api_key()})
 
@@ -137,6 +138,14 @@ _LIMITS: Final[Mapping[Environment, str]] = {
     "staging": "{requests: 100, window: 60}",
     "production": "{requests: 100, window: 60}",
 }
+_APPROVED: Final = """\
+  # What servers say of their tools is shown once it is approved: `mantlet pins check --write` writes this file.
+  pins: {mode: approve, file: ./mantlet.lock}"""
+_PINS: Final[Mapping[Environment, str]] = {
+    "development": "  # pins: {mode: first_use}     # hold servers to what they said of their tools first",
+    "staging": _APPROVED,
+    "production": _APPROVED,
+}
 _TEMPLATE: Final = """\
 # Mantlet's configuration. Every key is optional; `mantlet check` shows the effective value of each and where it came
 # from, docs/configuration.md explains them all. Durations are seconds, sizes bytes. Paths lie by this file.
@@ -185,6 +194,7 @@ authorization:
 # The MCP servers behind this node.
 mcp:
 {servers}
+{pins}
 
 # memory:// for one process; embedded:// starts a Valkey of the node's own for several workers;
 # valkey://:${{VALKEY_PASSWORD}}@host:6379/0 is shared by several nodes.

@@ -12,7 +12,7 @@ class PinsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 
     mode: Mode | None = None
     """`approve`: only what stands in the lock file is shown and called. `first_use`: what is seen first is pinned.
-    Null means `first_use` in development and `approve` elsewhere."""
+    Null means `off` in development, where a server is changed while it is written, and `approve` elsewhere."""
     file: str = "./mantlet.lock"
     """The lock file of `approve`."""
     refresh: Annotated[float, msgspec.Meta(ge=1)] = 300
@@ -20,4 +20,4 @@ class PinsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 
     def mode_in(self, environment: str) -> Mode:
         """The mode that holds in an environment."""
-        return self.mode or ("first_use" if environment == "development" else "approve")
+        return self.mode or ("off" if environment == "development" else "approve")

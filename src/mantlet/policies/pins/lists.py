@@ -9,6 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from mantlet.core.call import Reply
+from mantlet.core.refusal import BadUpstream
 from mantlet.core.stream import Derived
 from mantlet.policies.aggregate.listing import Memory
 from mantlet.policies.authorize.lists import BOUNDS, MAX_EVENT_BYTES, filter_message
@@ -16,6 +17,9 @@ from mantlet.policies.pins.definitions import INSTRUCTIONS, NAMED_BY
 from mantlet.policies.pins.shown import Shown
 from mantlet.wire import jsonrpc
 from mantlet.wire.sse import SseSplitter, format_event
+
+MAX_LIST_BYTES: Final = 2 * 1024 * 1024
+"""Of one list or page. Reading and judging takes 1 ms a tool, the first time, in which nothing else is done."""
 
 _KNOWN: Final = frozenset({*NAMED_BY, INSTRUCTIONS})
 _CHANGED: Final = b"list_changed"
@@ -69,6 +73,8 @@ class Lists:
         return kept
 
     def _read(self, server: str, revision: str, result: bytes) -> bytes:
+        if len(result) > MAX_LIST_BYTES:
+            raise BadUpstream(f"The server's list is larger than {MAX_LIST_BYTES} bytes and is withheld.")
         values: dict[str, Any] = jsonrpc.decode(result, BOUNDS)
         members = _OBJECT.decode(result)
         jsonrpc.refuse_folded(members, _KNOWN)

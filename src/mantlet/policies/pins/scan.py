@@ -39,7 +39,11 @@ def _of_name(key: DefinitionKey, known: Known) -> Iterable[str]:
 def _of_texts(definition: Definition, known: Known, listed: Collection[str]) -> Iterable[str]:
     mine = definition.key.server
     prefixes = tuple(prefix for server, prefix in known.prefixes.items() if server != mine)
+    seen: set[str] = set()
     for place, text in texts_of(definition):
+        if text in seen:  # half of a schema's words are "type" and "string"
+            continue
+        seen.add(text)
         where = f" in {place[:64]}" if place.isascii() and place.isprintable() and place else ""
         for finding in hidden.find(text):
             yield f"hidden characters ({finding.rule}){where}"

@@ -254,6 +254,21 @@ async def test_conditions_see_what_json_says(
         assert len(plain.requests) == (status == 200)
 
 
+async def test_filters_look_into_json_and_leave_answers_alone(tmp_path: Path, plain: Plain) -> None:
+    """VAL-04"""
+    filters = {"prototype": "block", "secrets": "sanitize", "prompt_injection": "block", "script": "log"}
+    service = {"name": "plain", "url": f"{plain.url}/base", "content_types": ["application/json"]}
+    async with open_house(tmp_path, servers=0, http_upstreams=[service], validation={"filters": filters}) as house:
+        fields = {**bearer(house), **JSON}
+        refused = await house.ask("POST", "/api/plain/echo", fields, b'{"__proto__": {"admin": true}}')
+        assert problem(refused) == (400, "filtered")
+        assert plain.requests == []
+        plain.release.set()
+        assert (await house.ask("POST", "/api/plain/echo", fields, b'{"a": [1.5]}')).json["size"] == 12
+        assert (await house.ask("GET", "/api/plain/status?code=200", fields)).body == b"said"
+        assert (await house.ask("GET", "/api/plain/drip?length=12", fields)).body == b"first;second"
+
+
 async def test_strangers_are_challenged_whatever_they_ask(house: House, plain: Plain) -> None:
     """AUTHN-01, AUTHN-04"""
     for path in ("/api/plain/echo", "/api/other", "/api/plain/status?code=200", "/api/plain"):

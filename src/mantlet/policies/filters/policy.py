@@ -78,7 +78,9 @@ class Filters:
         if plan.active and body and (plan.reads_texts or any(hint in body for hint in prototype.HINTS)):
             call = self._inspected(call, plan)
         plan = self._outward(call.server, name)
-        return self._returning(call, plan, onward) if plan.active else onward(call)
+        if not plan.active or _is_plain(call):
+            return onward(call)
+        return self._returning(call, plan, onward)
 
     def _inspected(self, call: Call, plan: Plan) -> Call:
         member, value = _part_of(call)
@@ -128,6 +130,11 @@ class Filters:
 _NAMED: Final = frozenset({"tools/call", "prompts/get"})
 
 
+def _is_plain(call: Call) -> bool:
+    """Whether it is for a plain HTTP service: its answers are of any type, and not for a model to read."""
+    return call.kind == "request" and not call.message
+
+
 def _is_on(mode: str | None, name: str) -> bool:
     return mode not in (None, "off") or (mode is None and name == PROTOTYPE)
 
@@ -155,8 +162,8 @@ def _is_protected(call: Call, hit: Hit) -> bool:
 
 
 def _rewritten(call: Call, member: str, before: Any, after: Any) -> Call:
-    if not call.message:
-        # A plain HTTP service: its body is the one argument.
+    if _is_plain(call):
+        # Its body is the one argument.
         return replace(call, params=after, body=jsonrpc.encode(after["arguments"]))
     message = {**call.message, member: after}
     changed = replace(call, message=message, body=jsonrpc.encode(message))

@@ -4,7 +4,6 @@ import asyncio
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -109,41 +108,11 @@ async def open_admin(
 ) -> HttpListener:
     """The admin listener. What strangers may ask is answered without a record, the rest is recorded like any call."""
     # Here, because a worker has no such door and calls are served before it opens: Starlette and Prometheus take time.
-    from mantlet.admin.app import PREFIX, PUBLIC, build_app
-    from mantlet.admin.approvals import approval_routes
+    from mantlet.admin.app import PREFIX, PUBLIC
     from mantlet.admin.bridge import bridge
-    from mantlet.admin.explain import explain_routes
-    from mantlet.admin.keys import key_routes
-    from mantlet.admin.kills import kill_routes
-    from mantlet.admin.pins import pin_routes
-    from mantlet.admin.reload import reload_routes
-    from mantlet.admin.tokens import token_routes
-    from mantlet.node.approvals import ApprovalsAdmin
-    from mantlet.node.blocks import BlocksAdmin
-    from mantlet.node.definitions import PinsAdmin
-    from mantlet.node.explain import running
-    from mantlet.node.keys_admin import KeysAdmin
-    from mantlet.node.kills import KillsAdmin
-    from mantlet.node.operations import NodeOperations
-    from mantlet.node.tokens_admin import TokensAdmin
+    from mantlet.node.administration import admin_app
 
-    operations = NodeOperations(
-        node.config,
-        lambda: node.current.generation.limits_admin,
-        BlocksAdmin(node.addresses, node.journal),
-        members,
-        own,
-    )
-    more = [
-        *key_routes(KeysAdmin(node.config, node.journal)),
-        *token_routes(TokensAdmin(node.config, node.journal)),
-        *explain_routes(running(lambda: node.current.generation.config, node.kills.switches)),
-        *approval_routes(ApprovalsAdmin(node.approvals, node.journal)),
-        *kill_routes(KillsAdmin(node.kills.switches, node.journal, node.config)),
-        *reload_routes(None if reload is None else partial(_reloaded, reload)),
-        *pin_routes(PinsAdmin(node.pins, node.journal)),
-    ]
-    app = bridge(build_app(operations, more))
+    app = bridge(admin_app(node, members, own=own, reload=reload))
 
     async def act(arrival: Arrival) -> Reply:
         # The first segment only: a client's name would make an action of its own of every client.
@@ -175,10 +144,6 @@ async def open_admin(
         door="admin",
         tls=show(node, "admin", section.tls),
     )
-
-
-async def _reloaded(reload: Reload, by: str) -> dict[str, Any]:
-    return (await reload(by)).as_json()
 
 
 async def _missing(_: Arrival) -> Reply:

@@ -10,7 +10,9 @@ from typing import TypeVar
 from mantlet.core.call import Arrival, Call, Reply
 from mantlet.core.policy import ArrivalHandler, CallHandler, Policy, chain
 from mantlet.core.refusal import Refusal
+from mantlet.node.published import Published
 from mantlet.policies.aggregate.policy import Aggregate
+from mantlet.policies.authorization_server.policy import AuthorizationServer
 from mantlet.policies.authorize.policy import Authorize
 from mantlet.policies.parse.policy import Parse
 from mantlet.policies.services.policy import Services
@@ -25,7 +27,7 @@ class Steps:
 
     record: Policy[Arrival]
     addresses: Policy[Arrival] | None
-    published: Policy[Arrival]
+    published: Published
     authenticate: Policy[Arrival]
     current_streams: Policy[Arrival]
     current_caller: Policy[Arrival]
@@ -40,7 +42,7 @@ class Steps:
     challenge: Callable[[Arrival], str]
     killed_callers: Policy[Arrival] | None = None
     killed_targets: Policy[Call] | None = None
-    authorization_server: Policy[Arrival] | None = None
+    authorization_server: AuthorizationServer | None = None
     services: Services | None = None
     to_service: CallHandler | None = None
     pins: Policy[Call] | None = None

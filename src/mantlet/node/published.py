@@ -37,6 +37,11 @@ class Published:
         if key_set:
             self._documents[KEY_SET] = key_set
 
+    @property
+    def paths(self) -> Collection[str]:
+        """What strangers may read."""
+        return self._documents.keys()
+
     def __call__(self, arrival: Arrival, onward: ArrivalHandler, /) -> Awaitable[Reply]:
         """Answer a listed document, or pass on."""
         document = self._documents.get(arrival.path)

@@ -53,6 +53,11 @@ class Parse:
         self._monotonic = monotonic
         self._passes_unknown = unknown_methods
 
+    @property
+    def paths(self) -> Collection[str]:
+        """The endpoints."""
+        return self._paths.keys()
+
     def then(self, onward: CallHandler) -> Callable[[Arrival], Awaitable[Reply]]:
         """The handler of arrivals that parses each and hands the call on."""
 

@@ -40,6 +40,11 @@ class Services:
         self._bounds = bounds
         self._monotonic = monotonic
 
+    @property
+    def routes(self) -> Routes:
+        """Which services there are."""
+        return self._routes
+
     def before(self, calls: CallHandler) -> Policy[Arrival]:
         """The step that hands what is for a service to `calls`, and passes everything else on."""
 

@@ -1,6 +1,6 @@
 """Which service a path belongs to, and what may be asked there. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -43,6 +43,9 @@ class Routes:
             if (other := self._routes.setdefault(route.prefix, route)) is not route:
                 raise ValueError(f"http_upstreams: {other.name} and {route.name} have the same prefix {route.prefix}")
         self._depths = sorted({prefix.count("/") for prefix in self._routes}, reverse=True)
+
+    def __iter__(self) -> Iterator[Route]:
+        return iter(self._routes.values())
 
     def find(self, path: str) -> tuple[Route, str] | None:
         """The service that `path` belongs to, and the path below its prefix, which begins with a slash."""

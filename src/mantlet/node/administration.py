@@ -1,0 +1,55 @@
+"""The admin API as one application: what each concept lets an operator see and do, joined."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from starlette.applications import Starlette
+
+from mantlet.admin.app import build_app
+from mantlet.admin.approvals import approval_routes
+from mantlet.admin.explain import explain_routes
+from mantlet.admin.keys import key_routes
+from mantlet.admin.kills import kill_routes
+from mantlet.admin.pins import pin_routes
+from mantlet.admin.reload import reload_routes
+from mantlet.admin.tokens import token_routes
+from mantlet.events.metrics import Metrics
+from mantlet.node.approvals import ApprovalsAdmin
+from mantlet.node.blocks import BlocksAdmin
+from mantlet.node.build import Node
+from mantlet.node.definitions import PinsAdmin
+from mantlet.node.explain import running
+from mantlet.node.keys_admin import KeysAdmin
+from mantlet.node.kills import KillsAdmin
+from mantlet.node.members import Member
+from mantlet.node.operations import NodeOperations
+from mantlet.node.reload import Reload
+from mantlet.node.tokens_admin import TokensAdmin
+
+
+def admin_app(
+    node: Node, members: Callable[[], Sequence[Member]], *, own: Metrics | None = None, reload: Reload | None = None
+) -> Starlette:
+    """The application behind the admin door."""
+    operations = NodeOperations(
+        node.config,
+        lambda: node.current.generation.limits_admin,
+        BlocksAdmin(node.addresses, node.journal),
+        members,
+        own,
+    )
+    more = [
+        *key_routes(KeysAdmin(node.config, node.journal)),
+        *token_routes(TokensAdmin(node.config, node.journal)),
+        *explain_routes(running(lambda: node.current.generation.config, node.kills.switches)),
+        *approval_routes(ApprovalsAdmin(node.approvals, node.journal)),
+        *kill_routes(KillsAdmin(node.kills.switches, node.journal, node.config)),
+        *reload_routes(None if reload is None else partial(_reloaded, reload)),
+        *pin_routes(PinsAdmin(node.pins, node.journal)),
+    ]
+    return build_app(operations, more)
+
+
+async def _reloaded(reload: Reload, by: str) -> dict[str, Any]:
+    return (await reload(by)).as_json()

@@ -18,6 +18,8 @@ ROLE: Final = "admin"
 PUBLIC: Final = frozenset({"/health", "/livez", "/readyz", "/metrics"})
 PREFIX: Final = "/admin/v1/"
 MAX_OBJECT_CHARS: Final = 256
+App = Starlette
+"""What rooms above call it, which need not know what it is made of."""
 
 
 class Operations(Protocol):
@@ -132,6 +134,11 @@ def build_app(operations: Operations, more: Sequence[BaseRoute] = ()) -> Starlet
     # A path with a slash too many is another path: no redirect is made out of what a request says its host is.
     app.router.redirect_slashes = False
     return app
+
+
+def table(app: Starlette) -> list[tuple[str, tuple[str, ...]]]:
+    """Each path of `app`, with the verbs it takes."""
+    return [(route.path, tuple(sorted(route.methods or ()))) for route in app.routes if isinstance(route, Route)]
 
 
 def _seconds(text: str | None) -> float | None:

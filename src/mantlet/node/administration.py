@@ -4,9 +4,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from starlette.applications import Starlette
-
-from mantlet.admin.app import build_app
+from mantlet.admin.app import App, build_app
 from mantlet.admin.approvals import approval_routes
 from mantlet.admin.explain import explain_routes
 from mantlet.admin.keys import key_routes
@@ -30,7 +28,7 @@ from mantlet.node.tokens_admin import TokensAdmin
 
 def admin_app(
     node: Node, members: Callable[[], Sequence[Member]], *, own: Metrics | None = None, reload: Reload | None = None
-) -> Starlette:
+) -> App:
     """The application behind the admin door."""
     operations = NodeOperations(
         node.config,

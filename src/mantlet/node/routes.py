@@ -8,10 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from starlette.applications import Starlette
-from starlette.routing import Route as Served
-
-from mantlet.admin.app import PUBLIC
+from mantlet.admin.app import PUBLIC, App, table
 from mantlet.listeners.sse.policy import PATH as SSE
 from mantlet.node.build import Node
 from mantlet.node.resources import resources
@@ -38,7 +35,7 @@ class Route:
     """A key of `EXCEPTIONS`, or nothing: then it needs a credential."""
 
 
-def routes_of(node: Node, app: Starlette) -> Iterator[Route]:
+def routes_of(node: Node, app: App) -> Iterator[Route]:
     """All of them; `app` is what answers at the admin door."""
     steps = node.current.generation.steps
     for path in sorted(steps.published.paths):
@@ -52,7 +49,5 @@ def routes_of(node: Node, app: Starlette) -> Iterator[Route]:
         yield Route("calls", SSE + path.removeprefix(ENDPOINT), ("GET", "POST"))
     for service in () if steps.services is None else steps.services.routes:
         yield Route("calls", service.prefix, service.verbs)
-    for served in app.routes:
-        if isinstance(served, Served):
-            verbs = tuple(sorted(served.methods or ("GET",)))
-            yield Route("admin", served.path, verbs, "probes" if served.path in PUBLIC else "")
+    for path, verbs in table(app):
+        yield Route("admin", path, verbs, "probes" if path in PUBLIC else "")

@@ -49,6 +49,8 @@ Token: TypeAlias = Annotated[
     typer.Option("--token", metavar="TOKEN", help="The token itself; other users of this machine can read it here."),
 ]
 
+Login: TypeAlias = Annotated[bool, typer.Option("--login", help="As the user of `mantlet login` at this address.")]
+
 
 def files_of(config: Sequence[str] | None) -> list[str]:
     """The configuration files: those named, or the one in the working directory, or none."""
@@ -82,11 +84,21 @@ def wish_of(url: str, token: str, token_file: str, config: Sequence[str] | None)
     return Wish(url, Secret(token) if token else None, token_file, _named(config))
 
 
-def address_of(door: "Door", wish: "Wish") -> "Address":
-    """The node's address, with a word of warning where the token would travel in clear."""
+def address_of(door: "Door", wish: "Wish", *, login: bool = False) -> "Address":
+    """The node's address, with a word of warning where the token would travel in clear.
+
+    With `login` the token is that of `mantlet login` at this address.
+    """
     from mantlet.ops.remote.target import target
 
     address = target(door, wish, os.environ)
+    if login:
+        from dataclasses import replace
+
+        from mantlet.ops.login.kept import Logins, folder
+        from mantlet.ops.login.session import logged_in
+
+        address = replace(address, token=logged_in(address.url, Logins(folder(os.environ))))
     if address.tells_token_in_clear:
         warn(f"the token crosses the network in clear to {address.url}; use https://")
     return address

@@ -36,11 +36,13 @@ def tools(
     url: options.Url = "",
     token: options.Token = "",
     token_file: options.TokenFile = "",
+    login: options.Login = False,
     config: options.Config = None,
     as_json: options.Json = False,
 ) -> None:
     """List the tools that this caller may use."""
-    client = _client(server, era, options.address_of("http", options.wish_of(url, token, token_file, config)))
+    wish = options.wish_of(url, token, token_file, config)
+    client = _client(server, era, options.address_of("http", wish, login=login))
     try:
         found = client.tools()
     finally:
@@ -65,6 +67,7 @@ def call(
     url: options.Url = "",
     token: options.Token = "",
     token_file: options.TokenFile = "",
+    login: options.Login = False,
     config: options.Config = None,
     as_json: options.Json = False,
 ) -> None:
@@ -72,7 +75,8 @@ def call(
     from mantlet.ops.remote.arguments import arguments_of
 
     arguments = arguments_of(values or [], sys.stdin.read() if args == "-" else args)
-    client = _client(server, era, options.address_of("http", options.wish_of(url, token, token_file, config)))
+    wish = options.wish_of(url, token, token_file, config)
+    client = _client(server, era, options.address_of("http", wish, login=login))
     try:
         result = client.call(tool, arguments)
     finally:

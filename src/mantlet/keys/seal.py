@@ -22,6 +22,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from mantlet.core.config_error import ConfigError
+from mantlet.core.secret import Secret
 from mantlet.keys.files import ensure_secret
 
 VERSION: Final = 1
@@ -96,11 +97,20 @@ def open_sealer(path: str | Path, *former: str | Path) -> NodeSealer:
     return NodeSealer([_read_key(file) for file in (path, *former)])
 
 
+def sealer_of_text(secret: Secret, where: str) -> NodeSealer:
+    """A sealer with a key that is kept as text somewhere else. Raises `ConfigError`."""
+    return NodeSealer([_key_of(secret, where)])
+
+
 def _read_key(path: str | Path) -> bytes:
-    key = _bytes_of(ensure_secret(path, lambda: secrets.token_urlsafe(KEY_BYTES)).reveal())
+    return _key_of(ensure_secret(path, lambda: secrets.token_urlsafe(KEY_BYTES)), str(path))
+
+
+def _key_of(secret: Secret, where: str) -> bytes:
+    key = _bytes_of(secret.reveal())
     if key is None or len(key) != KEY_BYTES:
         raise ConfigError(
-            str(path), f"is no sealing key ({KEY_BYTES} bytes as base64url)", "remove it to have one made"
+            where, f"is no sealing key ({KEY_BYTES} bytes as base64url)", "remove it to have one made"
         )
     return key
 

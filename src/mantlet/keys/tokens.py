@@ -39,7 +39,10 @@ def issue(
     environment: str = "",
     origin: str = "",
 ) -> Issued:
-    """Sign an access token. `origin` names the login or key that it comes from, and begins its `jti`. Raises `ValueError` for a life beyond `MAX_LIFE_S` or a key without its private half."""
+    """Sign an access token. `origin` names the login or key that it comes from, and begins its `jti`.
+
+    Raises `ValueError` for a life beyond `MAX_LIFE_S` or a key without its private half.
+    """
     if not 0 < life_s <= MAX_LIFE_S:
         raise ValueError(f"a token lives 1 to {MAX_LIFE_S} seconds")
     if key.private is None:

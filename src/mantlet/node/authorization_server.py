@@ -117,10 +117,10 @@ def open_authorization_server(
     if server.client_credentials:
         grants["client_credentials"] = token.client_credentials(issuing)
     metadata = ClientMetadata(server.client_metadata, ports.fetch, SYSTEM) if server.client_metadata.enabled else None
-    clients = Clients(server.clients, authenticate.recognise, metadata)
+    clients = Clients(server.known, authenticate.recognise, metadata)
     endpoint = token.TokenEndpoint(clients, issuing, grants)
     endpoints: dict[str, Endpoint] = {TOKEN: endpoint.token, REVOKE: endpoint.revoke}
-    if server.clients or metadata is not None:
+    if server.known or metadata is not None:
         _add_flows(server, clients, issuing, authenticate, ports, root, grants, endpoints)
     published = documents(server, issuer=issuer, public_url=root, jwks=_published(key), grants=grants)
     return AuthorizationServer(published, endpoints, limits)

@@ -1,12 +1,36 @@
 """`auth.server:`, as the config file spells it. Durations are seconds."""
 
-from typing import Annotated
+from typing import Annotated, Final
 from urllib.parse import urlsplit
 
 import msgspec
 
 Life = Annotated[int, msgspec.Meta(ge=1, le=3600)]
 Seconds = Annotated[int, msgspec.Meta(ge=1)]
+
+
+def why_no_redirect(uri: str) -> str:
+    """Why `uri` may not be redirected to; empty when it may: https, or http to this machine (RFC 9700 section 2.1)."""
+    try:
+        parts = urlsplit(uri)
+        parts.port  # noqa: B018 - raises when it is none
+    except ValueError:
+        return "is no URL"
+    if not uri.isascii() or not uri.isprintable() or any(character in uri for character in ' "<>\\^`{|}'):
+        return "has characters that no URL has"
+    if "#" in uri or parts.username is not None or parts.password is not None or "*" in uri:
+        return "has a fragment, user information or a pattern"
+    if parts.scheme == "https" and parts.hostname:
+        return ""
+    if is_loopback(uri):
+        return ""
+    return "is neither https nor http to 127.0.0.1 or [::1]"
+
+
+def is_loopback(uri: str) -> bool:
+    """Whether it leads to this machine by address; `localhost` may be anybody's (RFC 8252 section 8.3)."""
+    parts = urlsplit(uri)
+    return parts.scheme == "http" and parts.hostname in ("127.0.0.1", "::1")
 
 
 class ClientConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -30,6 +54,11 @@ class ClientConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
         for uri in self.redirect_uris:
             if why := why_no_redirect(uri):
                 raise ValueError(f"redirect_uris: {uri[:200]!r} {why}")
+
+
+COMMAND_LINE: Final = ClientConfig(
+    id="mantlet", name="Mantlet on a command line", redirect_uris=("http://127.0.0.1/callback",)
+)
 
 
 class DeviceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -72,6 +101,8 @@ class ServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     """How long a refresh token may lie unused."""
     client_credentials: bool = True
     """Whether an API key may be changed into access tokens."""
+    command_line: bool = True
+    """Know `mantlet login` as the client `mantlet`."""
     clients: tuple[ClientConfig, ...] = ()
     device: DeviceConfig = DeviceConfig()
     code: CodeConfig = CodeConfig()
@@ -79,31 +110,12 @@ class ServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     max_logins: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 100
     """Of one user at once; one more ends the oldest."""
 
+    @property
+    def known(self) -> tuple[ClientConfig, ...]:
+        """`clients`, and the command line if it is one."""
+        return (*self.clients, COMMAND_LINE) if self.command_line else self.clients
+
     def __post_init__(self) -> None:
-        ids = [client.id for client in self.clients]
+        ids = [client.id for client in self.known]
         if twice := sorted({one for one in ids if ids.count(one) > 1}):
             raise ValueError(f"clients: two are called {twice[0]!r}")
-
-
-def why_no_redirect(uri: str) -> str:
-    """Why `uri` may not be redirected to; empty when it may: https, or http to this machine (RFC 9700 section 2.1)."""
-    try:
-        parts = urlsplit(uri)
-        parts.port  # noqa: B018 - raises when it is none
-    except ValueError:
-        return "is no URL"
-    if not uri.isascii() or not uri.isprintable() or any(character in uri for character in ' "<>\\^`{|}'):
-        return "has characters that no URL has"
-    if "#" in uri or parts.username is not None or parts.password is not None or "*" in uri:
-        return "has a fragment, user information or a pattern"
-    if parts.scheme == "https" and parts.hostname:
-        return ""
-    if is_loopback(uri):
-        return ""
-    return "is neither https nor http to 127.0.0.1 or [::1]"
-
-
-def is_loopback(uri: str) -> bool:
-    """Whether it leads to this machine by address; `localhost` may be anybody's (RFC 8252 section 8.3)."""
-    parts = urlsplit(uri)
-    return parts.scheme == "http" and parts.hostname in ("127.0.0.1", "::1")

@@ -29,8 +29,12 @@ _STEPS: Final = (
         id TEXT PRIMARY KEY, hash TEXT NOT NULL, owner TEXT NOT NULL, name TEXT NOT NULL, tenant TEXT NOT NULL,
         kind TEXT NOT NULL, roles TEXT NOT NULL, scopes TEXT NOT NULL, created_at REAL NOT NULL,
         expires_at REAL, last_used_at REAL, revoked_at REAL) WITHOUT ROWID""",
+    "ALTER TABLE api_keys ADD COLUMN verifier TEXT NOT NULL DEFAULT ''",
 )
-_FIELDS: Final = "id, hash, owner, name, tenant, kind, roles, scopes, created_at, expires_at, last_used_at, revoked_at"
+_NAMES: Final = ("id", "hash", "owner", "name", "tenant", "kind", "roles", "scopes", "created_at", "expires_at",
+                 "last_used_at", "revoked_at", "verifier")  # fmt: skip
+_FIELDS: Final = ", ".join(_NAMES)
+_INSERT: Final = f"INSERT INTO api_keys ({_FIELDS}) VALUES ({', '.join('?' * len(_NAMES))})"  # noqa: S608 - constants
 
 
 class ApiKeys:
@@ -53,10 +57,7 @@ class ApiKeys:
     def create(self, record: ApiKeyRecord) -> None:
         """Keep a new record; an id that exists is an error, never an update."""
         with self._writing, _translated():
-            self._writer.execute(
-                "INSERT INTO api_keys (" + _FIELDS + ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 - a constant
-                _row_of(record),
-            )
+            self._writer.execute(_INSERT, _row_of(record))
         self._forget(record.id)
 
     def revoke(self, key_id: str, at_s: float) -> bool:
@@ -118,8 +119,10 @@ class ApiKeys:
         try:
             self.flush()
         finally:
-            self._reader.close()
-            self._writer.close()
+            # A flush may still be on its way in a thread, and SQLite does not survive being closed under it.
+            with self._reading, self._writing:
+                self._reader.close()
+                self._writer.close()
 
     def _forget(self, key_id: str) -> None:
         with self._reading:  # a find that began before the write must not put the old record back
@@ -148,11 +151,12 @@ def _row_of(record: ApiKeyRecord) -> tuple[Any, ...]:
         record.expires_at_s,
         record.last_used_at_s,
         record.revoked_at_s,
+        record.verifier,
     )
 
 
 def _record_of(row: tuple[Any, ...]) -> ApiKeyRecord:
-    key_id, key_hash, owner, name, tenant, kind, roles, scopes, created, expires, last_used, revoked = row
+    key_id, key_hash, owner, name, tenant, kind, roles, scopes, created, expires, last_used, revoked, verifier = row
     return ApiKeyRecord(
         key_id,
         key_hash,
@@ -166,4 +170,5 @@ def _record_of(row: tuple[Any, ...]) -> ApiKeyRecord:
         expires,
         last_used,
         revoked,
+        verifier=verifier,
     )

@@ -125,8 +125,9 @@ class LoginRows:
         return await self._changing(work)
 
     def close(self) -> None:
-        """Let go of the file."""
-        self._database.close()
+        """Let go of the file, once the thread that uses it is done: SQLite does not survive the opposite."""
+        with self._lock:
+            self._database.close()
 
     def _row(self, login_id: str) -> Row | None:
         query = f"SELECT {_FIELDS} FROM logins WHERE id = ?"  # noqa: S608 - a constant

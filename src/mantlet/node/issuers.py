@@ -116,8 +116,9 @@ def open_proofs(config: Config, state: State) -> DpopProofs | None:
 def published(config: Config) -> Published:
     """The metadata of each resource: whose tokens are taken, and the scopes that a first token needs (OAUTH-01)."""
     auth = config.auth
-    own = auth.jwt.issuer or ""
-    issuers = [own] if auth.jwt.has_key and own.startswith("https://") else []
+    serves = auth.server is not None and auth.server.enabled
+    own = own_issuer(auth.jwt, public_url(config)) if serves else auth.jwt.issuer or ""
+    issuers = [own] if auth.jwt.has_key and (serves or own.startswith("https://")) else []
     return Published(
         public_url(config),
         resources(config),

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from bench.experiments.bounds import correctness, footprint, overload
 from bench.experiments.crossing import bridge, doors, first_byte, idle
 from bench.experiments.others import rivals
+from bench.experiments.services import services
 from bench.experiments.switches import audit, policies
 from bench.experiments.traffic import calls, lists, real_server, stdio_upstream
 from bench.lab import Lab, Table
@@ -18,6 +19,7 @@ EXPERIMENTS: Mapping[str, Callable[[Lab], list[Table]]] = {
     "stdio": stdio_upstream,
     "bridge": bridge,
     "doors": doors,
+    "services": services,
     "first-byte": first_byte,
     "idle": idle,
     "rivals": rivals,

@@ -42,7 +42,7 @@ class Verified:
     @staticmethod
     def digest(credential: bytes, scheme: bytes = b"") -> bytes:
         """The key of `credential` here: under one scheme it may be good, and under another not."""
-        return sha256(scheme + credential).digest()
+        return sha256(scheme + credential if scheme else credential).digest()
 
     def caller(self, digest: bytes) -> Caller | None:
         """Whose it is, if that is known and still holds now."""

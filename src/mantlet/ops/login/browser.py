@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import http.server
+import re
 import secrets
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -59,7 +60,8 @@ def code_of(issuer: Issuer, answered: Mapping[str, str]) -> str:
     if iss != issuer.name and (iss is not None or issuer.says_iss):
         raise LoginError("the answer came from another issuer")
     if "error" in answered:
-        raise LoginError("the issuer refused", "access_denied")
+        said = answered["error"] if re.fullmatch(r"[a-z_]{1,60}", answered["error"]) else "no reason given"
+        raise LoginError(f"the issuer says {said}", said)
     if not answered.get("code"):
         raise LoginError("the answer has no code")
     return answered["code"]

@@ -49,7 +49,7 @@ def log_in(wanted: Wanted, logins: Logins, person: Person) -> Kept:
     url = resource.url or f"{node}/mcp"
     issuer = discovered(resource.issuers[0])
     scopes = wanted.scope.split() or [*resource.scopes]
-    if "offline_access" in issuer.scopes and "offline_access" not in scopes:
+    if not wanted.scope and "offline_access" in issuer.scopes and "offline_access" not in scopes:
         scopes.append("offline_access")  # without it many issuers give no refresh token
         scopes += ["openid"] if "openid" in issuer.scopes and "openid" not in scopes else []
     form = {"client_id": wanted.client_id, "resource": url, **({"scope": " ".join(scopes)} if scopes else {})}

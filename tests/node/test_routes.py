@@ -56,6 +56,11 @@ class Walk:
         }
         return {name: {"Authorization": f"Bearer {one}"} if one else {} for name, one in tokens.items()}
 
+    def assert_nothing_reached(self) -> None:
+        """No server has seen anything."""
+        assert [sent for upstream in self.house.upstreams.values() for sent in upstream.sent] == []
+        assert self.plain.requests == []
+
     async def ask(self, verb: str, path: str, door: str, fields: dict[str, str]) -> Answer:
         body = BODY if verb in ("POST", "PUT", "PATCH") else b""
         known = fields_of(call_body()) if body else {}
@@ -113,7 +118,7 @@ async def test_no_route_opens_to_a_stranger_but_those_that_are_listed(walk: Walk
             for verb in ("GET", *route.verbs):
                 answer = await walk.ask(verb, path, route.door, {})
                 assert answer.status in (400, 401, 404), (verb, path, answer)
-    assert walk.house.one.sent == walk.house.upstreams["two"].sent == walk.plain.requests == []
+    walk.assert_nothing_reached()
 
 
 async def test_the_exceptions_are_those_that_are_written_down(walk: Walk) -> None:
@@ -162,7 +167,7 @@ async def test_another_tenant_gets_nothing_and_users_get_what_rules_give(walk: W
                 continue  # a stream; it would not end
             foreign = await walk.ask(verb, route.path, "calls", credentials["other tenant"])
             assert foreign.status in (400, 403, 404, 405, 406, 415), (verb, route, foreign)
-    assert walk.house.one.sent == walk.house.upstreams["two"].sent == walk.plain.requests == []
+    walk.assert_nothing_reached()
     for path, body in (("/mcp/one", call_body()), ("/mcp/two", call_body())):
         for name in ("user", "admin"):
             fields = {**fields_of(body), **credentials[name]}
@@ -186,7 +191,7 @@ async def test_no_path_in_the_source_opens_that_no_table_knows(walk: Walk) -> No
                 answer = await walk.ask(verb, path, door, {})
                 expected = (400, 401) if door == "calls" else (400, 401, 404)
                 assert answer.status in expected, (door, verb, path, answer)
-    assert walk.house.one.sent == walk.plain.requests == []
+    walk.assert_nothing_reached()
 
 
 def paths_in(file: Path) -> Iterator[str]:

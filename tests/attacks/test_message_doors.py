@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,14 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from mantlet.core.caller import Caller
+from mantlet.core.key_proof import answer_of, message_of, proof_of
+from mantlet.keys.api_keys import read_pepper
+from mantlet.keys.new_key import NewKey, make
 from mantlet.listeners.http import HttpListener
 from mantlet.listeners.messages.carrier import Terms
 from mantlet.listeners.tcp.listener import TcpListener
 from mantlet.node.message_doors import open_tcp, open_websocket
+from mantlet.stores.sqlite.api_keys import STALENESS_S, ApiKeys
 
 PATIENCE_S = 10.0
 ON = {"enabled": True, "port": 0}
@@ -336,7 +340,7 @@ async def test_a_revoked_caller_gets_no_further_message_through(doors: Doors, mo
     lines = await doors.lines()
     await lines.hear()
     async with doors.socket() as socket:
-        for provider in doors.house.node.authenticate._providers:  # type: ignore[union-attr]
+        for provider in doors.house.node.current.generation.authenticate._providers:  # type: ignore[union-attr]
             monkeypatch.setattr(provider, "is_current", lambda _: False)
         await say(socket, call_body())
         lines.say(call_body())
@@ -425,3 +429,76 @@ async def test_whose_ticket_it_is_decides_what_it_opens(doors: Doors) -> None:
         assert (await heard(socket))["error"]["code"] == 4403
     principals = {record["principal"] for record in doors.house.audit() if record.get("action") == "tools/call"}
     assert principals == {Caller("norules", "mantlet:api-key", "api_key").name}
+
+
+# --- a key that is proved and not sent
+
+
+async def proved(lines: "Lines", key: str, key_id: str, *, server: str = "one", nonce: str = "n" * 22) -> Any:
+    """The answer to the second `auth`, and whether the node has proved itself too."""
+    lines.say(
+        {"jsonrpc": "2.0", "id": 0, "method": "auth", "params": {"key": key_id, "nonce": nonce, "server": server}}
+    )
+    challenge = (await lines.hear())["result"]["challenge"]
+    message = message_of(key_id, nonce, challenge, server)
+    lines.say({"jsonrpc": "2.0", "id": 1, "method": "auth", "params": {"proof": proof_of(key.encode(), message)}})
+    said = await lines.hear()
+    if "result" in said:
+        assert said["result"]["proof"] == answer_of(key.encode(), message)
+    return said
+
+
+async def strangers(doors: Doors) -> Lines:
+    lines = Lines(*await asyncio.open_connection("localhost", doors.tcp.port))
+    doors.opened.append(lines)
+    return lines
+
+
+async def test_keys_of_config_and_store_prove_themselves(doors: Doors) -> None:
+    """AUTHN-10, AUTHN-05: and they act as the same caller as when they are sent."""
+    alice = doors.house.keys["alice"]
+    stored, key = make(NewKey("robot", roles=["user"]), now_s=time.time(), pepper=pepper_of(doors))
+    older, key_of_older = make(NewKey("old"), now_s=time.time(), pepper=pepper_of(doors))
+    store = ApiKeys(doors.house.config.database.path, time.monotonic)
+    store.create(stored)
+    store.create(replace(older, verifier=""))
+    for text, key_id in ((alice, alice.split("_")[1]), (key.reveal(), stored.id)):
+        lines = await strangers(doors)
+        assert "result" in await proved(lines, text, key_id)
+        lines.say(call_body())
+        assert (await lines.hear())["result"]["from"] == "one"
+    for text, key_id in ((key_of_older.reveal(), older.id), (alice, stored.id), (key.reveal(), "0" * 12)):
+        lines = await strangers(doors)
+        assert (await proved(lines, text, key_id))["error"]["code"] == 4401
+        assert await lines.hear() is None
+    store.revoke(stored.id, time.time())
+    store.close()
+    await asyncio.sleep(STALENESS_S)
+    assert (await proved(await strangers(doors), key.reveal(), stored.id))["error"]["code"] == 4401
+    assert len(doors.house.one.sent) == 2
+    written = json.dumps(doors.house.audit())
+    assert key.reveal() not in written
+    assert "invalid_credential" in written
+
+
+async def test_guesses_at_proofs_are_counted_like_guesses_at_keys(tmp_path: Path) -> None:
+    """AUTHN-07"""
+    async with open_doors(tmp_path, auth={"failures": {"per_address": 3, "per_credential": 100}}) as doors:
+        alice = doors.house.keys["alice"]
+        codes = [
+            (await proved(await strangers(doors), "wrong", alice.split("_")[1]))["error"]["code"] for _ in range(5)
+        ]
+        assert codes == [4401, 4401, 4401, 4429, 4429]
+
+
+async def test_a_proof_is_worth_nothing_at_other_doors(doors: Doors) -> None:
+    """AUTHN-02"""
+    key = doors.house.keys["alice"]
+    proof = proof_of(key.encode(), message_of(key.split("_")[1], "n" * 22, "c" * 32, ""))
+    for credential in (proof, f"{key.split('_')[1]}.{proof}", f"mk_{key.split('_')[1]}_{proof}"):
+        assert (await doors.house.call(credential=credential)).status == 401
+        assert (await doors.knock({"Authorization": f"Bearer {credential}"})).status == 401
+
+
+def pepper_of(doors: Doors) -> bytes:
+    return read_pepper(doors.house.config.database.pepper_path)

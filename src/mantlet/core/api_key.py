@@ -42,6 +42,8 @@ class ApiKeyRecord:
     revoked_at_s: float | None = None
     doors: tuple[str, ...] = ()
     """Where alone it is taken; empty: everywhere. For keys of the config."""
+    verifier: str = field(default="", repr=False)
+    """What tells a proof of the key (`core.key_proof`); empty for keys older than that."""
 
     def is_live(self, now_s: float) -> bool:
         """Whether the key still opens anything."""

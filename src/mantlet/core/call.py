@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol
 from mantlet.core.caller import Caller
 from mantlet.core.certificate import PeerCertificate
 from mantlet.core.headers import Headers
+from mantlet.core.key_proof import KeyProof
 from mantlet.core.record import Trail
 
 Era = Literal["modern", "legacy"]
@@ -68,6 +69,8 @@ class Arrival:
     body: bytes | None = None
     """The body, where it came whole with the head: then nobody has to wait for `read`."""
     incoming: Incoming | None = None
+    proof: KeyProof | None = None
+    """The answer to a challenge of the door's, where that stands for a credential."""
     """The same body as `read` gives, for who takes it part by part; None where it came whole, or there is none."""
 
 

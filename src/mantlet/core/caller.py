@@ -25,8 +25,8 @@ class Binding:
     """What a request must show beside a token for the token to count: each field that is not empty (TOK-11).
 
     `certificate_sha256` is that of the client's certificate, in lower-case hexadecimal (`x5t#S256`, RFC 8705 section
-    3.1); `jkt` the thumbprint of the key of its DPoP proof (RFC 9449 section 6.1); `paths` and `doors` where alone it is
-    taken.
+    3.1); `jkt` the thumbprint of the key of its DPoP proof (RFC 9449 section 6.1); `paths` and `doors` where alone it
+    is taken.
     """
 
     certificate_sha256: str = ""

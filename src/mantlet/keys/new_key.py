@@ -9,6 +9,7 @@ from typing import Any, Final, get_args
 from mantlet.core.api_key import ApiKeyRecord, hash_of
 from mantlet.core.caller import CallerKind
 from mantlet.core.config_error import ConfigError
+from mantlet.core.key_proof import verifier_of
 from mantlet.core.secret import Secret
 from mantlet.keys.api_keys import make_api_key
 
@@ -53,6 +54,7 @@ def make(wanted: NewKey, *, now_s: float, pepper: bytes) -> tuple[ApiKeyRecord, 
         scopes=frozenset(wanted.scopes),
         created_at_s=now_s,
         expires_at_s=None if wanted.life_s is None else now_s + wanted.life_s,
+        verifier=verifier_of(key.reveal().encode(), key_id, pepper),
     )
     return record, key
 

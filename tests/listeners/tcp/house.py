@@ -11,6 +11,7 @@ import msgspec
 from mantlet.core.call import Arrival, Reply
 from mantlet.core.caller import Caller
 from mantlet.core.clock import Clock
+from mantlet.core.key_proof import check
 from mantlet.core.record import Trail
 from mantlet.core.refusal import InvalidCredential, Refusal, Unauthenticated
 from mantlet.core.tasks import Tasks
@@ -21,6 +22,7 @@ from mantlet.listeners.tls import Served
 from mantlet.wire import jsonrpc
 from mantlet.wire.answer import refused
 
+PEPPER: Final = b"p" * 32
 PATIENCE_S: Final = 10.0
 ALICE: Final = Caller("alice", "test", "test")
 BOB: Final = Caller("bob", "test", "test")
@@ -67,6 +69,8 @@ class House:
         self.errors: list[BaseException] = []
         self.cancelled = 0
         self.holders: dict[bytes, Caller] = {b"alice-token": ALICE, b"bob-token": BOB}
+        self.verifiers: dict[str, str] = {}
+        """By the id of a key of Alice's."""
         self.handler: Callable[[Arrival, Any], Awaitable[Reply]] = self.echo
         self.tasks = Tasks(self.errors.append)
         self.clients: list[LineClient] = []
@@ -103,6 +107,11 @@ class House:
         self.openings.append(arrival)
         if self.may_open is not None:
             await self.may_open.wait()
+        if arrival.proof is not None:
+            if not check(arrival.proof, self.verifiers.get(arrival.proof.key_id, ""), PEPPER):
+                raise InvalidCredential("a wrong proof")
+            arrival.caller = ALICE
+            return Reply(200, [])
         value = arrival.headers.get(b"authorization")
         if value is None:
             raise Unauthenticated

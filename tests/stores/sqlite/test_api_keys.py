@@ -24,6 +24,7 @@ RECORD = ApiKeyRecord(
     scopes=frozenset({"mcp:read"}),
     created_at_s=5.0,
     expires_at_s=99.5,
+    verifier="ab" * 64,
 )
 
 
@@ -186,3 +187,19 @@ def test_threads_may_share_it(keys: ApiKeys) -> None:
     keys.flush()
     assert len(keys.list()) == 80
     assert all(record.last_used_at_s == 7.0 for record in keys.list())
+
+
+def test_keys_of_a_database_from_before_go_on_and_prove_nothing(tmp_path: Path, hands: Hands) -> None:
+    path = tmp_path / "old.db"
+    old = connect(path)
+    migrate(old, "api_keys", api_keys._STEPS[:1])
+    old.execute("INSERT INTO api_keys VALUES ('abc', 'h', 'ann', 'n', 't', 'user', '[]', '[]', 1.0, NULL, NULL, NULL)")
+    old.commit()
+    old.close()
+    opened = ApiKeys(path, hands)
+    found = opened.find("abc")
+    assert found is not None
+    assert (found.owner, found.verifier) == ("ann", "")
+    opened.create(RECORD.__class__(id="new", hash="x", owner="bob", verifier="ab" * 64))
+    assert [record.verifier for record in opened.list()] == ["ab" * 64, ""]
+    opened.close()

@@ -1,7 +1,8 @@
 """One TCP connection: `auth` first, then a conversation in lines, until its session or its patience ends.
 
-Until somebody is authenticated nothing but `auth` is read, once: the second try is another connection (AUTHN-10). Later
-an `auth` of the same principal renews the session; requests under way go on meanwhile.
+Until somebody is authenticated nothing but `auth` is read, once, or twice where the first asks for a challenge: the
+second try is another connection (AUTHN-10). Later an `auth` of the same principal renews the session; requests under
+way go on meanwhile.
 """
 
 import asyncio
@@ -10,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Final, cast
 
 from mantlet.core.caller import Caller
+from mantlet.core.key_proof import KeyProof
 from mantlet.core.record import Trail
 from mantlet.core.refusal import Denied, InvalidParams, PayloadTooLarge, Refusal, Unauthenticated
 from mantlet.listeners.accept import Accepted
@@ -18,6 +20,7 @@ from mantlet.listeners.messages import envelope
 from mantlet.listeners.messages.carrier import Ending, Gate
 from mantlet.listeners.messages.conversation import Conversation
 from mantlet.listeners.messages.lines import Lines
+from mantlet.listeners.tcp.challenge import Challenge, ask, is_asked
 from mantlet.listeners.tcp.door import AUTH, TcpDoor
 from mantlet.wire import answer, jsonrpc
 
@@ -35,6 +38,7 @@ class TcpConnection(asyncio.Protocol):
     __slots__ = (
         "_accepted",
         "_auth",
+        "_challenge",
         "_conversation",
         "_door",
         "_gate",
@@ -60,6 +64,7 @@ class TcpConnection(asyncio.Protocol):
         self._gate = Gate()
         self._conversation: Conversation | None = None
         self._auth: asyncio.Task[None] | None = None
+        self._challenge: Challenge | None = None
         self._is_ending = self._is_lost = self._is_read_paused = False
         self._lingered = self.bytes_in = self.bytes_out = 0
         self._message_by_s = self._session_ends_s = NEVER_S
@@ -209,11 +214,11 @@ class TcpConnection(asyncio.Protocol):
             raw_id = message.id
             if message.method != AUTH or raw_id is None:
                 raise Unauthenticated("Authenticate first: send auth.")
-            certificate = self._accepted.certificate
-            _check_params(message.params, has_certificate=certificate is not None)
-            caller, path = await door.authenticate(message, self._accepted.peer, certificate)
-            self._admit(caller, path)
-            self._write(jsonrpc.result(raw_id, self._session(caller)))
+            challenge, self._challenge = self._challenge, None  # good for this message or never
+            if is_asked(message.params):
+                self._ask(raw_id, message.params, challenge)
+            else:
+                await self._let_in(raw_id, message.params, challenge)
         except Refusal as refusal:
             self._refuse(refusal, raw_id)
             if self._conversation is None:
@@ -224,6 +229,29 @@ class TcpConnection(asyncio.Protocol):
         finally:
             self._auth = None
             self.room()
+
+    def _ask(self, raw_id: bytes, params: Mapping[str, Any], former: Challenge | None) -> None:
+        if former is not None and self._conversation is None:
+            raise Unauthenticated("One challenge a connection: answer it.")
+        door, now_s = self._door, self._door.terms.clock.monotonic()
+        self._challenge = ask(params, now_s, door.config.auth_timeout)
+        expires_in = int(self._challenge.until_s - now_s)
+        self._write(jsonrpc.result(raw_id, {"challenge": self._challenge.text, "expires_in": expires_in}))
+
+    async def _let_in(self, raw_id: bytes, params: Mapping[str, Any], challenge: Challenge | None) -> None:
+        door, accepted = self._door, self._accepted
+        proof: KeyProof | None = None
+        if challenge is not None and "proof" in params:
+            proof, token, server = challenge.answered(params, door.terms.clock.monotonic()), None, challenge.server
+        else:
+            _check_params(params, has_certificate=accepted.certificate is not None)
+            token, server = params.get("token"), params.get("server", "")
+        caller, path = await door.authenticate(raw_id, token, server, accepted.peer, accepted.certificate, proof)
+        self._admit(caller, path)
+        session = self._session(caller)
+        if proof is not None:
+            session["proof"] = proof.answer
+        self._write(jsonrpc.result(raw_id, session))
 
     def _admit(self, caller: Caller, path: str) -> None:
         door = self._door

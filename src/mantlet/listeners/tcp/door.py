@@ -9,13 +9,13 @@ from mantlet.core.call import Arrival, Reply
 from mantlet.core.caller import Caller
 from mantlet.core.certificate import PeerCertificate
 from mantlet.core.headers import Headers
+from mantlet.core.key_proof import KeyProof
 from mantlet.core.policy import ArrivalHandler
 from mantlet.core.record import Trail
 from mantlet.core.refusal import NotFound, Unauthenticated
 from mantlet.listeners.messages.carrier import Terms
 from mantlet.listeners.messages.exchange import Whole
 from mantlet.listeners.tcp.config import TcpConfig
-from mantlet.wire.jsonrpc import Envelope
 
 if TYPE_CHECKING:
     from mantlet.listeners.tcp.connection import TcpConnection
@@ -71,7 +71,13 @@ class TcpDoor:
             guest.expire(now_s)
 
     async def authenticate(
-        self, message: Envelope, peer: str, certificate: PeerCertificate | None
+        self,
+        raw_id: bytes,
+        token: str | None,
+        server: str,
+        peer: str,
+        certificate: PeerCertificate | None,
+        proof: KeyProof | None,
     ) -> tuple[Caller, str]:
         """Who an `auth` message is from, and the endpoint it asks for.
 
@@ -79,9 +85,8 @@ class TcpDoor:
         """
         terms = self.terms
         trail = Trail(terms.new_id(), terms.door, peer, terms.clock.wall(), action=f"AUTH {ENDPOINT}")
-        trail.rpc_id = message.id
-        token, server = message.params.get("token"), message.params.get("server", "")
-        fields = [] if token is None else [(b"authorization", b"Bearer " + str(token).encode())]
+        trail.rpc_id = raw_id
+        fields = [] if token is None else [(b"authorization", b"Bearer " + token.encode())]
         deadline_s = terms.clock.monotonic() + self.config.auth_timeout
         arrival = Arrival(
             "POST",
@@ -95,6 +100,7 @@ class TcpDoor:
             terms.is_tls,
             is_message=True,
             peer_certificate=certificate,
+            proof=proof,
         )
         path = f"{ENDPOINT}/{server}" if server else ENDPOINT
         if path in self.endpoints:  # not a stranger's own word: names become labels

@@ -78,7 +78,12 @@ class Authenticate:
     def __call__(self, arrival: Arrival, onward: Callable[[Arrival], Awaitable[Reply]], /) -> Awaitable[Reply]:
         """Authenticate `arrival` and pass it on."""
         # What is bound is looked at on every request, even when its token is known.
-        if arrival.peer_certificate is None and (caller := self._known(arrival)) is not None and caller.binding is None:
+        if (
+            arrival.peer_certificate is None
+            and arrival.proof is None
+            and (caller := self._known(arrival)) is not None
+            and caller.binding is None
+        ):
             note(arrival.trail, caller)
             arrival.caller = caller
             return onward(arrival)

@@ -190,7 +190,7 @@ async def _is(house: House, endpoint: str, mode: str, names: set[str]) -> bool:
         ("look-alike", "get_tirne", "looks like get_time of one"),
         ("look-alike", "get_t\u0456me", "characters that are not exposed"),
         ("renamed", "get_forecast", "get_weather under another name"),
-        ("shadowing", "helper", "prompt_injection"),
+        ("ordering", "helper", "prompt_injection"),
     ],
 )
 async def test_a_suspect_tool_is_withheld_where_everything_else_is_taken_on_first_use(

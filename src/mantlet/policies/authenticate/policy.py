@@ -195,6 +195,8 @@ class Authenticate:
 
     def _proved(self, arrival: Arrival, proof: KeyProof) -> Caller:
         """Whose key it is. Nothing of it is remembered: a proof is good once."""
+        if arrival.peer_certificate is not None and self._mtls is not None:
+            self._mtls.check(arrival.peer_certificate)
         source = source_of(arrival.peer)
         self._check_source(source)
         try:
@@ -208,8 +210,6 @@ class Authenticate:
         except InvalidCredential:
             self._count(source, proof.key_id, arrival.trail)
             raise
-        if arrival.peer_certificate is not None and self._mtls is not None:
-            self._mtls.check(arrival.peer_certificate)
         note(arrival.trail, caller)
         return caller
 

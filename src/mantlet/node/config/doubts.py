@@ -22,6 +22,11 @@ def doubts(config: Config, now_s: float) -> Iterator[Problem]:
         )
     for name, tls in listeners(config):
         yield from _certificate(name, tls, now_s)
+    pins = config.mcp.pins
+    if config.mcp.servers and pins.mode_in(config.environment) == "approve" and not Path(pins.file).exists():
+        yield Problem(
+            "there is no lock file, so no tool is shown: `mantlet pins check --write` writes it", "mcp.pins.file"
+        )
     for index, key in enumerate(config.auth.api_keys):
         if key.expires and datetime.fromisoformat(key.expires).timestamp() <= now_s:
             yield Problem(f"the key {key.name!r} has expired and is refused", f"auth.api_keys[{index}].expires")

@@ -27,6 +27,7 @@ from mantlet.node.door_keys import auth_of
 from mantlet.policies.authenticate.config import JwtConfig
 from mantlet.policies.authorize.compiling import compile_rules
 from mantlet.policies.limits.routes import compile_routes
+from mantlet.policies.pins.lock import LockFile
 from mantlet.stores.valkey import address
 from mantlet.upstreams.client import endpoint
 from mantlet.upstreams.client import tls as client_tls
@@ -81,6 +82,8 @@ def _parts(config: Config) -> Iterator[Part]:
     if config.auth.issuers:
         yield "auth.issuers", lambda: _issuers(config)
     yield "auth.mtls", lambda: check_callers(config)
+    if config.mcp.pins.mode_in(config.environment) == "approve":
+        yield "mcp.pins.file", lambda: LockFile(config.mcp.pins.file).read()
     if config.http.http2:
         yield "http.http2", require_http2
     for name, tls in tls_listeners(config):

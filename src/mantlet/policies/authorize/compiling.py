@@ -27,6 +27,7 @@ def _compile(rule: RuleConfig) -> Rule:
         raise ValueError(f"rule {rule.name!r}: give exactly one of allow and deny")
     selector = rule.allow if rule.allow is not None else rule.deny
     assert selector is not None
+    given = _given(selector)
     for scope in selector.scopes or ():
         if "*" in scope:
             raise ValueError(
@@ -43,7 +44,8 @@ def _compile(rule: RuleConfig) -> Rule:
         kinds=_names(selector.kinds),
         delegation=_delegation(rule, selector),
         servers=patterns(selector.servers),
-        aspects=_aspects(selector),
+        aspects={aspect: match for aspect, named in given.items() if (match := patterns(named)) is not None},
+        names={aspect: tuple(named) for aspect, named in given.items() if named is not None},
         methods=patterns(selector.methods),
         condition=_condition(rule, selector),
     )
@@ -73,15 +75,14 @@ def _delegation(rule: RuleConfig, selector: Selector) -> Delegation | None:
     )
 
 
-def _aspects(selector: Selector) -> dict[Aspect, Match]:
-    given: dict[Aspect, list[str] | None] = {
+def _given(selector: Selector) -> dict[Aspect, list[str] | None]:
+    return {
         "tools": selector.tools,
         "prompts": selector.prompts,
         "resources": selector.resources,
         "agents": selector.agents,
         "paths": selector.paths,
     }
-    return {aspect: match for aspect, named in given.items() if (match := patterns(named)) is not None}
 
 
 def _names(names: list[str] | None) -> frozenset[str] | None:

@@ -78,6 +78,8 @@ class Rule:
     delegation: Delegation | None
     servers: Match | None
     aspects: dict[Aspect, Match]
+    names: dict[Aspect, tuple[str, ...]]
+    """What `aspects` was made from."""
     methods: Match | None
     condition: Condition | None
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias
 import msgspec
 
 from mantlet.events.config import AuditConfig, LoggingConfig, TelemetryConfig
+from mantlet.keys.secrets.config import SecretsConfig
 from mantlet.listeners.http.config import HttpConfig
 from mantlet.listeners.sse.config import SseConfig
 from mantlet.listeners.stdio.config import StdioConfig
@@ -177,6 +178,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     addresses: AddressesConfig | None = None
     inter_agent: InterAgentConfig = InterAgentConfig()
     egress: EgressConfig = EgressConfig()
+    secrets: SecretsConfig = SecretsConfig()
     http_upstreams: list[ServiceConfig] = []
 
     # Understood, not acted on in this version (see `later` and `inert`).

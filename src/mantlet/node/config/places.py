@@ -64,15 +64,16 @@ def absolute(tree: Node, folder: FilePath) -> Node:
         if not isinstance(node.value, str) or not node.value:
             return node
         if words_of(path) in PATH_KEYS or (path and str(path[-1]).endswith("_file")):
-            return replace(node, value=_joined(node.origin, folder, node.value))
+            return replace(node, value=joined(node.origin, folder, node.value))
         if path == ("database", "url") and node.value.startswith(SQLITE) and ":memory:" not in node.value:
-            return replace(node, value=SQLITE + _joined(node.origin, folder, node.value[len(SQLITE) :]))
+            return replace(node, value=SQLITE + joined(node.origin, folder, node.value[len(SQLITE) :]))
         return node
 
     return mapped(tree, change)
 
 
-def _joined(origin: Origin, folder: FilePath, text: str) -> str:
+def joined(origin: Origin, folder: FilePath, text: str) -> str:
+    """A path as its place means it: by the folder of its file, or by `folder` for a default, else where we are."""
     if origin.kind in ("file", "overlay"):
         folder = FilePath(origin.where).absolute().parent
     elif origin.kind != "default":

@@ -1,6 +1,8 @@
 """What is explained, from the file and by the running node, is what happens."""
 
 import json
+import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -86,3 +88,16 @@ async def test_the_command_says_it_from_the_file_alone(
     found = CliRunner().invoke(app, ["explain", *options, "-c", str(tmp_path / "mantlet.yaml")])
     assert found.exit_code == code, found.output
     assert said in found.output
+
+
+def _documented() -> list[tuple[str, str]]:
+    page = (Path(__file__).parents[2] / "docs" / "authorization.md").read_text()
+    return re.findall(r"^\$ (mantlet explain .*)\n(.*)$", page, re.MULTILINE)
+
+
+@pytest.mark.parametrize(("command", "said"), _documented(), ids=lambda text: text[:60])
+def test_what_the_page_says_is_explained_so(tmp_path: Path, command: str, said: str) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "authorization.md").read_text()
+    (tmp_path / "mantlet.yaml").write_text(re.findall(r"^```yaml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)[0])
+    found = CliRunner().invoke(app, [*shlex.split(command)[1:], "-c", str(tmp_path / "mantlet.yaml")])
+    assert found.output.splitlines()[-1] == said

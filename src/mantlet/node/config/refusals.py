@@ -10,8 +10,6 @@ from ipaddress import ip_address
 from typing import Final
 from urllib.parse import urlsplit
 
-import msgspec
-
 from mantlet.core.secret import Secret
 from mantlet.core.weak_secret import why_weak
 from mantlet.node.config.inert import inert
@@ -142,9 +140,9 @@ def _reasons(config: Config, exposed: Iterable[Problem]) -> Iterator[Reason]:
 def _secrets(config: Config) -> Iterator[Reason]:
     holders: dict[Secret, str] = {}
     secrets = [("weak_secret", "auth.jwt.secret", config.auth.jwt.secret)]
-    secrets += [("weak_key", f"{name}.auth_token", getattr(config, name).auth_token) for name in ("websocket", "tcp")]
     secrets += [("weak_secret", "inter_agent.communication_key", config.inter_agent.communication_key)]
     secrets += [("weak_key", f"auth.api_keys.{key.name}", key.key) for key in config.auth.api_keys]
+    secrets += [("weak_key", f"{name}.auth_token", getattr(config, name).auth_token) for name in ("websocket", "tcp")]
     for risk, name, secret in secrets:
         if secret is None:
             continue
@@ -180,10 +178,11 @@ def _issuers(config: Config) -> Iterator[Reason]:
     if must is False:
         yield Reason("plain_issuer", "auth.require_https", "is off: keys of tokens could be changed on their way")
     for issuer in config.auth.issuers:
-        said = issuer if isinstance(issuer, dict) else msgspec.structs.asdict(issuer)
-        name, url = said.get("name", ""), str(said.get("issuer", ""))
-        if must and not url.startswith("https://"):
-            yield Reason("forced", f"auth.issuers.{name}.issuer", "is not https://, and auth.require_https is on")
+        key = f"auth.issuers.{issuer.name}"
+        if must and not issuer.issuer.startswith("https://"):
+            yield Reason("forced", f"{key}.issuer", "is not https://, and auth.require_https is on")
+        if config.auth.validate.introspection and not issuer.introspection.enabled:
+            yield Reason("forced", f"{key}.introspection", "is off, and auth.validate.introspection is on")
 
 
 def _doors(config: Config) -> Iterator[Reason]:

@@ -153,4 +153,4 @@ def test_a_tangle_is_given_up_after_a_bounded_number_of_steps() -> None:
 
 def test_paths_and_patterns_are_counted() -> None:
     shape = check({"properties": {"a": {"pattern": "x"}, "b": {"items": {"pattern": "y"}}}})
-    assert (shape.paths, shape.patterns) == (4, 2) or shape.paths >= 4
+    assert (shape.paths, shape.patterns) == (4, 2)

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from mantlet.policies.schemas.compiled import MAX_POINTER_CHARACTERS, TOO_MUCH, Compiled, Fault
+from mantlet.policies.schemas.compiled import MAX_POINTER_CHARACTERS, TOO_MUCH, UNEXPLAINED, Compiled, Fault
 
 PERSON = {
     "type": "object",
@@ -53,6 +53,19 @@ def test_a_value_that_would_take_too_long_is_refused_unseen() -> None:
     compiled = Compiled(WIDE)
     assert compiled.fault([1] * 2_000, 10_000) == Fault("", TOO_MUCH)
     assert compiled.fault([1] * 100, 10_000) is None
+
+
+def test_what_is_wrong_in_a_large_value_is_not_searched_for_at_any_price() -> None:
+    """VAL-07: it is refused all the same."""
+    ways = {"anyOf": [{"type": "object", "required": [str(number)]} for number in range(600)]}
+    assert Compiled(ways).fault({"x": "y" * 1_000_000}, 1_000_010) == Fault("", UNEXPLAINED)
+    assert Compiled(ways).fault({"x": "y"}, 10) == Fault("", "anyOf")
+
+
+def test_only_the_first_of_many_faults_is_looked_for() -> None:
+    """VAL-07"""
+    each = {"items": {"anyOf": [{"properties": {"p": {"const": number}}, "required": ["p"]} for number in range(50)]}}
+    assert Compiled(each).fault([{"p": -1}] * 100, 1_000) == Fault("/0", "anyOf")
 
 
 def test_one_large_text_is_one_place() -> None:

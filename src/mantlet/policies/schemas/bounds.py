@@ -91,7 +91,7 @@ def _check_rounds(edges: list[list[Edge]], part_of: list[int]) -> None:
 
 
 def _count_paths(edges: list[list[Edge]], part_of: list[int]) -> int:
-    weights: list[int] = [1] * (max(part_of) + 1)
+    weights: list[int] = [0] * (max(part_of) + 1)
     for node in sorted(range(len(edges)), key=part_of.__getitem__):
         mine = part_of[node]
         weights[mine] += 1 + sum(weights[part_of[child]] for _, child in edges[node] if part_of[child] != mine)

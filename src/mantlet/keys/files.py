@@ -51,6 +51,18 @@ def write_secret(path: str | Path, text: str, *, replace: bool = False) -> None:
     _sync(path.parent)
 
 
+def previous_of(path: str | Path) -> Path:
+    """Where a rotation leaves what stood in `path`."""
+    path = Path(path)
+    return path.with_name(f"{path.name}.previous")
+
+
+def rotate_secret(path: str | Path, text: str) -> None:
+    """Put `text` in place of what stands there, and keep that beside it. Readers find either whole at any time."""
+    write_secret(previous_of(path), read_secret(path).reveal() + "\n", replace=True)
+    write_secret(path, text, replace=True)
+
+
 def ensure_secret(path: str | Path, make: Callable[[], str]) -> Secret:
     """The secret in `path`, made on first use; all processes that start together end with the same one."""
     if not Path(path).exists():

@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from mantlet.core.config_error import ConfigError
 from mantlet.core.secret import Secret
-from mantlet.keys.files import ensure_secret
+from mantlet.keys.files import ensure_secret, previous_of
 
 VERSION: Final = 1
 SALT_BYTES: Final = 12
@@ -93,8 +93,12 @@ class NodeSealer:
 
 
 def open_sealer(path: str | Path, *former: str | Path) -> NodeSealer:
-    """A sealer with the key in `path` (made on first use); `former` files still open what they sealed."""
-    return NodeSealer([_read_key(file) for file in (path, *former)])
+    """A sealer with the key in `path` (made on first use); `former` files still open what they sealed.
+
+    So does the one that a rotation left beside it.
+    """
+    rotated = [file for file in (previous_of(path),) if file.exists()]
+    return NodeSealer([_read_key(file) for file in (path, *rotated, *former)])
 
 
 def sealer_of_text(secret: Secret, where: str) -> NodeSealer:
@@ -109,9 +113,7 @@ def _read_key(path: str | Path) -> bytes:
 def _key_of(secret: Secret, where: str) -> bytes:
     key = _bytes_of(secret.reveal())
     if key is None or len(key) != KEY_BYTES:
-        raise ConfigError(
-            where, f"is no sealing key ({KEY_BYTES} bytes as base64url)", "remove it to have one made"
-        )
+        raise ConfigError(where, f"is no sealing key ({KEY_BYTES} bytes as base64url)", "remove it to have one made")
     return key
 
 

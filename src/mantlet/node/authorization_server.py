@@ -19,11 +19,12 @@ from mantlet.core.refusal import InvalidCredential
 from mantlet.core.tasks import Tasks
 from mantlet.events.metrics import Metrics
 from mantlet.keys.api_keys import read_pepper
-from mantlet.keys.ring import open_ring
-from mantlet.keys.signing import KeyPair, signing_key
+from mantlet.keys.signing import KeyPair
 from mantlet.keys.tokens import issue
+from mantlet.node import own_keys
 from mantlet.node.config.model import Config
 from mantlet.node.housekeeping import every
+from mantlet.node.own_keys import own_key, own_ring
 from mantlet.node.resources import public_url, resources
 from mantlet.policies.authenticate.opening import own_issuer, parts_of
 from mantlet.policies.authenticate.policy import Authenticate, Disabled
@@ -95,7 +96,7 @@ def open_authorization_server(
         return None
     if isinstance(authenticate, Disabled):
         raise ConfigError("auth.server", "there is nobody to ask while auth.enabled is false")
-    key, root = own_key(config), public_url(config)
+    key, root = own_key(config.auth.jwt), public_url(config)
     issuer = own_issuer(config.auth.jwt, root)
     rows = LoginRows(config.database.path)
     opened.callback(rows.close)
@@ -122,7 +123,9 @@ def open_authorization_server(
     endpoints: dict[str, Endpoint] = {TOKEN: endpoint.token, REVOKE: endpoint.revoke}
     if server.known or metadata is not None:
         _add_flows(server, clients, issuing, authenticate, ports, root, grants, endpoints)
-    published = documents(server, issuer=issuer, public_url=root, jwks=_published(key), grants=grants)
+    published = documents(
+        server, issuer=issuer, public_url=root, jwks=own_keys.published(config.auth.jwt), grants=grants
+    )
     return AuthorizationServer(published, endpoints, limits)
 
 
@@ -168,19 +171,6 @@ def _add_flows(
         endpoints[AUTHORIZE] = code.page
 
 
-def own_key(config: Config) -> KeyPair:
-    """The key that signs the node's own tokens. Raises `ConfigError` when `auth.jwt` names none that can."""
-    jwt = config.auth.jwt
-    key = signing_key(jwt.secret, jwt.key_file, jwt.algorithms)
-    if key is None or key.private is None:
-        raise ConfigError("auth.server", "auth.jwt names no private key", "`mantlet tokens keygen FILE` makes one")
-    return key
-
-
-def _published(key: KeyPair) -> Sequence[Mapping[str, str]]:
-    return [] if isinstance(key.public, bytes) else [key.jwk]
-
-
 class _Sign:
     def __init__(self, key: KeyPair, issuer: str, environment: str) -> None:
         self._key, self._issuer, self._environment = key, issuer, environment
@@ -205,8 +195,7 @@ class _Sign:
 
 
 def _reader(config: Config, issuer: str) -> Callable[[bytes], Mapping[str, Any] | None]:
-    jwt = config.auth.jwt
-    ring = open_ring(algorithms=jwt.algorithms, secret=jwt.secret, key_file=jwt.key_file, jwks_file=jwt.jwks_file)
+    ring = own_ring(config.auth.jwt)
 
     def read(text: bytes) -> Mapping[str, Any] | None:
         try:

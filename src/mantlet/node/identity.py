@@ -10,13 +10,13 @@ from mantlet.core.ports import Journal, State
 from mantlet.core.tasks import Tasks
 from mantlet.keys.api_keys import read_pepper
 from mantlet.keys.files import read_secret
-from mantlet.keys.ring import open_ring
 from mantlet.listeners.tls.served import LOOK_S
 from mantlet.node.certificates import tell
 from mantlet.node.config.model import Config
 from mantlet.node.door_keys import auth_of
 from mantlet.node.housekeeping import every
 from mantlet.node.issuers import KnownIssuers, open_proofs, open_token_issuers
+from mantlet.node.own_keys import own_ring
 from mantlet.node.peers import open_peers
 from mantlet.node.resources import public_url, resources
 from mantlet.policies.authenticate.opening import open_authenticate
@@ -44,7 +44,7 @@ def open_identity(
     store = ApiKeys(config.database.path, SYSTEM.monotonic)
     opened.callback(store.close)
     tasks.start(every(FLUSH_S, partial(asyncio.to_thread, store.flush)), "api_keys.flush")
-    ring = open_ring(algorithms=jwt.algorithms, secret=jwt.secret, key_file=jwt.key_file, jwks_file=jwt.jwks_file)
+    ring = own_ring(jwt)
     issuers = open_token_issuers(config, guard, journal, tasks, opened, known)
     authenticate = open_authenticate(
         auth_of(config),

@@ -11,6 +11,7 @@ from typing import Final
 
 import msgspec
 
+from mantlet.core.clock import SYSTEM
 from mantlet.node.config.coerce import coerced
 from mantlet.node.config.conform import Walk, values_of
 from mantlet.node.config.environ import Layer, layer_of, overrides_of
@@ -19,6 +20,7 @@ from mantlet.node.config.inter_agent import applied
 from mantlet.node.config.model import ENVIRONMENTS, Config, Environment
 from mantlet.node.config.places import Findings, absolute, defaults, look_for, with_secrets
 from mantlet.node.config.problem import DEFAULT, ConfigErrors, Origin, Problem, dotted, nearest
+from mantlet.node.config.rotated import with_previous
 from mantlet.node.config.sources import with_sources
 from mantlet.node.config.text import read_file
 from mantlet.node.config.tree import EMPTY, Node, at, mapped, merged, with_value, without
@@ -58,6 +60,7 @@ def load(files: Sequence[str], environ: Mapping[str, str], *, settings: Mapping[
     folder = FilePath(files[0]).absolute().parent if files else FilePath.cwd()
     findings = Findings()
     tree = absolute(merged(defaults(Config()), tree), folder)
+    tree = with_previous(tree, SYSTEM.wall())
     tree = with_sources(with_secrets(tree, Config, findings), Config, environ, findings)
     look_for(tree, findings)
     walk = Walk()

@@ -42,8 +42,21 @@ class JwtConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     audience: str | None = None
     max_token_age: int = 3600
     leeway: int = 10
+    previous_secret: Secret | None = None
+    """The secret before this one, still accepted until `previous_until`. `mantlet secrets rotate` leaves it in a file
+    beside the new one, and then nothing need be written here."""
+    previous_key_file: str | None = None
+    previous_until: str | None = None
+    """An RFC 3339 instant."""
     plain_type: bool = False
     """Also accept `typ: JWT` and tokens without `typ`, for issuers that do not know RFC 9068."""
+
+    def __post_init__(self) -> None:
+        has_previous = self.previous_secret is not None or self.previous_key_file is not None
+        if has_previous != (self.previous_until is not None):
+            raise ValueError("jwt: previous_secret or previous_key_file, and previous_until, stand together")
+        if self.previous_secret is not None and self.previous_key_file is not None:
+            raise ValueError("jwt: previous_secret and previous_key_file: give one of them")
 
     @property
     def has_key(self) -> bool:

@@ -9,6 +9,7 @@ from mantlet.cli.events import app as events
 from mantlet.cli.keys import app as keys
 from mantlet.cli.limits import app as limits
 from mantlet.cli.pins import app as pins
+from mantlet.cli.secrets import app as secrets
 from mantlet.cli.tokens import app as tokens
 
 app = typer.Typer(
@@ -25,6 +26,7 @@ for commands in (init, check, migrate, serve, reload, stdio, node, blocks, kill,
     commands.register(app)
 app.add_typer(keys, name="keys")
 app.add_typer(tokens, name="tokens")
+app.add_typer(secrets, name="secrets")
 app.add_typer(approvals, name="approvals")
 app.add_typer(certs, name="certs")
 app.add_typer(events, name="events")

@@ -34,10 +34,11 @@ def create(
     as_json: options.Json = False,
 ) -> None:
     """Make a key and show it this once; only a keyed hash of it is kept."""
+    from mantlet.keys.new_key import NewKey
     from mantlet.ops import keyring
 
     life_s = None if expires_days is None else expires_days * 86_400
-    wanted = keyring.NewKey(name, owner, tenant, kind, tuple(role or ()), tuple(scope or ()), life_s)
+    wanted = NewKey(name, owner, tenant, kind, tuple(role or ()), tuple(scope or ()), life_s)
     loaded = _config(config)
     same = keyring.namesakes(loaded, wanted)
     record, key = keyring.create(loaded, wanted)
@@ -78,6 +79,26 @@ def revoke(
 
     revoked = keyring.revoke(_config(config), key_id)
     emit({"revoked": revoked}, as_json, lambda: print(f"{revoked} is revoked"))
+
+
+@app.command(epilog=examples("mantlet keys rotate 3fK9sQ2mXb0A", "mantlet keys rotate 3fK9sQ2mXb0A --overlap-hours 1"))
+def rotate(
+    key_id: Annotated[str, typer.Argument(metavar="ID", help="The id that `mantlet keys list` shows.")],
+    overlap_hours: Annotated[float, typer.Option(help="How long the old key is still accepted.", min=0)] = 24,
+    config: options.Config = None,
+    as_json: options.Json = False,
+) -> None:
+    """Make the next key of the same owner and rights, and let the old one end."""
+    from mantlet.ops import keyring
+
+    record, key = keyring.rotate(_config(config), key_id, overlap_hours * 3600)
+    told = {**keyring.described(record), "key": key.reveal(), "previous": key_id}
+
+    def show() -> None:
+        facts({"key": key.reveal(), "id": record.id, "expires": told["expires"] or "never", "replaces": key_id})
+        print("\nThis is the only time the key is shown.")
+
+    emit(told, as_json, show)
 
 
 def _config(files: list[str] | None) -> "Config":

@@ -1,13 +1,13 @@
 """Keys of our own: made, kept in owner-only PEM files, named by their thumbprint."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ed25519
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from mantlet.core.config_error import ConfigError
 from mantlet.core.secret import Secret
@@ -15,6 +15,13 @@ from mantlet.core.weak_secret import why_weak
 from mantlet.keys.algorithms import BY_KIND, kind_of, why_unfit
 from mantlet.keys.files import read_public, read_secret, write_secret
 from mantlet.keys.jwk import VerificationKey, public_jwk
+
+RSA_BITS: Final = 3072
+_CURVES: Final[Mapping[str, ec.EllipticCurve]] = {
+    "P-256": ec.SECP256R1(),
+    "P-384": ec.SECP384R1(),
+    "P-521": ec.SECP521R1(),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +50,31 @@ class KeyPair:
 
 def make_signing_key(path: str | Path, *, replace: bool = False) -> KeyPair:
     """Make an Ed25519 key in an owner-only PEM file; raises `FileExistsError` unless `replace`."""
-    key = ed25519.Ed25519PrivateKey.generate()
-    pem = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    ).decode()
-    write_secret(path, pem, replace=replace)
-    return _pair(key.public_key(), key, str(path))
+    write_secret(path, new_pem("Ed25519"), replace=replace)
+    return read_pem(path)
+
+
+def new_pem(kind: str) -> str:
+    """A new private key in PEM, of a kind that `kind_of` names. Raises `ValueError` for one that is not made here."""
+    key: Any
+    if kind == "Ed25519":
+        key = ed25519.Ed25519PrivateKey.generate()
+    elif kind == "RSA":
+        key = rsa.generate_private_key(65_537, RSA_BITS)
+    elif kind in _CURVES:
+        key = ec.generate_private_key(_CURVES[kind])
+    else:
+        raise ValueError(f"no {kind} keys are made here")
+    return str(
+        key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        ).decode()
+    )
+
+
+def pem_kind(path: str | Path) -> str:
+    """Of which kind the key in a PEM file is. Raises `ConfigError`."""
+    return kind_of(read_pem(path).public)
 
 
 def read_pem(path: str | Path) -> KeyPair:

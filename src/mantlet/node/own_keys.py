@@ -45,7 +45,7 @@ def until_s(text: str) -> float:
     try:
         at = datetime.fromisoformat(text)
     except ValueError:
-        at = None  # type: ignore[assignment]  # told below, like one without a zone
+        at = None  # told below, like one without a zone
     if at is None or at.tzinfo is None:
         raise ConfigError("auth.jwt.previous_until", "is no instant with a time zone", "2027-01-31T00:00:00Z")
     return at.timestamp()

@@ -67,6 +67,22 @@ def revoke(config: Config, key_id: str) -> str:
     return key_id
 
 
+def rotate(config: Config, key_id: str, overlap_s: float) -> tuple[ApiKeyRecord, Secret]:
+    """The next key of the same owner with the same rights; the old one ends after `overlap_s`. Raises `ConfigError`."""
+    with _opened(config) as keys:
+        old = next((known for known in keys.list() if known.id == key_id and known.is_live(time.time())), None)
+        if old is None:
+            raise ConfigError(key_id, "is no live key's id", "`mantlet keys list` shows them")
+        life_s = None if old.expires_at_s is None else max(overlap_s, old.expires_at_s - old.created_at_s)
+        wanted = NewKey(old.name, old.owner, old.tenant, old.kind, sorted(old.roles), sorted(old.scopes), life_s)
+        made, key = new_key.make(wanted, now_s=time.time(), pepper=read_pepper(config.database.pepper_path))
+        _record(config, "key.created", made)
+        keys.create(made)
+        record(config, "key.rotated", old.id, tenant=old.tenant, notes={"next": made.id, "overlap": f"{overlap_s:g}"})
+        keys.expire(old.id, time.time() + overlap_s)
+    return made, key
+
+
 def described(record: ApiKeyRecord) -> dict[str, Any]:
     """A record for people and machines; neither the key nor its hash."""
     return new_key.described(record, time.time())

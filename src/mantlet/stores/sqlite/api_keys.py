@@ -69,6 +69,15 @@ class ApiKeys:
         self._forget(key_id)
         return changed > 0
 
+    def expire(self, key_id: str, at_s: float) -> bool:
+        """Let a key end at `at_s` unless it ends before; False when there is no such key."""
+        with self._writing, _translated():
+            changed = self._writer.execute(
+                "UPDATE api_keys SET expires_at = MIN(COALESCE(expires_at, ?), ?) WHERE id = ?", (at_s, at_s, key_id)
+            ).rowcount
+        self._forget(key_id)
+        return changed > 0
+
     def list(self, tenant: str | None = None) -> list[ApiKeyRecord]:
         """All records, or a tenant's, oldest first."""
         query = f"SELECT {_FIELDS} FROM api_keys WHERE ? IS NULL OR tenant = ? ORDER BY created_at, id"  # noqa: S608

@@ -14,28 +14,20 @@ from typing import Any, Final
 import msgspec
 
 from mantlet.core.call import Call, Reply
-from mantlet.core.refusal import BadUpstream, MethodNotAllowed, Refusal, SessionNotFound
+from mantlet.core.refusal import BadUpstream, Refusal, SessionNotFound
 from mantlet.core.tasks import Tasks
+from mantlet.upstreams.bridge.to_legacy.answer_stream import AnswerStream
 from mantlet.upstreams.bridge.to_legacy.leg import Answer, Item, Leg
 from mantlet.upstreams.bridge.to_legacy.session import Opened, Session
 from mantlet.wire.mcp.bridge import to_legacy_answers as answers
 from mantlet.wire.mcp.bridge import to_legacy_inputs as inputs
 from mantlet.wire.mcp.bridge import to_legacy_listen as listen
 from mantlet.wire.mcp.bridge.to_legacy_requests import ROUND_TRIP, is_askable
-from mantlet.wire.sse import SseSplitter
 
-MAX_EVENT_BYTES: Final = 8_388_608
 MAX_QUEUED_BYTES: Final = 1_048_576
 """Notifications that the client has not taken yet; with more, nothing is read from the server."""
 MAX_ASKED: Final = 32
 """Questions of one call that may wait at once."""
-LINGER_S: Final = 1.0
-"""How long a server may take to end its stream after the answer; its connection is worth keeping."""
-MAX_RESUMED: Final = 5
-"""Times in a row that a stream may break off without an event, and be asked for again."""
-RESUME_S: Final = 0.5
-"""Before that, unless the server names another pause."""
-MAX_RESUME_S: Final = 10.0
 
 _DROPPED: Final = frozenset({"notifications/elicitation/complete", "notifications/tasks/status"})
 """Legacy notifications that modern clients do not know (changelog 2026-07-28)."""
@@ -80,8 +72,6 @@ class Exchange:
         self._count = 0
         self._lacking: dict[str, Any] = {}
         self._context: bytes | None = None
-        self._last_event = b""
-        self._pause_s = RESUME_S
         self._waiter: asyncio.Future[None] | None = None
         self._room: asyncio.Future[None] | None = None
         session.users += 1
@@ -243,71 +233,14 @@ class Exchange:
                 if not self.is_streaming:
                     self.is_streaming = self._is_woken = True
                     self._wake()
-                await self._stream(reply)
+                assert self._opened is not None
+                await AnswerStream(self.session, self._opened, self._message, lambda: self._is_over).read(reply)
         except Refusal as refusal:
             self._end(refusal)
         except BaseException as error:  # the root of a task: whoever waits must hear of it, also when the node closes
             self._end(BadUpstream(why=type(error).__name__))
             raise
         self._end(BadUpstream(why="the stream ended without an answer"))
-
-    async def _stream(self, reply: Reply) -> None:
-        known, tries = b"", 0
-        while True:
-            try:
-                await self._events(reply)
-            except BadUpstream:
-                if not self._last_event:
-                    raise
-            last = self._last_event
-            if self._is_over or not last or self._opened is None:
-                return
-            # A server may hang up and go on with the stream when it is asked for the rest (2025-11-25,
-            # basic/transports, "Resumability and Redelivery").
-            tries, known = (tries + 1, known) if last == known else (1, last)
-            if tries > MAX_RESUMED:
-                return
-            await asyncio.sleep(self._pause_s)
-            deadline_s = self.session.clock.monotonic() + MAX_RESUME_S
-            try:
-                reply = await self.session.listen(self._opened, deadline_s, last)
-            except (MethodNotAllowed, SessionNotFound):
-                return
-            if isinstance(reply.body, bytes):
-                return
-
-    async def _events(self, reply: Reply) -> None:
-        assert not isinstance(reply.body, bytes)
-        splitter = SseSplitter(MAX_EVENT_BYTES)
-        try:
-            async for chunk in reply.body:
-                for event in splitter.feed(chunk):
-                    if event.id is not None:
-                        self._last_event = event.id
-                    if b"retry:" in event.raw:
-                        self._pause_s = _pause_s(event.raw)
-                    if event.data and not self._is_over:
-                        await self._message(event.data)
-                if self._is_over:
-                    await self._linger(reply)
-                    break
-        finally:
-            close = getattr(reply.body, "aclose", None)
-            if close is not None:
-                await close()
-
-    async def _linger(self, reply: Reply) -> None:
-        assert not isinstance(reply.body, bytes)
-        assert self._task is not None  # it is what runs here
-        # Nobody waits for this task any more, so to cancel it is all that is needed; a timeout would cost 8 us a call.
-        timer = asyncio.get_running_loop().call_later(LINGER_S, self._task.cancel)
-        try:
-            async for _ in reply.body:
-                pass
-        except Refusal:
-            pass  # the call has its answer; how the stream ends changes nothing
-        finally:
-            timer.cancel()
 
     async def _message(self, data: bytes) -> None:
         message = answers.read(data)
@@ -404,11 +337,3 @@ class Exchange:
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
-
-
-def _pause_s(raw: bytes) -> float:
-    for line in raw.splitlines():
-        name, _, value = line.partition(b":")
-        if name == b"retry" and value.strip().isdigit():
-            return min(int(value[:10]) / 1000, MAX_RESUME_S)
-    return RESUME_S

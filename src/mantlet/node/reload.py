@@ -8,6 +8,7 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
 from mantlet.core.clock import SYSTEM
@@ -19,7 +20,7 @@ from mantlet.events.metrics import Metrics
 from mantlet.node.config.changes import changed, needs_restart
 from mantlet.node.config.check import Report, examine
 from mantlet.node.config.model import Config
-from mantlet.node.housekeeping import log
+from mantlet.node.housekeeping import every, log
 from mantlet.node.signals import on_hangup
 
 LOOK_S: Final = 2.0
@@ -103,6 +104,9 @@ class Reload:
 
         on_hangup(hang_up)
         tasks.start(self.watch(), "config.watch")
+        if (vault := self._config.secrets.vault) is not None:
+            # What stands there may change without a file of ours changing; and a token's lease is renewed by it.
+            tasks.start(every(vault.refresh, partial(self, "the vault")), "config.vault")
         counts = self.counts
         metrics.gauge("mantlet_config_reloads", "Configurations taken up", lambda: counts["reloaded"])
         metrics.gauge("mantlet_config_refused", "Changed configurations that were refused", lambda: counts["refused"])

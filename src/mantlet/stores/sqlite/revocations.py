@@ -31,11 +31,20 @@ class RevocationRows:
     def add(self, revocations: Sequence[Revocation], now_s: float) -> None:
         """Keep those that are not known, and forget those that are over. Raises `StoreUnavailable`."""
         with self._lock, _translated():
-            self._database.executemany(
-                f"INSERT OR IGNORE INTO revocations ({_FIELDS}) VALUES (?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 - constants
-                [(one.id, one.kind, one.tenant, one.issuer, one.value, one.at_s, one.until_s) for one in revocations],
-            )
-            self._database.execute("DELETE FROM revocations WHERE until < ?", (now_s,))
+            self._database.execute("BEGIN IMMEDIATE")  # one wait for the disk, not one a row
+            try:
+                self._database.executemany(
+                    f"INSERT OR IGNORE INTO revocations ({_FIELDS}) VALUES (?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
+                    [
+                        (one.id, one.kind, one.tenant, one.issuer, one.value, one.at_s, one.until_s)
+                        for one in revocations
+                    ],
+                )
+                self._database.execute("DELETE FROM revocations WHERE until < ?", (now_s,))
+            except BaseException:
+                self._database.execute("ROLLBACK")
+                raise
+            self._database.execute("COMMIT")
 
     def since(self, number: int) -> tuple[int, list[Revocation]]:
         """Those that came after `number`, and the number of the last. Raises `StoreUnavailable`."""

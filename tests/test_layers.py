@@ -52,7 +52,7 @@ HEAVY: dict[str, str | tuple[str, ...]] = {
     "uvloop": "node",
     "cel": "policies.authorize",
     "joserfc": ("keys", "embed"),
-    "jsonschema_rs": "policies.schemas",
+    "jsonschema_rs": ("policies.schemas", "policies.filters.rules"),
     "keyring": "keys",
     "mcp": ("ops", "upstreams.transports.python"),
 }

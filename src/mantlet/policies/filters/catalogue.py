@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from mantlet.policies.filters import (
@@ -15,8 +16,8 @@ from mantlet.policies.filters import (
     shell,
     sql,
 )
-from mantlet.policies.filters.finding import Find
-from mantlet.policies.filters.signs import Signs
+from mantlet.policies.filters.finding import Finding
+from mantlet.policies.filters.rules import Matcher, Rules, Work, any_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,33 +25,47 @@ class TextFilter:
     """One that reads texts, whatever they are called."""
 
     name: str
-    may: Callable[[Signs], bool]
-    """Whether a text with such signs can hold any; often wrong, on the safe side."""
-    find: Find
-    is_decoded: bool
+    pattern: str
+    may: Callable[[str], bool]
+    """Whether a text holds anything worth a closer look."""
+    found: Callable[[str, Work, bool], list[Finding]]
+    """What a text with its edges holds; with places, or one finding for each rule."""
+    is_decoded: bool = False
     """It reads what the text says once encodings are taken off."""
+    is_folded: bool = False
+    """It takes letters in disguise for what they look like."""
+
+
+def _by_rules(name: str, rules: Rules, *, is_decoded: bool = False, is_folded: bool = False) -> TextFilter:
+    def found(edged: str, work: Work, with_places: bool) -> list[Finding]:
+        return rules.found(edged, work, with_places=with_places)
+
+    return TextFilter(name, rules.pattern, rules.may, found, is_decoded, is_folded)
 
 
 TEXT_FILTERS: Final = (
-    TextFilter("script", script.may, script.find, is_decoded=True),
-    TextFilter("sql", sql.may_by_words, sql.find_words, is_decoded=True),
-    TextFilter("sql", sql.may_by_quotes, sql.find_breakouts, is_decoded=True),
-    TextFilter("shell", shell.may, shell.find, is_decoded=True),
-    TextFilter("headers", header_lines.may, header_lines.find, is_decoded=False),
-    TextFilter("null_bytes", null_bytes.may, null_bytes.find, is_decoded=False),
-    TextFilter("secrets", credentials.may, credentials.find, is_decoded=False),
-    TextFilter("personal_data", personal.may, personal.find, is_decoded=False),
-    TextFilter("prompt_injection", injection.may, injection.find, is_decoded=False),
-    TextFilter("hidden", hidden.may, hidden.find, is_decoded=False),
+    _by_rules("script", script.RULES, is_decoded=True),
+    _by_rules("sql", sql.RULES, is_decoded=True),
+    _by_rules("shell", shell.RULES, is_decoded=True),
+    _by_rules("headers", header_lines.RULES),
+    _by_rules("null_bytes", null_bytes.RULES),
+    _by_rules("secrets", credentials.RULES),
+    _by_rules("personal_data", personal.RULES),
+    _by_rules("prompt_injection", injection.RULES, is_folded=True),
+    TextFilter("hidden", hidden.PATTERN, hidden.may, lambda edged, work, with_places: hidden.find(edged[1:-1])),
 )
 
-WORDS: Final = sql.WORDS | injection.WORDS
-"""What the filters ask of the words of a text."""
+
+@lru_cache(64)
+def may_any(active: frozenset[str]) -> Callable[[str], bool]:
+    """Whether a text holds anything worth a closer look of any `active` filter: most hold nothing, and that is all."""
+    return Matcher(any_of(each.pattern for each in TEXT_FILTERS if each.name in active)).is_in
+
 
 PROTOTYPE: Final = "prototype"
 TRAVERSAL: Final = "traversal"
 SSRF: Final = "ssrf"
-NAMES: Final = (*dict.fromkeys(each.name for each in TEXT_FILTERS), PROTOTYPE, TRAVERSAL, SSRF)
+NAMES: Final = (*(each.name for each in TEXT_FILTERS), PROTOTYPE, TRAVERSAL, SSRF)
 
 ONLY_REQUESTS: Final = frozenset({"sql", "shell", "headers", "null_bytes", TRAVERSAL, SSRF})
 """What harms the one that is given it as an argument: in a result a path is a path, and a query a query."""

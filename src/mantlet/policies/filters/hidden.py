@@ -10,13 +10,16 @@ import re
 from typing import Final
 
 from mantlet.policies.filters.finding import Finding
-from mantlet.policies.filters.signs import Signs
+from mantlet.policies.filters.rules import Matcher
 
-_SUSPECT: Final = re.compile(
+PATTERN: Final = (
     "[\x00\x01\x03-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f"  # controls but tab, line ends, and what `texts` joins with
     "\u00ad\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164"
-    "\u061c\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb\U0001d173-\U0001d17a\U000e0000-\U000e0fff]+"
+    "\u061c\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
+_SUSPECT: Final = re.compile(f"{PATTERN}+")
+may: Final = Matcher(PATTERN).is_in
+"""Whether a text has any such character, explained or not."""
 _FLAG: Final = re.compile("[\U000e0030-\U000e0039\U000e0061-\U000e007a]{2,6}\U000e007f")
 """What follows a black flag (UTS 51, "emoji tag sequence")."""
 _BLACK_FLAG: Final = "\U0001f3f4"
@@ -26,30 +29,28 @@ _EMOJI: Final = re.compile("[\u00a9\u00ae#*0-9\u203c-\u3299\ufe0f\U0001f000-\U00
 MAX_SELECTORS: Final = 1
 """Variation selectors in a row. No character takes two; a row of them carries bytes."""
 
-
-_VISIBLE: Final = frozenset(range(0x20, 0x7F)) | frozenset(b"\t\n\r\x02")
-"""With the separator of texts, which no text holds."""
-
-
-def may(signs: Signs) -> bool:
-    """Whether a text with these signs can hold any."""
-    return not signs.marks <= _VISIBLE
+MAX_RUNS: Final = 5_000
+"""Runs that are judged one by one in a text. What comes after is taken for hidden: no page has so many."""
 
 
 def find(text: str) -> list[Finding]:
     """Runs of hidden characters that ordinary writing does not explain."""
-    if text.isascii() and text.isprintable():  # two looks at no cost: nearly every text ends here
+    if not may(text):
         return []
     found: list[Finding] = []
-    for run in _SUSPECT.finditer(text):
+    is_right_to_left = _RIGHT_TO_LEFT.search(text) is not None
+    for count, run in enumerate(_SUSPECT.finditer(text)):
         start, end = run.span()
-        rule = _judge(text, start, end)
+        if count == MAX_RUNS:
+            found.append(Finding("hidden.dense", start, len(text)))
+            break
+        rule = _judge(text, start, end, is_right_to_left=is_right_to_left)
         if rule:
             found.append(Finding(rule, start, end))
     return found
 
 
-def _judge(text: str, start: int, end: int) -> str:
+def _judge(text: str, start: int, end: int, *, is_right_to_left: bool) -> str:
     run = text[start:end]
     highest = max(run)
     if highest >= "\U000e0000":
@@ -59,18 +60,20 @@ def _judge(text: str, start: int, end: int) -> str:
         if end - start == 1 and highest >= "\U000e0100" and before >= "\u2e80":
             return ""  # one variant of one ideograph (UTS 37)
         return "hidden.tag" if min(run) < "\U000e0100" else "hidden.selectors"
-    rules = {rule for char in set(run) if (rule := _judge_one(char, text, start, end))}
+    rules = {
+        rule for char in set(run) if (rule := _judge_one(char, text, start, end, is_right_to_left=is_right_to_left))
+    }
     return min(rules) if rules else ""
 
 
-def _judge_one(char: str, text: str, start: int, end: int) -> str:
+def _judge_one(char: str, text: str, start: int, end: int, *, is_right_to_left: bool) -> str:
     before, after = text[start - 1 : start], text[end : end + 1]
     if char <= "\x9f":
         return "hidden.control"
     if "\u202a" <= char <= "\u202e" or "\u2066" <= char <= "\u2069":
         return "hidden.bidi"
     if char in "\u200e\u200f\u061c":
-        return "" if _RIGHT_TO_LEFT.search(text) else "hidden.bidi"
+        return "" if is_right_to_left else "hidden.bidi"
     if "\ufe00" <= char <= "\ufe0f":
         return "" if text.count(char, start, end) <= MAX_SELECTORS and before.strip() else "hidden.selectors"
     if char == "\u200d":

@@ -7,57 +7,79 @@ rules of their issuer; telephone numbers must be written as such.
 import re
 from typing import Final
 
-from mantlet.policies.filters.finding import Finding
-from mantlet.policies.filters.signs import Signs
+from mantlet.policies.filters.rules import Rule, Rules
 
-_EMAIL: Final = re.compile(
-    r"(?<![\w.+@/-])[A-Za-z0-9][\w.+-]{0,63}@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.){1,8}[A-Za-z]{2,24}(?![\w@-]|\.[A-Za-z])"
-)
+_LABEL: Final = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _NOBODY: Final = re.compile(
-    r"@(?:[\w-]{1,63}\.){0,4}(?:example\.(?:com|org|net|edu)|example|test|invalid|localhost|local|users\.noreply\.github\.com)$"
-    r"|^(?:git|noreply|no-reply|postmaster|root|admin|info|support|security|help|hello|contact)@",
+    r"@(?:[\w-]{1,63}\.){0,4}(?:example\.(?:com|org|net|edu)|example|test|invalid|localhost|local|noreply\.github\.com)$"
+    r"|^(?:git|noreply|no-reply|postmaster|root|admin|info|support|security|help|hello|contact|user|me|you|name)@",
     re.IGNORECASE,
 )
-_CARD: Final = re.compile(
-    r"(?<![\w.+:/=-])(?:(?:4\d{3}|5[1-5]\d\d|2[2-7]\d\d|6(?:011|5\d\d|4[4-9]\d|2\d\d)|35(?:2[89]|[3-8]\d))[ -]?\d{4}[ -]?\d{4}[ -]?\d{4}"
-    r"|3[47]\d\d[ -]?\d{6}[ -]?\d{5}|3(?:0[0-5]|[68]\d)\d[ -]?\d{6}[ -]?\d{4})(?![\w-]|\.\d)"
-)
-_IBAN: Final = re.compile(
-    r"(?<![A-Za-z0-9])[A-Z]{2}\d{2}(?:(?: [A-Z0-9]{4}){2,7}(?: [A-Z0-9]{1,4})?|[A-Z0-9]{11,30})(?![A-Za-z0-9])"
-)
-_SSN: Final = re.compile(r"(?<![\w.+/-])(?!000|666|9\d\d)\d{3}([- ])(?!00)\d{2}\1(?!0000)\d{4}(?![\w-]|\.\d)")
-_PHONE: Final = re.compile(
-    r"(?<![\w+./=-])(?:\+\d{1,3}[ .-]?(?:\(\d{1,4}\)[ .-]?)?\d{1,4}(?:[ .-]?\d{2,4}){2,4}"
-    r"|\(\d{3}\) ?\d{3}[ .-]\d{4}|1?[ .-]?\d{3}[.-]\d{3}[.-]\d{4})(?![\w/=-]|\.\d)"
-)
-_NIN: Final = re.compile(
-    r"(?<![A-Za-z0-9])(?!BG|GB|NK|KN|TN|NT|ZZ)[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z] ?\d{2} ?\d{2} ?\d{2} ?[A-D](?![A-Za-z0-9])"
-)
-MIN_DIGITS: Final = 9
+_FOUR: Final = r"[ -]?\d{4}"
 
 
-def may(signs: Signs) -> bool:
-    """Whether a text with these signs can hold any."""
-    return signs.digits >= 6 or signs.has("@")
+def _is_somebody(match: re.Match[str]) -> bool:
+    return _NOBODY.search(match[1]) is None
 
 
-def find(text: str) -> list[Finding]:
-    """Personal data in `text`."""
-    found: list[Finding] = []
-    if "@" in text:
-        for match in _EMAIL.finditer(text):
-            if not _NOBODY.search(match[0]):
-                found.append(Finding("personal_data.email", *match.span()))
-    for match in _CARD.finditer(text):
-        if luhn(match[0]):
-            found.append(Finding("personal_data.card", *match.span()))
-    for match in _IBAN.finditer(text):
-        if iban(match[0]):
-            found.append(Finding("personal_data.iban", *match.span()))
-    found += [Finding("personal_data.ssn", *match.span()) for match in _SSN.finditer(text)]
-    found += [Finding("personal_data.nino", *match.span()) for match in _NIN.finditer(text)]
-    found += [Finding("personal_data.phone", *match.span()) for match in _PHONE.finditer(text) if _is_phone(match[0])]
-    return sorted(found, key=lambda finding: finding.start)
+def _is_card(match: re.Match[str]) -> bool:
+    return luhn(match[1])
+
+
+def _is_iban(match: re.Match[str]) -> bool:
+    return iban(match[1])
+
+
+def _is_ssn(match: re.Match[str]) -> bool:
+    area, group, serial = re.split("[ -]", match[1])
+    return area not in ("000", "666") and area < "900" and group != "00" and serial != "0000"
+
+
+def _is_nino(match: re.Match[str]) -> bool:
+    return match[1][:2] not in ("BG", "GB", "NK", "KN", "TN", "NT", "ZZ")
+
+
+def _is_phone(match: re.Match[str]) -> bool:
+    text = match[1]
+    digits = sum(map(str.isdigit, text))
+    return 9 <= digits <= 15 if text.startswith("+") else digits in (10, 11)
+
+
+RULES: Final = Rules(
+    [
+        Rule(
+            "personal_data.email",
+            rf"[^\w.+@/:-]([A-Za-z0-9][\w.+-]{{0,63}}@(?:{_LABEL}\.){{1,8}}[A-Za-z]{{2,24}})(?:[^\w@-]|-[^\w])",
+            _is_somebody,
+        ),
+        Rule(
+            "personal_data.card",
+            rf"[^\w.+:/=-]((?:4\d{{3}}|5[1-5]\d\d|2[2-7]\d\d|6011|65\d\d|64[4-9]\d|62\d\d|35(?:2[89]|[3-8]\d)){_FOUR}{_FOUR}{_FOUR}"
+            r"|3[47]\d\d[ -]?\d{6}[ -]?\d{5}|3(?:0[0-5]|[68]\d)\d[ -]?\d{6}[ -]?\d{4})(?:[^\w.-]|\.[^\d])",
+            _is_card,
+        ),
+        Rule(
+            "personal_data.iban",
+            r"[^A-Za-z0-9]([A-Z]{2}\d{2}(?:(?: [A-Z0-9]{4}){2,7}(?: [A-Z0-9]{1,4})?|[A-Z0-9]{11,30}))[^A-Za-z0-9]",
+            _is_iban,
+            is_exact=True,
+        ),
+        Rule("personal_data.ssn", r"[^\w.+/-](\d{3}-\d{2}-\d{4}|\d{3} \d{2} \d{4})(?:[^\w.-]|\.[^\d])", _is_ssn),
+        Rule(
+            "personal_data.nino",
+            r"[^A-Za-z0-9]([A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z] ?\d{2} ?\d{2} ?\d{2} ?[A-D])[^A-Za-z0-9]",
+            _is_nino,
+            is_exact=True,
+        ),
+        Rule(
+            "personal_data.phone",
+            r"[^\w.+/=-](\+\d{1,3}[ .-]?(?:\(\d{1,4}\)[ .-]?)?\d{1,4}(?:[ .-]?\d{2,4}){2,4}|\(\d{3}\) ?\d{3}[ .-]\d{4}"
+            r"|(?:1[ .-])?\d{3}([.-])\d{3}[.-]\d{4})(?:[^\w/=.-]|\.[^\d])",
+            _is_phone,
+        ),
+    ]
+)
+find: Final = RULES.find
 
 
 def luhn(text: str) -> bool:
@@ -74,8 +96,3 @@ def iban(text: str) -> bool:
         return False
     turned = compact[4:] + compact[:4]
     return int("".join(str(int(char, 36)) for char in turned)) % 97 == 1
-
-
-def _is_phone(text: str) -> bool:
-    digits = sum(map(str.isdigit, text))
-    return 9 <= digits <= 15 if text.startswith("+") else digits in (10, 11)

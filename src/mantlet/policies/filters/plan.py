@@ -35,11 +35,10 @@ class Plan:
     """Filters that do something anywhere; none: nothing needs to be read."""
     actions: dict[str, Action]
     specials: tuple[_Special, ...]
-
-    @property
-    def reads_texts(self) -> bool:
-        """Whether it looks at more than names of members."""
-        return len(self.active) > (PROTOTYPE in self.active)
+    changing: frozenset[str]
+    """Filters that take out what they find anywhere: they have to tell where it begins and ends."""
+    reads_texts: bool
+    """Whether it looks at more than names of members."""
 
     def action(self, name: str, rule: str, argument: str) -> Action:
         """What is done with a finding of the filter `name` in `argument` (empty: in none)."""
@@ -66,20 +65,22 @@ def compile_plan(modes: Modes, rules: Sequence[FilterRule], server: str, tool: s
     for rule in rules:
         if not (_matches(rule.server, server) and _matches(rule.tool, tool)):
             continue
-        named = rule.argument != "*"
-        if named and in_results:
+        is_for_argument = rule.argument != "*"
+        if is_for_argument and in_results:
             continue
-        if not named and not rule.ignore and not specials:
+        if not is_for_argument and not rule.ignore and not specials:
             actions |= _actions(rule)
         else:
-            pattern = re.compile(translate(rule.argument), re.DOTALL) if named else None
+            pattern = re.compile(translate(rule.argument), re.DOTALL) if is_for_argument else None
             specials.append(_Special(pattern, _actions(rule), frozenset(rule.ignore)))
     if in_results:
         actions = {name: action for name, action in actions.items() if name not in ONLY_REQUESTS}
-    active = {name for name, action in actions.items() if action != "off"}
-    for special in specials:
-        active |= {name for name, action in special.actions.items() if action != "off"}
-    return Plan(frozenset(active - ONLY_REQUESTS if in_results else active), actions, tuple(specials))
+    named = [actions, *(special.actions for special in specials)]
+    active = frozenset(name for each in named for name, action in each.items() if action != "off")
+    if in_results:
+        active -= ONLY_REQUESTS
+    changing = frozenset(name for each in named for name, action in each.items() if action == "change")
+    return Plan(active, actions, tuple(specials), changing, len(active) > (PROTOTYPE in active))
 
 
 def _actions(modes: Modes) -> dict[str, Action]:

@@ -7,7 +7,7 @@ into by its spelling, and so are paths (`a.__proto__.b`, `a[constructor][prototy
 import re
 from typing import Final
 
-from mantlet.policies.filters.finding import Finding
+from mantlet.policies.filters.rules import Matcher
 
 NAMES: Final = frozenset({"__proto__", "constructor", "prototype"})
 HINTS: Final = (b"proto", b"constructor", b"\\u")
@@ -15,7 +15,9 @@ HINTS: Final = (b"proto", b"constructor", b"\\u")
 
 _STEP: Final = re.compile(r"[.\[\]\"'/]+")
 _MAX_NAME: Final = 1_024
-_INSIDE: Final = re.compile(r"\\?[\"'](?:__proto__|constructor|prototype)\\{0,3}[\"']\s{0,8}:|[\[.&?]__proto__[\].=\[]")
+_is_inside: Final = Matcher(
+    r"\\{0,3}[\"'](?:__proto__|constructor|prototype)\\{0,3}[\"']\s{0,8}:|[\[.&?]__proto__[\].=\[]"
+).is_in
 
 
 def is_reaching(name: str) -> bool:
@@ -28,8 +30,6 @@ def is_reaching(name: str) -> bool:
     return "__proto__" in steps or ("constructor" in steps and "prototype" in steps)
 
 
-def find(text: str) -> list[Finding]:
-    """Such names in a text that is itself JSON, or a query."""
-    if "proto" not in text and "constructor" not in text:
-        return []
-    return [Finding("prototype.nested", *match.span()) for match in _INSIDE.finditer(text)]
+def is_nested(text: str) -> bool:
+    """Whether a text that is itself JSON, or a query, holds such a name."""
+    return ("proto" in text or "constructor" in text) and _is_inside(text)

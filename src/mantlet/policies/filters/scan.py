@@ -1,20 +1,22 @@
-"""Everything that the filters of a plan find in one JSON value, in one look."""
+"""Everything that a set of filters finds in one JSON value, in one look."""
 
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from mantlet.policies.filters import prototype, ssrf, traversal
-from mantlet.policies.filters.catalogue import PROTOTYPE, SSRF, TEXT_FILTERS, TRAVERSAL, WORDS
-from mantlet.policies.filters.decoded import Undecodable, decoded
-from mantlet.policies.filters.finding import Finding
+from mantlet.policies.filters.catalogue import PROTOTYPE, SSRF, TEXT_FILTERS, TRAVERSAL, TextFilter, may_any
+from mantlet.policies.filters.decoded import Undecodable, is_encoded
+from mantlet.policies.filters.folded import folded
 from mantlet.policies.filters.names import is_path, is_url
-from mantlet.policies.filters.signs import Signs, read
-from mantlet.policies.filters.texts import SEPARATOR, Place, Texts, path_of
+from mantlet.policies.filters.rules import EDGE, OverBudget, Work
+from mantlet.policies.filters.texts import Place, Texts, path_of
 
-TOO_DEEP: Final = "encoding"
-"""Encoded in so many layers that nobody can tell what is meant."""
+ENCODING: Final = "encoding"
+"""Encoded in so many layers, or so often, that nobody can tell in time what is meant."""
+BUDGET: Final = "budget"
+"""So much that looks like what is looked for that it cannot be told apart in time."""
 MAX_HITS: Final = 1_000
-"""Findings of one message that are told apart."""
+"""Findings of one filter in one message that are told apart."""
 
 
 class Hit(NamedTuple):
@@ -28,93 +30,99 @@ class Hit(NamedTuple):
     end: int = -1
 
 
-def scan(texts: Texts, active: frozenset[str], is_uri: Callable[[Place], bool] | None = None) -> list[Hit]:
-    """What the `active` filters find in `texts`, in no particular order. Linear in the length of the texts.
+NOWHERE: Final[Place] = (None, "")
 
-    `is_uri` tells the places of resources' own names.
+IsUri = Callable[[Place], bool]
+"""Whether a place is that of a resource's own name."""
+
+
+def scan(texts: Texts, active: frozenset[str], located: frozenset[str], is_uri: IsUri | None = None) -> list[Hit]:
+    """What the `active` filters find in `texts`, in no particular order; those that are `located` tell where exactly.
+
+    Linear in the length of the texts.
     """
     hits: list[Hit] = []
-    if PROTOTYPE in active:
-        hits += [_placed(PROTOTYPE, finding, texts) for finding in prototype.find(texts.joined)[:MAX_HITS]]
-        if len(active) == 1:
-            return hits
-    signs = read(texts.joined, WORDS)
-    plain: str | None = None
-    for each in TEXT_FILTERS:
-        if each.name not in active or not each.may(signs):
+    for each in TEXT_FILTERS if _is_suspect(texts, active) else ():
+        if each.name not in active:
             continue
-        if not each.is_decoded:
-            hits += [_placed(each.name, finding, texts) for finding in each.find(texts.joined)[:MAX_HITS]]
-            continue
-        if plain is None:
-            try:
-                plain = decoded(texts.joined)
-            except Undecodable:
-                return [*hits, *_undecodable(active)]
-        if findings := each.find(plain)[:MAX_HITS]:
-            place = _placed if plain is texts.joined else _counted(plain)
-            hits += [place(each.name, finding, texts) for finding in findings]
+        try:
+            hits += _found(each, texts, with_places=each.name in located)
+        except Undecodable:
+            hits.append(Hit(each.name, f"{each.name}.{ENCODING}", NOWHERE, is_name=True))
+        except OverBudget:
+            hits.append(Hit(each.name, f"{each.name}.{BUDGET}", NOWHERE, is_name=True))
     if TRAVERSAL in active or SSRF in active:
-        hits += _arguments(texts, signs, active, is_uri)
+        hits += _arguments(texts, active, is_uri)
     return hits
 
 
-def _undecodable(active: frozenset[str]) -> list[Hit]:
-    decoding = dict.fromkeys(each.name for each in TEXT_FILTERS if each.is_decoded and each.name in active)
-    return [Hit(name, f"{name}.{TOO_DEEP}", (None, ""), is_name=True) for name in decoding]
+def _is_suspect(texts: Texts, active: frozenset[str]) -> bool:
+    joined = texts.joined
+    return is_encoded(joined) or may_any(active)(joined if joined.isascii() else folded(joined))
 
 
-def _placed(name: str, finding: Finding, texts: Texts) -> Hit:
-    number = texts.part_at(finding.start)
-    begins = texts.starts[number]
-    start, end = finding.start - begins, min(finding.end - begins, len(texts.parts[number]))
-    return Hit(name, finding.rule, texts.places[number], number in texts.names, start, end)
-
-
-def _counted(plain: str) -> Callable[[str, Finding, Texts], Hit]:
-    """For findings in the decoded text, whose places are others: separators are counted."""
-    at = number = 0
-
-    def place(name: str, finding: Finding, texts: Texts) -> Hit:
-        nonlocal at, number
-        if finding.start < at:
-            at = number = 0
-        number += plain.count(SEPARATOR, at, finding.start)
-        at = finding.start
-        known = min(number, len(texts.parts) - 1)
-        return Hit(name, finding.rule, texts.places[known], known in texts.names)
-
-    return place
-
-
-def _arguments(texts: Texts, signs: Signs, active: frozenset[str], is_uri: Callable[[Place], bool] | None) -> list[Hit]:
-    """Paths and addresses: each value on its own, by what it is called."""
-    has_traversal = TRAVERSAL in active and (not signs.marks.isdisjoint(_LEADING) or ".." in texts.joined)
-    has_ssrf = SSRF in active
-    if not has_traversal and not has_ssrf:
+def _found(each: TextFilter, texts: Texts, *, with_places: bool) -> list[Hit]:
+    parts = texts.plain() if each.is_decoded else texts.parts
+    joined = texts.plain_joined if each.is_decoded else folded(texts.joined) if each.is_folded else texts.joined
+    if not each.may(joined):
         return []
     hits: list[Hit] = []
-    for number, (part, place) in enumerate(zip(texts.parts, texts.places, strict=True)):
+    work = Work()
+    for number, part in enumerate(parts):
+        edged = f"{EDGE}{folded(part) if each.is_folded else part}{EDGE}"
+        if not each.may(edged):
+            continue
+        is_name, is_same = number in texts.names, part is texts.parts[number] or part == texts.parts[number]
+        for rule, start, end in each.found(edged, work, with_places and is_same and not is_name):
+            place = (start, end) if is_same and with_places else (-1, -1)
+            hits.append(Hit(each.name, rule, texts.places[number], is_name, *place))
+        if len(hits) > MAX_HITS:
+            raise OverBudget
+    return hits
+
+
+def names_in(texts: Texts) -> list[Hit]:
+    """Names of members that reach a prototype."""
+    return [
+        Hit(PROTOTYPE, "prototype.name", texts.places[number], is_name=True)
+        for number in texts.names
+        if prototype.is_reaching(texts.parts[number])
+    ]
+
+
+def nested_names_in(texts: Texts) -> list[Hit]:
+    """The same in texts that are JSON or queries themselves."""
+    return [
+        Hit(PROTOTYPE, "prototype.nested", texts.places[number], number in texts.names)
+        for number, part in enumerate(texts.parts)
+        if prototype.is_nested(part)
+    ]
+
+
+def _arguments(texts: Texts, active: frozenset[str], is_uri: IsUri | None) -> list[Hit]:
+    """Paths and addresses: each value on its own, by what it is called."""
+    hits: list[Hit] = []
+    try:
+        parts = texts.plain()
+    except Undecodable:
+        return [Hit(name, f"{name}.{ENCODING}", NOWHERE, is_name=True) for name in (TRAVERSAL, SSRF) if name in active]
+    has_traversal = TRAVERSAL in active and traversal.may(texts.plain_joined)
+    has_ssrf = SSRF in active
+    for number, (value, place) in enumerate(zip(parts, texts.places, strict=True)):
         if number in texts.names:
             continue
-        name = _name_of(place)
-        value = part
-        if "%" in part or "&" in part or not part.isascii():
-            try:
-                value = decoded(part)
-            except Undecodable:
-                value = "..%/"  # deeper than anybody needs: judged as the worst it may say
-        if has_traversal:
+        name = place[1] if type(place[1]) is str else _name_of(place)
+        if has_traversal and traversal.may(value):
             rule = traversal.judge(value, is_called_path=is_path(name), is_uri=is_uri is not None and is_uri(place))
             if rule:
                 hits.append(Hit(TRAVERSAL, rule, place, is_name=False))
-        if has_ssrf and (rule := ssrf.judge(value, is_called_url=is_url(name))):
+        if has_ssrf and (is_url(name) or ssrf.may(value)) and (rule := ssrf.judge(value, is_called_url=is_url(name))):
             hits.append(Hit(SSRF, rule, place, is_name=False))
     return hits
 
 
 def _name_of(place: Place) -> str:
-    """The name of the argument: that of its list, for an item of one."""
+    """The name of the argument whose list an item stands in."""
     step: str | int = place[1]
     while type(step) is int and place[0] is not None:
         place = place[0]
@@ -135,7 +143,3 @@ def _shown(step: str | int) -> str:
         return str(step)
     text = str(step)
     return text if len(text) <= 64 and text.isascii() and text.replace("_", "").replace("-", "").isalnum() else "*"
-
-
-_LEADING: Final = frozenset(b"/\\:%\0~\xef\xe2\xe3")
-"""Marks that paths begin or go on with; the last are first bytes of full-width ones."""

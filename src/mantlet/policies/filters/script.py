@@ -1,82 +1,57 @@
 """Script and active HTML in a text that a page, a console or a chat window may show (LLM05; OWASP CRS 941).
 
-Only what runs: elements that load or run code, event handlers, script URLs. A `<b>` or a `<table>` is no finding.
+Only what runs: elements that load or run code, event handlers, script URLs. A `<b>` or a `<table>` is no finding, nor is
+`List<Object>`.
 """
 
-import re
 from typing import Final
 
-from mantlet.policies.filters.finding import Finding
-from mantlet.policies.filters.signs import Signs
+from mantlet.policies.filters.rules import Rule, Rules
 
-MAX_TAG: Final = 400
-"""Characters of a tag in which a handler is looked for."""
-
-_TAG: Final = re.compile(
-    r"<[\s/\0]{0,8}(?:[a-z]{1,12}:)?"
-    r"(?P<tag>script|iframe|frameset|frame|object|embed|applet|base|isindex|noscript|xml|xss|import|foreignobject"
-    r"|animate(?:transform|motion)?|set|handler|portal|bgsound|ilayer|layer|meta(?=[\s/][^<>]{0,80}http-equiv))"
-    r"(?=[\s/>\0<\"'`+,;]|\Z)"
-    r"|<!(?P<declared>\[cdata\[|entity\s|--\[if\s|--#(?:exec|include))"
-    r"|<\?(?P<instruction>xml-stylesheet|import)\b",
-    re.IGNORECASE,
-)
-_HANDLER: Final = re.compile(
-    r"[\s\"'`/;,\0\x0b)<>]on(?!e\b|line\b|ly\b)(?P<event>[a-z]{3,25})[\s\0]{0,8}=[\s\0]{0,8}(?![=>~])(?P<value>[^\s])",
-    re.IGNORECASE,
-)
-_EVENT: Final = re.compile(
+_OPEN: Final = r"<[\s/\x00]{0,8}(?:[a-z]{1,12}:)?"
+_EVENTS: Final = (
     r"(?:abort|activate|after|animation|auxclick|before|begin|blur|bounce|cached|canplay|change|click|close|contextmenu"
-    r"|copy|cuechange|cut|dblclick|deactivate|drag|drop|durationchange|emptied|end|ended|error|finish|focus|formdata"
-    r"|fullscreen|gotpointer|hashchange|help|input|invalid|key|layoutcomplete|load|lostpointer|media|message|mouse|move"
-    r"|navigate|offline|online|open|page|paste|pause|play|pointer|popstate|progress|property|ratechange|ready|repeat"
-    r"|reset|resize|row|scroll|search|security|seek|select|show|slotchange|stalled|start|stop|storage|submit|suspend"
-    r"|syncrestored|time|toggle|touch|track|transition|unhandledrejection|unload|url|volumechange|waiting|webkit|wheel"
-    r"|zoom|date|data|filter|cellchange|controlselect|location|lose|outofsync|undo|redo|resume|reverse|orientation"
-    r"|abort|loaded|snap|command)[a-z]{0,20}",
-    re.IGNORECASE,
+    r"|copy|cuechange|cut|dblclick|deactivate|drag|drop|durationchange|emptied|end|error|finish|focus|formdata"
+    r"|fullscreen|gotpointer|hashchange|help|input|invalid|key|load|lostpointer|media|message|mouse|move|navigate"
+    r"|offline|online|open|page|paste|pause|play|pointer|popstate|progress|property|ratechange|ready|repeat|reset"
+    r"|resize|row|scroll|search|seek|select|show|slotchange|stalled|start|stop|storage|submit|suspend|time|toggle|touch"
+    r"|transition|unhandledrejection|unload|volumechange|waiting|webkit|wheel|zoom|data|filter|cellchange|lose|undo"
+    r"|redo|resume|reverse|orientation|snap|command)[a-z]{0,20}"
 )
-_URL: Final = re.compile(
-    r"(?:^|[\s\"'`=(:,;>\x02])(?:j\s?a\s?v\s?a|v\s?b|live)\s?s\s?c\s?r\s?i\s?p\s?t\s?:(?=\s{0,8}[^\s\x02])"
-    r"|(?:^|[\s\"'`=(:,;>\x02])data:[a-z/+\s]{0,30}(?:html|xml|svg|javascript)",
-    re.IGNORECASE,
+_VALUE: Final = r"[^\w\s=<>\x02\"'`(){}.]{0,40}[\s\x00]{0,8}=[\s\x00]{0,8}[^\s=>~\x02]"
+_J: Final = r"\s{0,2}".join("javascript")
+_WORDS: Final = rf"(?:{_J}|vbscript|livescript)\s{{0,2}}:"
+
+RULES: Final = Rules(
+    [
+        Rule(
+            "script.tag",
+            rf"({_OPEN}(?:script|iframe|frameset|applet|isindex|xss|bgsound|ilayer))[^\w.:-]"
+            rf"|({_OPEN}(?:object|embed|base|(?:vml)?frame|import|animate(?:transform|motion)?|handler|portal|layer"
+            r"|foreignobject)[\s/\x00][^<>\x02]{0,200}=)"
+            rf"|({_OPEN}meta[\s/\x00][^<>\x02]{{0,200}}http-equiv)"
+            r"|(<!entity\s|<!--#(?:exec|include|set|echo|printenv|config)|<\?(?:xml-stylesheet|import)\s)",
+        ),
+        Rule(
+            "script.handler",
+            rf"<[a-z!/?][^<>\x02]{{0,400}}[\s\"'`/;\x00\x0b]on[a-z]{{3,25}}{_VALUE}"
+            rf"|(?:[\"'`>][\s/;,)]{{0,8}}|\x02\s{{0,4}})on{_EVENTS}{_VALUE}",
+        ),
+        Rule(
+            "script.url",
+            rf"(?:[\"'`=(>]\s{{0,4}}|\x02){_WORDS}(?:[^\s\x02]|\s{{1,8}}\w{{1,30}}[(.=])"
+            rf"|[\s,;:]{_WORDS}[a-z0-9_(/'\"`%&]"
+            r"|[\s\"'`=(:,;>\x02]data:\s{0,4}(?:text/html|application/xhtml|(?:text|application)/(?:x-)?(?:javascript|vbscript))",
+        ),
+        Rule(
+            "script.call",
+            r"[^\w.](?:alert|confirm|prompt)[\s\x00]{0,4}[(`][\s\"'`/\\]{0,4}(?:\d{1,6}[\s\"'`/\\]{0,4}[)`]|xss|document[.\[]"
+            r"|origin[)`]|location[.)])"
+            r"|string\s?\.\s?fromcharcode\s?\(|-moz-binding\s?:|[:\s;\"'{]behavior\s?:\s?url"
+            r"|:\s{0,4}expression\s?\(|[\s\"'/]srcdoc\s?=|[\s\"'/]formaction\s?=|\.constructor\s?\(\s?[\"'`]"
+            r"|(?:top|self|window|parent|frames|globalthis)\s?\[\s?[\"'`/][a-z]{0,20}[\"'`/]\s?\+"
+            r"|[^\w]document\s?\[\s?[\"'`]|[^\w]document\s?\.\s?(?:cookie|write)\s?[)\"'`;(+]",
+        ),
+    ]
 )
-_CODE: Final = re.compile(
-    r"(?:^|[\W_])(?P<call>(?:alert|confirm|prompt|eval|setTimeout|setInterval|Function|import|fetch)[\s\0]{0,4}[(`]"
-    r"(?=[\s]{0,4}[\d\"'`/)(a-z\\]))"
-    r"|(?P<cookie>document\s?(?:\.|\[[\"'])\s?(?:cookie|write(?:ln)?\b|location|domain)"
-    r"|(?:window|self|top|parent|frames|globalthis)\s?\[\s{0,2}[\"'`(\[/+]"
-    r"|string\.fromcharcode|\[\s?\]\s?\[\s?[\"'(]?filter|\.constructor\s?\(|srcdoc\s?=|-moz-binding|expression\s?\()",
-    re.IGNORECASE,
-)
-_SHOWS: Final = frozenset(b"<>\"'`&%\\()[]{}")
-
-
-def may(signs: Signs) -> bool:
-    """Whether a text with these signs can hold any."""
-    return not signs.marks.isdisjoint(_SHOWS)
-
-
-def find(text: str) -> list[Finding]:
-    """Active content in `text`, its encodings taken off."""
-    found: list[Finding] = []
-    has_tags = "<" in text
-    if has_tags:
-        found += [Finding("script.tag", *tag.span()) for tag in _TAG.finditer(text)]
-    if "=" in text:
-        for handler in _HANDLER.finditer(text):
-            if _EVENT.fullmatch(handler["event"]) and _runs(text, handler, has_tags):
-                found.append(Finding("script.handler", handler.start() + 1, handler.end()))
-    if ":" in text:
-        found += [Finding("script.url", *url.span()) for url in _URL.finditer(text)]
-    return sorted(found, key=lambda finding: finding.start)
-
-
-def _runs(text: str, handler: re.Match[str], has_tags: bool) -> bool:
-    """Whether a handler stands in a tag, or breaks out of the value of an attribute."""
-    at = handler.start()
-    if has_tags:
-        opened = text.rfind("<", max(0, at - MAX_TAG), at + 1)
-        if opened >= 0 and text.find(">", opened, at) < 0:
-            return True
-    return text[at] in "\"'`" or text[max(0, at - 3) : at].rstrip()[-1:] in ('"', "'", "`", ">")
+find: Final = RULES.find

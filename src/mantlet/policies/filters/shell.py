@@ -1,45 +1,46 @@
 """Shell metacharacters that start another command (CWE-78; OWASP CRS 932).
 
-A metacharacter alone is no finding, nor is the name of a command: only the one before the other is.
+A metacharacter alone is no finding, nor is the name of a command: only the one before the other is. Names that are words
+too (`| date |` in a table) count where the whole value is one short line, as injected values are.
 """
 
-import re
 from typing import Final
 
-from mantlet.policies.filters.finding import Finding
-from mantlet.policies.filters.signs import Signs
+from mantlet.policies.filters.rules import Rule, Rules
 
-_COMMANDS: Final = (
-    r"(?:(?:/usr)?(?:/local)?/s?bin/|/\?{2,4}/|/dev/tcp)?"
-    r"(?:cat|ls|id|whoami|uname|pwd|wget|curl|nc|ncat|netcat|bash|sh|zsh|dash|ksh|ping|sleep|rm|chmod|chown|python[23]?"
-    r"|perl|ruby|php|node|powershell|pwsh|cmd(?:\.exe)?|dir|type|net|ipconfig|ifconfig|netstat|echo|printf|env|printenv"
-    r"|ps|kill|mkfifo|telnet|ssh|scp|ftp|tftp|nslookup|dig|base64|xxd|od|head|tail|tac|nl|more|less|awk|sed|find|touch"
-    r"|mail|eval|exec|sudo|su|useradd|passwd|crontab|certutil|bitsadmin|rundll32|regsvr32|whois|hostname|date|uptime"
-    r"|shutdown|reboot|systeminfo|tasklist|set|cp|mv|tee|grep|system|wmic|mshta|socat|busybox|w|who|last|df|mount)"
+_PATH: Final = r"(?:/?(?:usr/)?(?:local/)?s?bin/)?"
+_STRONG: Final = (
+    rf"{_PATH}(?:whoami|uname|wget\s|curl\s|nc(?:at)?\s-|netcat\s|(?:ba|z|da|k)?sh\s{{1,3}}-[ci]|ping\s{{1,3}}-[cn]|ipconfig"
+    r"|ifconfig|netstat\s|cat\s{1,3}[/.~$]|ls\s{1,3}[-/]|rm\s{1,3}-|chmod\s{1,3}[+0-7u]|powershell|cmd(?:\.exe)?\s{1,3}/c"
+    r"|nslookup\s|certutil\s|mkfifo\s|telnet\s|base64\s{1,3}-d|phpinfo\(|system\(|passthru\(|shell_exec\(|sleep\s{1,3}\d"
+    r"|nohup\s|crontab\s|useradd\s|systeminfo|tasklist|bitsadmin|mshta\s|regsvr32|rundll32)"
 )
-_START: Final = re.compile(
-    rf"(?P<substituted>\$\(\s?{_COMMANDS}(?=[\s)<>|;&$'\"{{])|`\s?{_COMMANDS}(?=[`\s<>|;&$])[^`\n\x02]{{0,60}}`"
-    rf"|\$\{{?IFS\b|[<>]\(\s?{_COMMANDS}\s|\$\(\(?<?\s{{0,2}}/|\$\{{[#!@]?[A-Za-z_]\w{{0,20}}(?:[%/#:^,]|\[))"
-    rf"|(?P<chained>(?:;|\|\|?|&&?|%0a|\n|\r)\s{{0,4}}['\"(\\{{]{{0,2}}{_COMMANDS}"
-    rf"(?=[\s;|&<>)'\"`$#}}]|\Z|\x02))"
-    rf"|(?P<redirected>[<>]{{1,2}}\s?/(?:dev/(?:tcp|udp)|etc/(?:passwd|shadow|cron)|tmp/\w|proc/))"
-    rf"|(?P<obfuscated>(?:;|\||&|\$\(|`|^|\x02)\s{{0,3}}(?:[a-z]{{1,4}}(?:''|\"\"|\\(?=[a-z])|\$@|\$\*)){{1,6}}[a-z]{{0,6}}"
-    rf"(?=[\s;|&/])|\{{(?:cat|ls|wget|curl|echo|ping|id|uname|nc|bash|sh),[^}}\x02]{{1,60}}\}})"
-    rf"|(?P<shellshock>\(\)\s?\{{\s?[:;_])",
-    re.IGNORECASE,
+_WEAK: Final = (
+    rf"{_PATH}(?:id|pwd|ls|dir|cat|echo|type|date|env|set|ps|who|w|uptime|hostname|head|tail|more|less|find|grep|touch|net"
+    r"|ping|sleep|curl|wget|nc|sh|bash|python[23]?|perl|ruby|php|node|printenv|netstat|which|cp|mv|tee|sort|last|df|mount"
+    r"|kill|dig|ssh|xxd|od|awk|sed|rm|arp|ver|reboot|shutdown|exec|eval|netsh|reg|sysinfo|route|ip)"
 )
-_MARKS: Final = frozenset(b";|&`$<>{\n\r")
+_NEXT: Final = r"(?:;|\|{1,2}|&{1,2}|\$\(|`|%0a|\n|\r)[\s'\"({\\]{0,6}"
+_LINE: Final = r"[^\x02\n\r]{0,200}"
 
-
-def may(signs: Signs) -> bool:
-    """Whether a text with these signs can hold any."""
-    return not signs.marks.isdisjoint(_MARKS)
-
-
-def find(text: str) -> list[Finding]:
-    """Where `text` would start a command, its encodings taken off."""
-    return [
-        Finding(f"shell.{match.lastgroup}", *match.span())
-        for match in _START.finditer(text)
-        if match.lastgroup != "chained" or match[0][0] not in "\n\r"
+RULES: Final = Rules(
+    [
+        Rule("shell.chained", rf"(?:;|\|{{1,2}}|&{{1,2}}|\$\(|`)[\s'\"({{\\]{{0,4}}{_STRONG}"),
+        Rule(
+            "shell.value",
+            rf"\x02{_LINE}{_NEXT}{_WEAK}(?:[\s;|&<>)'\"`$#}}/\\]{_LINE}[\r\n]?|[\r\n\\]{{0,2}})\x02"
+            rf"|\x02[\r\n]\s{{0,3}}(?:{_STRONG}|{_WEAK}[\s\x02])|\x02\\[nr]\s?/?(?:usr/)?s?bin/",
+        ),
+        Rule(
+            "shell.expansion",
+            r"\$\{?IFS|\$\(\(?<\s?/|[<>]\(\s?(?:cat|curl|wget|ls|id)\s|\{(?:cat|ls|wget|curl|echo|ping|nc|bash|sh),[^}\x02]{1,60}\}"
+            r"|\$\{@?(?:print|system|eval)\(|\(\)\s?\{\s?[:;_]\s?[;}]|/\?{2,4}/[\w?]{1,8}[\s?]"
+            r"|(?:;|\||&|\$\(|`|\x02)\s?(?:[a-z]{1,4}(?:''|\"\"|\\|\$@|\$\*)){1,6}[a-z]{1,6}[\s/;|&]{1,3}[/\w$?*]",
+        ),
+        Rule(
+            "shell.redirect",
+            r"[<>]{1,2}\s?/(?:dev/(?:tcp|udp)|etc/(?:passwd|shadow|cron)|proc/)|/dev/tcp/\d|<!--#exec\s",
+        ),
     ]
+)
+find: Final = RULES.find

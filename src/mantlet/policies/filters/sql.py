@@ -6,76 +6,67 @@ SQL as such is no finding: an agent that writes queries writes SQL.
 import re
 from typing import Final
 
-from mantlet.policies.filters.finding import Finding
-from mantlet.policies.filters.signs import Signs
+from mantlet.policies.filters.rules import Rule, Rules
 
-_S: Final = r"(?:[\s+(\x0b\xa0]|/\*[^*/\x02]{0,40}\*/)"
+_S: Final = r"(?:[\s+(\x0b\xa0]|/\*[^*\x02]{0,40}\*/)"
 """What may stand between two words of SQL."""
+_BREAK: Final = r"(?:[\"'`][\s)]{0,4}|[\x02=]\s?-?\d{1,10}[\s)\"']{0,4})"
+"""The end of a value: a quote, or a number that stands for itself."""
+_AND: Final = r"(?:x?or|and|\|\||&&|having|where|r?like|regexp)"
+_COMPARE: Final = r"(?:<=>|<>|!=|>=|<=|=|>|<|r?like|regexp|is|in|between)"
 
-WORDS: Final = frozenset(
-    b"union sleep benchmark pg_sleep waitfor xp_cmdshell xp_dirtree information_schema load_file outfile dumpfile"
-    b" extractvalue updatexml sysobjects syscolumns sysusers dbms_pipe dbms_lock utl_http utl_inaddr pg_read_file"
-    b" sp_password sp_executesql xp_regread openrowset having shutdown sp_oacreate group_concat randomblob"
-    b" sqlite_master pg_catalog make_set elt ctxsys xmltype generate_series lo_import master sysdatabases procedure"
-    b" version user_name db_name current_user user database char chr nchar concat ascii substring substr mid".split()
+
+def _is_always(match: re.Match[str]) -> bool:
+    """Whether a comparison compares what can be known: two numbers, a thing with itself, or with an open quote."""
+    left, right = match[2].strip().casefold(), match[3].strip().casefold()
+    return left == right or (left[:1].isdigit() and right[:1].isdigit()) or (not right and left[:1].isdigit())
+
+
+RULES: Final = Rules(
+    [
+        Rule("sql.union", rf"[^a-z0-9_]union{_S}{{1,8}}(?:(?:all|distinct){_S}{{1,8}})?select[^a-z0-9_]"),
+        Rule(
+            "sql.logic",
+            rf"({_BREAK}{_S}{{0,6}}{_AND}(?:{_S}|not\s){{0,6}}[\"'`]{{0,2}}([\w%.-]{{0,20}})[\"'`)]{{0,3}}{_S}{{0,4}}"
+            rf"{_COMPARE}{_S}{{0,4}}[\"'`]{{0,2}}([\w%.-]{{0,20}}))",
+            _is_always,
+        ),
+        Rule(
+            "sql.condition",
+            rf"{_BREAK}{_S}{{0,6}}{_AND}{_S}{{0,6}}(?:not\s)?(?:sleep|benchmark|pg_sleep|exists|ascii|substr|substring|mid"
+            rf"|ord|length|char|extractvalue|updatexml|elt|make_set|randomblob|row|case|if|select)\s?\("
+            rf"|{_BREAK}{_S}{{0,6}}(?:x?or|and){_S}{{1,6}}(?:true|false|\d{{1,4}}){_S}{{0,4}}(?:--|#|;|\x02)"
+            rf"|[\"'`]\s?(?:\|\||\+)\s?\(\s?select[\s(]|[\"'`]\s?(?:=|\|\||&&|-|\+|\*|%|\^)\s?[\"'`]\x02",
+        ),
+        Rule(
+            "sql.waits",
+            r"waitfor\s{1,4}(?:delay|time)\s{0,4}['\"(]|(?:pg_sleep|dbms_pipe\.receive_message|dbms_lock\.sleep)\s?\("
+            r"|[^a-z_.]benchmark\s?\(\s?\d{3,}|randomblob\s?\(\s?\d{4,}"
+            r"|(?:[^a-z](?:x?or|and|select|if)|['\"\d;=,])[\s(]{1,4}sleep\s?\(\s?[\"']?\d{1,4}",
+        ),
+        Rule(
+            "sql.reads",
+            rf"load_file\s?\(\s?[\"'(0xc]|into{_S}{{1,8}}(?:out|dump)file[^a-z]|xp_(?:cmdshell|dirtree|regread)"
+            rf"|utl_(?:http|inaddr)\.\w|(?:extractvalue|updatexml)\s?\(\s?[\w\"'(@]"
+            rf"|from{_S}{{1,8}}(?:information_schema|sysobjects|sqlite_master|pg_(?:catalog|shadow|user)|mysql\.user"
+            rf"|sys\.\w|all_tables|v\$version)|[^a-z]select{_S}{{1,8}}(?:@@version|version\(\)|user\(\)|database\(\))"
+            rf"|@@(?:version|datadir|hostname)|openrowset\s?\(|procedure{_S}{{1,8}}analyse\s?\(|sp_(?:password|oacreate)",
+        ),
+        Rule(
+            "sql.stacked",
+            r"[\"'`)\d]\s{0,4}\)?\s{0,4};\s{0,4}(?:drop|delete|insert|update|exec|execute|shutdown|truncate|declare|waitfor"
+            r"|alter|grant)[\s(+]{1,8}(?:table|database|from|into|user|schema|view|procedure|login|@|xp_|sp_|master|delay"
+            r"|immediate|with|\w{1,30}\s{1,4}set)",
+        ),
+        Rule(
+            "sql.comment",
+            r"[\"'`][\s)]{0,4}(?:;\s?)?(?:--[\s+-]{0,4}|#\s{0,2}|/\*\s{0,2})\x02"
+            r"|[\x02=]\s?-?\d{1,10}[)'\"]{0,2}\s?(?:--|#)[\s-]{0,3}\x02|/\*!\d{0,5}\s?(?:union|select|or|and|sleep)",
+        ),
+        Rule(
+            "sql.order",
+            rf"{_BREAK}{_S}{{1,4}}(?:order|group){_S}{{1,4}}by{_S}{{1,4}}\d{{1,4}}{_S}{{0,4}}(?:,|--|#|\x02)",
+        ),
+    ]
 )
-_QUOTES: Final = frozenset(b"'\"`;)")
-_OPERATORS: Final = frozenset(b"=<>|&#-")
-
-_ANYWHERE: Final = re.compile(
-    rf"\bunion{_S}{{1,8}}(?:(?:all|distinct){_S}{{1,8}})?(?:select|values)\b"
-    rf"|\b(?P<waits>waitfor\s{{1,4}}(?:delay|time)\s{{0,4}}['\"(]"
-    rf"|(?:pg_sleep|dbms_pipe\.receive_message|dbms_lock\.sleep|randomblob)\s?\("
-    rf"|benchmark\s?\(\s?\d{{3,}}|(?<![.\w])sleep\s?\(\s?\d{{1,4}}\s?\)\s?(?:and|or|--|#|=|'|\"|\)|\Z|\x02))"
-    rf"|\b(?P<reads>load_file\s?\(\s?[\"'(0xc]|into{_S}{{1,8}}(?:out|dump)file\b|xp_(?:cmdshell|dirtree|regread)\b"
-    rf"|utl_(?:http|inaddr)\.\w|(?:extractvalue|updatexml)\s?\(\s?[\w\"'(@]|from{_S}{{1,8}}(?:information_schema\b"
-    rf"|sysobjects\b|sqlite_master\b|pg_(?:catalog|shadow|user)\b|mysql\.user\b|sys\.\w|all_tables\b|v\$version)"
-    rf"|select{_S}{{1,8}}(?:@@version|version\(\)|user\(\)|database\(\)|current_user)"
-    rf"|openrowset\s?\(|procedure{_S}{{1,8}}analyse\s?\(|sp_(?:password|executesql|oacreate)\b)",
-    re.IGNORECASE,
-)
-_AFTER_QUOTE: Final = re.compile(
-    rf"(?P<open>[\"'`)]|(?:^|[\s\x02=(])-?\d{{1,10}})"
-    rf"(?:(?P<logic>{_S}{{0,8}}(?:\|\||&&|x?or\b|and\b|having\b|like\b|between\b|rlike\b|where\b|not\b)"
-    rf"{_S}{{0,8}}(?:not{_S}{{1,4}})?"
-    rf"(?:(?P<q>[\"'`]?)(?P<left>[\w%]{{1,20}})(?P=q)?\)?{_S}{{0,4}}(?:=|<>|!=|<=>|>=?|<|like\b|in\b|is\b|between\b)"
-    rf"{_S}{{0,4}}[\"'`(]{{0,3}}(?:(?P=left)|\d|[\"'`)]|\w{{1,20}}[\"'`]?)"
-    rf"|(?:sleep|benchmark|pg_sleep|exists|ascii|substr(?:ing)?|mid|ord|length|char|if|case|select|extractvalue"
-    rf"|updatexml|randomblob|row|elt|make_set)\b{_S}{{0,4}}[(]|(?P=open){_S}{{0,2}}(?:--|#|\Z|\x02|=|like)"
-    rf"|(?:true|1)\b{_S}{{0,4}}(?:--|#|;|\Z|\x02)|\(?{_S}{{0,4}}select\b))"
-    rf"|(?P<stacked>\)?\s{{0,4}};\s{{0,4}}(?:drop|delete|insert|update|exec(?:ute)?|shutdown|create|alter|declare|select"
-    rf"|waitfor|truncate|grant|begin|copy|if)\b\s{{0,4}}[\w@'\"(*;-])"
-    rf"|(?P<comment>\)?\s{{0,4}}(?:--[\s+-]{{0,4}}|#\s{{0,2}}|/\*\s{{0,2}}|;%00|;--\s{{0,2}})(?:\Z|\x02))"
-    rf"|(?P<order>{_S}{{1,4}}(?:order|group){_S}{{1,4}}by{_S}{{1,4}}\d{{1,4}}{_S}{{0,4}}(?:,|--|#|\Z|\x02))"
-    rf"|(?P<sum>{_S}{{0,3}}(?:\|\||\+){_S}{{0,3}}\(?{_S}{{0,3}}select\b))",
-    re.IGNORECASE,
-)
-
-
-def may_by_words(signs: Signs) -> bool:
-    """Whether a text with these signs can hold what `find_words` finds."""
-    return not WORDS.isdisjoint(signs.words)
-
-
-def may_by_quotes(signs: Signs) -> bool:
-    """Whether a text with these signs can hold what `find_breakouts` finds."""
-    return not _QUOTES.isdisjoint(signs.marks) or (signs.digits > 0 and not _OPERATORS.isdisjoint(signs.marks))
-
-
-def find(text: str) -> list[Finding]:
-    """SQL that no value of a query needs, in `text`, its encodings taken off."""
-    return sorted(find_words(text) + find_breakouts(text), key=lambda finding: finding.start)
-
-
-def find_words(text: str) -> list[Finding]:
-    """Functions and clauses that only an attack puts into a value."""
-    return [Finding(f"sql.{match.lastgroup or 'union'}", *match.span()) for match in _ANYWHERE.finditer(text)]
-
-
-def find_breakouts(text: str) -> list[Finding]:
-    """What follows a quote or a number and is no value any more."""
-    found: list[Finding] = []
-    for match in _AFTER_QUOTE.finditer(text):
-        kind = next(name for name in ("logic", "stacked", "comment", "order", "sum") if match[name] is not None)
-        found.append(Finding(f"sql.{kind}", *match.span()))
-    return found
+find: Final = RULES.find

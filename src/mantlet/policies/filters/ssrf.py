@@ -10,6 +10,8 @@ from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from typing import Final
 from urllib.parse import urlsplit
 
+from mantlet.policies.filters.rules import Matcher
+
 MAX_URL: Final = 4_096
 
 _URL: Final = re.compile(
@@ -34,6 +36,10 @@ _PUBLIC_6: Final = IPv6Network("2000::/3")
 _NOT_PUBLIC_6: Final = (IPv6Network("2001::/23"), IPv6Network("2001:db8::/32"), IPv6Network("2002::/16"))
 _AZURE: Final = IPv4Address("168.63.129.16")
 """A metadata service at an address that is public by every registry."""
+
+
+may: Final = Matcher(r"[a-z]:|^[\s]{0,4}(?://|\\\\)").is_in
+"""Whether a text may be an address though it is not called one."""
 
 
 def judge(value: str, *, is_called_url: bool) -> str:

@@ -7,8 +7,10 @@ no finding. The value comes decoded to a fixed point.
 import re
 from typing import Final
 
+from mantlet.policies.filters.rules import Matcher
+
 MAX_PATH: Final = 4_096
-"""Characters of a value that nobody called a path."""
+"""Characters of a path."""
 
 _UP: Final = re.compile(
     r"(?:^|[/\\:;=?&\s\"'\0|])\.{2,}(?:;[^/\\]{0,40})?(?:[/\\\0:]|$)|\.\.[\s.]{0,4}[/\\]|/\.{1,2};/"
@@ -33,8 +35,14 @@ _TARGET: Final = re.compile(
 )
 
 
+may: Final = Matcher(r"[/\\\x00~]|\.\.|[A-Za-z]:").is_in
+"""Whether a text has any mark of a path."""
+
+
 def judge(value: str, *, is_called_path: bool, is_uri: bool = False) -> str:
     """The rule that `value` breaks, or an empty text. `is_uri`: a resource's own name, where `file:` is at home."""
+    if is_called_path and len(value) > MAX_PATH:
+        return "traversal.long"  # no system takes it (PATH_MAX), so what may be in it is not looked for
     if not is_called_path and (len(value) > MAX_PATH or "\n" in value.strip() or value.count(" ") > 2):
         return ""
     if _UP.search(value):

@@ -6,8 +6,8 @@ from typing import Any, Final, NamedTuple
 from mantlet.policies.filters import prototype
 from mantlet.policies.filters.catalogue import PROTOTYPE
 from mantlet.policies.filters.plan import Action, Plan
-from mantlet.policies.filters.scan import Hit, pointer_of, scan
-from mantlet.policies.filters.texts import Place, Texts, collect, path_of
+from mantlet.policies.filters.scan import NOWHERE, Hit, names_in, nested_names_in, pointer_of, scan
+from mantlet.policies.filters.texts import MAX_TEXTS, Place, Texts, collect, path_of
 
 SKIPPED: Final = frozenset({"requestState", "cursor", "nextCursor", "taskId", "resultType", "_meta"})
 """Words of the protocol, sealed or chosen by a server. `_meta` is looked at by itself."""
@@ -45,17 +45,13 @@ def judge(
     """What the filters of `plan` find in `value`, a part of `body` at `root`; None for nothing."""
     hits: list[Hit] = []
     if PROTOTYPE in plan.active and any(hint in body for hint in prototype.HINTS):
-        texts = collect(value, root)
-        hits += [
-            Hit(PROTOTYPE, "prototype.name", texts.places[number], is_name=True)
-            for number in texts.names
-            if prototype.is_reaching(texts.parts[number])
-        ]
-    if plan.reads_texts or b"proto" in body or b"constructor" in body:
+        every = collect(value, root)
+        hits = names_in(every) + nested_names_in(every)
+    if plan.reads_texts:
         texts = _texts(value, root)
-        if len(texts.joined) > max_characters:
+        if len(texts.joined) > max_characters or len(texts.parts) > MAX_TEXTS:
             return _over_budget(plan)
-        hits += scan(texts, plan.active, is_uri)
+        hits += scan(texts, plan.active, plan.changing, is_uri)
     return _sorted_out(hits, plan) if hits else None
 
 
@@ -72,7 +68,7 @@ def _over_budget(plan: Plan) -> Verdict | None:
     """Too much to look at: what would have been held back for a finding is held back for that."""
     actions = {plan.strictest(name) for name in plan.active - {PROTOTYPE}}
     worst: Action = "block" if "block" in actions else "log" if "log" in actions else "off"
-    hit = Hit("budget", TOO_LARGE, (None, ""), is_name=True)
+    hit = Hit("budget", TOO_LARGE, NOWHERE, is_name=True)
     if worst == "off":
         return None
     return Verdict(hit if worst == "block" else None, [], [(hit, worst)])
@@ -83,11 +79,12 @@ def _sorted_out(hits: list[Hit], plan: Plan) -> Verdict | None:
     changed: list[Hit] = []
     found: list[tuple[Hit, Action]] = []
     for hit in hits:
-        action = plan.action(hit.filter, hit.rule, _argument_of(hit.place) if plan.specials else "")
+        if hit.place is NOWHERE:
+            action = plan.strictest(hit.filter)
+        else:
+            action = plan.action(hit.filter, hit.rule, _argument_of(hit.place) if plan.specials else "")
         if action == "off":
             continue
-        if action == "change" and hit.place[0] is None and hit.place[1] == "":
-            action = "block"  # nobody knows what to take out
         if action == "block":
             refused = refused or hit
         elif action == "change":

@@ -119,3 +119,15 @@ def test_a_spent_limit_is_told_in_whole_seconds_never_too_early() -> None:
 def test_an_unexpected_error_is_a_plain_500() -> None:
     """ERR-02"""
     assert answer.unhandled(trail()).status == 500
+
+
+def test_an_oauth_client_is_answered_in_its_own_words() -> None:
+    """TOK-13: RFC 6749 section 5.2, and nothing of why beyond them."""
+    reply = answer.refused(r.GrantRefused("invalid_grant", why="spent before"), trail("", None))
+    assert isinstance(reply.body, bytes)
+    assert (reply.status, json.loads(reply.body)) == (400, {"error": "invalid_grant"})
+    assert reply.header(b"cache-control") == b"no-store"
+    refused = answer.refused(r.ClientRefused("unknown client"), trail("", None))
+    assert isinstance(refused.body, bytes)
+    assert (refused.status, json.loads(refused.body)) == (401, {"error": "invalid_client"})
+    assert refused.header(b"www-authenticate") == b'Basic realm="mantlet"'

@@ -396,7 +396,7 @@ class GrantRefused(Refusal):
 
     reason, title, fault = "grant_refused", "Grant refused", "caller"
 
-    def __init__(self, error: str, detail: str = "", *, why: str = "") -> None:
+    def __init__(self, error: str = "invalid_request", detail: str = "", *, why: str = "") -> None:
         super().__init__(detail, why=f"{error}: {why or detail}")
         self.error = error
 

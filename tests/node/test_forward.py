@@ -1,11 +1,15 @@
 import asyncio
+from collections.abc import Sequence
 
 import pytest
-from tests.policies.support import call, reply
+from tests.policies.support import BOB, call, reply
 
 from mantlet.core.call import Call, Reply
+from mantlet.core.caller import Caller
 from mantlet.core.refusal import BadUpstream, DeadlineExceeded, NotFound, Overloaded
 from mantlet.node.forward import Forward
+from mantlet.policies.admission.config import AdaptiveConfig, PriorityMatch, PriorityRule
+from mantlet.wire import answer
 
 
 class Upstream:
@@ -134,10 +138,135 @@ async def test_a_client_that_leaves_in_the_turn_of_its_deadline_gives_up_no_plac
     await turns()
     late = asyncio.ensure_future(forward(call()))
     await turns()
-    forward._expire(forward._waiting[0])
+    forward._expire(next(iter(next(iter(forward._line._lines.values())).values())))
     late.cancel()
     await asyncio.wait({late})
     assert (forward.under_way, forward.waiting) == (1, 0)
     first.cancel()
     await asyncio.wait({first})
     assert forward.under_way == 0
+
+
+def someone(number: int) -> Caller:
+    return Caller(f"caller {number}", "iss", "bearer")
+
+
+async def close(tasks: Sequence[asyncio.Future[Reply]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_a_server_that_hangs_takes_no_place_from_the_others() -> None:
+    """RES-04"""
+    hangs, well = Upstream(), Upstream()
+    well.gate.set()
+    forward = Forward({"hangs": hangs, "well": well}, 10, 20, lambda: 0.0)
+    tasks = [asyncio.ensure_future(forward(call(server="hangs", caller=someone(n)))) for n in range(40)]
+    await turns()
+    assert (forward.under_way, forward.waiting) == (7, 14)
+    for number in range(100):
+        assert (await forward(call(server="well", caller=someone(number)))).status == 200
+    assert len(hangs.got) == 7
+    await close(tasks)
+    assert (forward.under_way, forward.waiting) == (0, 0)
+
+
+async def test_several_that_hang_leave_places_too() -> None:
+    """RES-04"""
+    well = Upstream()
+    well.gate.set()
+    forward = Forward({"a": Upstream(), "b": Upstream(), "c": Upstream(), "well": well}, 40, 0, lambda: 0.0)
+    tasks = [asyncio.ensure_future(forward(call(server=name))) for name in "abc" for _ in range(40)]
+    await turns()
+    assert forward.under_way < 40
+    assert (await forward(call(server="well"))).status == 200
+    await close(tasks)
+
+
+async def test_a_server_whose_calls_fail_has_fewer_and_gets_them_back() -> None:
+    """RES-04"""
+    one = Upstream()
+    one.gate.set()
+    one.error = DeadlineExceeded()
+    forward = Forward({"one": one}, 10, 20, lambda: 0.0, adaptive=AdaptiveConfig(min=2))
+    for _ in range(40):
+        with pytest.raises(DeadlineExceeded):
+            await forward(call())
+    assert forward.limits() == {"one": (2, 10)}
+    one.error = None
+    one.gate.clear()
+    tasks = [asyncio.ensure_future(forward(call())) for _ in range(12)]
+    await turns()
+    assert (forward.under_way, forward.waiting) == (2, 10)
+    one.gate.set()
+    await asyncio.gather(*tasks)
+    assert forward.limits()["one"][0] > 2
+    assert (forward.under_way, forward.waiting) == (0, 0)
+
+
+async def test_switched_off_the_limit_stays_what_it_is() -> None:
+    one = Upstream()
+    one.gate.set()
+    one.error = BadUpstream()
+    forward = Forward({"one": one}, 10, 0, lambda: 0.0, adaptive=AdaptiveConfig(enabled=False))
+    for _ in range(40):
+        with pytest.raises(BadUpstream):
+            await forward(call())
+    assert forward.limits() == {"one": (10, 10)}
+
+
+@pytest.mark.parametrize(("slow_ms", "limit"), [(500, 2), (2000, 10), (None, 10)])
+async def test_slow_is_failed_only_where_the_config_says_what_slow_is(slow_ms: int | None, limit: int) -> None:
+    """RES-04"""
+    now_s = 0.0
+
+    class Slow(Upstream):
+        async def send(self, call: Call, /) -> Reply:
+            nonlocal now_s
+            now_s += 1.0
+            return reply({})
+
+    forward = Forward({"one": Slow()}, 10, 0, lambda: now_s, adaptive=AdaptiveConfig(min=2, slow_ms=slow_ms))
+    for _ in range(40):
+        await forward(call())
+    assert forward.limits()["one"][0] == limit
+
+
+async def test_under_load_the_low_give_way_to_the_high_and_are_told_to_come_again() -> None:
+    """RES-04: 503 and Retry-After."""
+    one = Upstream()
+    rules = [
+        PriorityRule(match=PriorityMatch(methods=["tools/list"]), priority="high"),
+        PriorityRule(match=PriorityMatch(methods=["tools/call"]), priority="low"),
+    ]
+    forward = Forward({"one": one}, 1, 2, lambda: 0.0, priorities=rules)
+    low = [asyncio.ensure_future(forward(call())) for _ in range(3)]
+    await turns()
+    item = call("tools/list", caller=BOB)
+    high = asyncio.ensure_future(forward(item))
+    await turns()
+    refused = low[2].exception()
+    assert isinstance(refused, Overloaded)
+    assert (answer.refused(refused, item.trail).status, refused.retry_after_s) == (503, 1.0)
+    assert (forward.waiting, forward.shed) == (2, 1)
+    one.gate.set()
+    await asyncio.gather(high, *low[:2])
+    assert one.got[1] is item
+    assert (forward.under_way, forward.waiting) == (0, 0)
+
+
+async def test_one_caller_that_floods_leaves_the_others_room_to_wait() -> None:
+    """RES-04"""
+    one = Upstream()
+    forward = Forward({"one": one}, 1, 10, lambda: 0.0)
+    flood = [asyncio.ensure_future(forward(call())) for _ in range(50)]
+    await turns()
+    assert forward.waiting == 7
+    other = asyncio.ensure_future(forward(call(caller=BOB)))
+    await turns()
+    assert not other.done()
+    one.gate.set()
+    assert (await other).status == 200
+    await asyncio.gather(*flood, return_exceptions=True)
+    assert (forward.under_way, forward.waiting, forward.shed) == (0, 0, 42)

@@ -38,7 +38,7 @@ from mantlet.node.egress import open_egress, open_fetcher
 from mantlet.node.filters import open_filters
 from mantlet.node.forward import Forward
 from mantlet.node.forwarding import Forwarding
-from mantlet.node.gauges import watch_endpoint, watch_servers
+from mantlet.node.gauges import watch_endpoint, watch_places, watch_servers
 from mantlet.node.housekeeping import audit_told, every, failed, log, log_warning
 from mantlet.node.identity import open_identity
 from mantlet.node.issuers import KnownIssuers
@@ -196,10 +196,15 @@ async def build(config: Config, shared: Shared) -> AsyncIterator[Node]:
             on_error=failed,
         )
         forward = Forward(
-            joined, mcp.max_concurrent_requests, mcp.max_queued_requests, SYSTEM.monotonic, kills.targets.watch
+            joined,
+            mcp.max_concurrent_requests,
+            mcp.max_queued_requests,
+            SYSTEM.monotonic,
+            kills.targets.watch,
+            adaptive=mcp.adaptive,
+            priorities=mcp.priorities,
         )
-        metrics.gauge("mantlet_calls_under_way", "Calls at upstreams", lambda: forward.under_way)
-        metrics.gauge("mantlet_calls_waiting", "Calls that wait for a place at an upstream", lambda: forward.waiting)
+        watch_places(metrics, forward)
         aggregated = AggregatePorts(
             names=names,
             sealer=sealer,

@@ -1,16 +1,35 @@
 """The end of the way in: to the server the call names, when there is room."""
 
 import asyncio
-from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
 
 from mantlet.core.call import Call, Reply
 from mantlet.core.policy import CallHandler
 from mantlet.core.ports import Upstream
-from mantlet.core.refusal import DeadlineExceeded, NotFound, Overloaded
+from mantlet.core.refusal import BadUpstream, DeadlineExceeded, NotFound, Overloaded, Unavailable
+from mantlet.policies.admission.adaptive import Adaptive
+from mantlet.policies.admission.config import AdaptiveConfig, PriorityRule
+from mantlet.policies.admission.line import Line, Waiting
+from mantlet.policies.admission.priority import priority_of
+from mantlet.policies.admission.share import fits
 
 Watch = Callable[[Call, Reply], None]
 """Is told of every stream that begins, and may put one of its own in its place."""
+
+BUSY: Final = frozenset({429, 502, 503, 504})
+"""What a server, or a proxy before it, answers when it has too much to do."""
+
+
+class Places:
+    """What one server has."""
+
+    __slots__ = ("adaptive", "under_way", "upstream")
+
+    def __init__(self, upstream: Upstream, adaptive: Adaptive) -> None:
+        self.upstream = upstream
+        self.adaptive = adaptive
+        self.under_way = 0
 
 
 def straight(upstreams: Mapping[str, Upstream], watch: Watch) -> CallHandler:
@@ -32,9 +51,10 @@ def straight(upstreams: Mapping[str, Upstream], watch: Watch) -> CallHandler:
 class Forward:
     """Hands a call to its upstream; at most `limit` at once (the head of a stream counts, its flow does not).
 
-    Up to `queue` more wait for a place in the order they came. Refusing at once would cost more than it saves: a
-    refused call has been read, identified and is recorded like any other, and comes again. One that waits costs nothing
-    meanwhile, leaves when its client does, and is not started after its deadline (RES-03).
+    Of these no upstream gets all where there are several, and one that fails gets fewer (`Adaptive`): what hangs takes
+    no place from the others (RES-04). Up to `queue` more calls wait for a place, in a `Line`. Refusing at once would
+    cost more than it saves: a refused call has been read, identified and is recorded like any other, and comes again.
+    One that waits costs nothing meanwhile, leaves when its client does, and is not started after its deadline (RES-03).
     """
 
     def __init__(
@@ -44,66 +64,107 @@ class Forward:
         queue: int,
         monotonic: Callable[[], float],
         watch: Watch = lambda call, reply: None,
+        *,
+        adaptive: AdaptiveConfig = AdaptiveConfig(),
+        priorities: Sequence[PriorityRule] = (),
     ) -> None:
-        self._upstreams = upstreams
+        most = limit if adaptive.max is None else min(limit, adaptive.max)
+        least = adaptive.min if adaptive.enabled else most
+        self._places = {name: Places(upstream, Adaptive(least, most)) for name, upstream in upstreams.items()}
+        self._is_shared = len(upstreams) > 1
         self._limit = limit
-        self._queue = queue
         self._monotonic = monotonic
         self._watch = watch
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._slow_s = None if adaptive.slow_ms is None or not adaptive.enabled else adaptive.slow_ms / 1000
+        self._priorities = priorities
+        self._line = Line(queue, len(upstreams))
         self.under_way = 0
+        self.shed = 0
 
     @property
     def waiting(self) -> int:
         """Calls that wait for a place."""
-        return len(self._waiting)
+        return len(self._line)
+
+    def limits(self) -> dict[str, tuple[int, int]]:
+        """For each upstream the limit in force, and what it is at most."""
+        return {name: (places.adaptive.limit, places.adaptive.most) for name, places in self._places.items()}
 
     async def __call__(self, call: Call) -> Reply:
-        """The upstream's reply, or its refusal. Raises `Overloaded` when the queue is full."""
-        upstream = self._upstreams.get(call.server)
-        if upstream is None:
+        """The upstream's reply, or its refusal. Raises `Overloaded` when the call may not even wait."""
+        places = self._places.get(call.server)
+        if places is None:
             raise NotFound
-        if self.under_way >= self._limit:
-            await self._turn(call.deadline_s)
+        if self._has_room(places):
+            self._enter(places)
         else:
-            self.under_way += 1
+            await self._turn(call, places)
+        began_s = 0.0 if self._slow_s is None else self._monotonic()
         try:
-            reply = await upstream.send(call)
+            reply = await places.upstream.send(call)
+        except (Unavailable, DeadlineExceeded, BadUpstream):
+            places.adaptive.failed()
+            raise
+        else:
+            if reply.status in BUSY or (self._slow_s is not None and self._monotonic() - began_s > self._slow_s):
+                places.adaptive.failed()
+            else:
+                places.adaptive.succeeded(places.under_way)
         finally:
-            self._leave()
+            self._leave(places)
         if not isinstance(reply.body, bytes):
             self._watch(call, reply)
         return reply
 
-    async def _turn(self, deadline_s: float) -> None:
+    def _has_room(self, places: Places) -> bool:
+        free = self._limit - self.under_way
+        taken = places.under_way
+        return free > 0 and taken < places.adaptive.limit and (not self._is_shared or fits(taken, free))
+
+    def _enter(self, places: Places) -> None:
+        self.under_way += 1
+        places.under_way += 1
+
+    async def _turn(self, call: Call, places: Places) -> None:
         """Wait until a place is handed over."""
-        if len(self._waiting) >= self._queue:
-            raise Overloaded(why=f"{self._limit} calls are under way and {self._queue} wait (mcp.limits)")
         loop = asyncio.get_running_loop()
-        place: asyncio.Future[None] = loop.create_future()
-        self._waiting.append(place)
-        timer = loop.call_later(max(0.0, deadline_s - self._monotonic()), self._expire, place)
+        waiting = Waiting(loop.create_future(), call.server, call.caller.key, priority_of(self._priorities, call))
         try:
-            await place
+            gives_way = self._line.enter(waiting)
+        except Overloaded:
+            self.shed += 1
+            raise
+        if gives_way is not None and not gives_way.place.done():
+            self.shed += 1
+            gives_way.place.set_exception(Overloaded(why="gave way to a call of higher priority (mcp.limits)"))
+        timer = loop.call_later(max(0.0, call.deadline_s - self._monotonic()), self._expire, waiting)
+        try:
+            await waiting.place
         except asyncio.CancelledError:
-            if not place.cancelled() and place.exception() is None:
-                self._leave()  # it was handed over in the very turn in which the client left
-            elif place in self._waiting:
-                self._waiting.remove(place)
+            # Out of the line, yet neither refused nor gone itself: it was handed a place in the very turn in which the
+            # client left.
+            if not self._line.leave(waiting) and not waiting.place.cancelled() and waiting.place.exception() is None:
+                self._leave(places)
             raise
         finally:
             timer.cancel()
 
-    def _leave(self) -> None:
-        """Give the place to who waits longest, or nobody."""
-        while self._waiting:
-            place = self._waiting.popleft()
-            if not place.done():
-                place.set_result(None)
-                return
+    def _leave(self, places: Places) -> None:
+        """Give the place back, and all there are to whose turn it is."""
         self.under_way -= 1
+        places.under_way -= 1
+        if self._line:
+            self._hand_over()
 
-    def _expire(self, place: asyncio.Future[None]) -> None:
-        if not place.done():
-            self._waiting.remove(place)
-            place.set_exception(DeadlineExceeded(why="the deadline passed while the call waited for a place"))
+    def _hand_over(self) -> None:
+        while (waiting := self._line.next(self._has_room_at)) is not None:
+            if not waiting.place.done():
+                self._enter(self._places[waiting.server])
+                waiting.place.set_result(None)
+
+    def _has_room_at(self, server: str) -> bool:
+        return self._has_room(self._places[server])
+
+    def _expire(self, waiting: Waiting) -> None:
+        if self._line.leave(waiting) and not waiting.place.done():
+            waiting.place.set_exception(DeadlineExceeded(why="the deadline passed while the call waited for a place"))

@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from mantlet.core.ports import Upstream
 from mantlet.events.metrics import Metrics
+from mantlet.node.forward import Forward
 from mantlet.policies.aggregate.policy import Aggregate
 from mantlet.upstreams.bridge.to_legacy import Places, ToLegacy
 from mantlet.upstreams.bridge.to_modern import ToModern
@@ -38,6 +39,24 @@ def watch_bridge(
         "mantlet_bridge_calls",
         "Calls of legacy clients under way at modern servers",
         _sum(lambda each: each.counts()["calls"], to_modern),
+    )
+
+
+def watch_places(metrics: Metrics, forward: Forward) -> None:
+    """Places at servers: taken, waited for, and how many the limits in force leave."""
+    metrics.gauge("mantlet_calls_under_way", "Calls at upstreams", lambda: forward.under_way)
+    metrics.gauge("mantlet_calls_waiting", "Calls that wait for a place at an upstream", lambda: forward.waiting)
+    metrics.gauge("mantlet_calls_shed", "Calls refused for want of a place, since the start", lambda: forward.shed)
+    metrics.gauge(
+        "mantlet_upstream_places",
+        "Calls that all upstreams together may have under way, as their limits are now",
+        lambda: sum(limit for limit, _ in forward.limits().values()),
+    )
+    metrics.gauge(
+        "mantlet_upstreams_held_back",
+        "Upstreams whose limit is below what it may be, because calls failed",
+        lambda: sum(limit < most for limit, most in forward.limits().values()),
+        "max",
     )
 
 

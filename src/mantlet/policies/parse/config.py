@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from mantlet.policies.admission.config import AdaptiveConfig, PriorityRule
 from mantlet.policies.filters.config import Budget, FilterRule, Modes
 
 
@@ -33,6 +34,10 @@ class McpLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     """Calls under way at once in one process; more wait."""
     max_queued_requests: int = 1_000
     """Calls that wait for a place in one process, each until its deadline; more are refused with 503."""
+    adaptive: AdaptiveConfig = AdaptiveConfig()
+    """How many of these places one server has."""
+    priorities: list[PriorityRule] = []
+    """Which calls go first while calls wait, and which are refused first; what matches none is `normal`."""
     request_timeout_ms: int = 60_000
     """How long a call may take from its arrival, in milliseconds. Streams are not cut by it."""
     list_timeout_ms: int = 3_000

@@ -1,10 +1,10 @@
 """Rules that are patterns, read by two engines: one tells quickly whether, the other where.
 
-Python's `re` takes 10 to 25 ns a character and pattern, and can be made to take far more. Rust's `regex`, which comes with
-`jsonschema-rs`, takes 0.2 to 1, in linear time whatever it is given (a lazy automaton, no backtracking), but only says
-yes or no. So it looks at everything, and `re` only at the windows in which something stands. Patterns are written in what
-both understand: no look-around, no back-references, `[^A-Za-z0-9]` for a boundary. Every part of a text has `EDGE` before
-and after it, so that there is always something to be a boundary.
+Python's `re` takes 10 to 25 ns a character and pattern, and can be made to take far more. Rust's `regex`, which comes
+with `jsonschema-rs`, takes 0.2 to 2, in linear time whatever it is given (a lazy automaton, no backtracking), but
+only says yes or no. So it looks at everything, and `re` only at the windows in which something stands. Patterns are
+written in what both understand: no look-around, no back-references, `[^A-Za-z0-9]` for a boundary. Every part of a
+text has `EDGE` before and after it, so that there is always something to be a boundary.
 
 A pattern's first group, where it has one, is what is found; the rest is what must stand around it.
 """
@@ -12,9 +12,8 @@ A pattern's first group, where it has one, is what is found; the rest is what mu
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final
-
-import jsonschema_rs
 
 from mantlet.policies.filters.finding import Finding
 
@@ -23,10 +22,8 @@ EDGE: Final = "\x02"
 WINDOW: Final = 2_048
 OVERLAP: Final = 512
 """Characters of a window that the one before it has seen too: a match is no longer than that, or is found in part."""
-MAX_LOCATED: Final = 131_072
+MAX_LOCATED: Final = 65_536
 """Characters that the slower engine reads in one message; what would need more is over budget (VAL-07)."""
-
-_REGEX: Final = jsonschema_rs.RegexOptions(size_limit=1 << 24, dfa_size_limit=1 << 24)
 
 Confirm = Callable[[re.Match[str]], bool]
 """A check that no pattern can express: a checksum, entropy."""
@@ -54,20 +51,32 @@ class Work:
 
 
 class Matcher:
-    """Whether a pattern stands anywhere in a text."""
+    """Whether a pattern stands anywhere in a text. Compiled when it is first asked: a node that asks none has none."""
 
-    __slots__ = ("is_in",)
+    __slots__ = ("_is_in", "_pattern")
 
     def __init__(self, pattern: str) -> None:
-        pattern = pattern.translate(_CONTROLS)
-        validator: Any = jsonschema_rs.Draft202012Validator({"pattern": pattern}, pattern_options=_REGEX)
-        self.is_in: Callable[[str], bool] = validator.is_valid
+        self._pattern = pattern.translate(_CONTROLS)
+        self._is_in: Callable[[str], bool] | None = None
+
+    def is_in(self, text: str) -> bool:
+        """Whether it does."""
+        if self._is_in is None:
+            self._is_in = _compiled(self._pattern)
+        return self._is_in(text)
+
+
+def _compiled(pattern: str) -> Callable[[str], bool]:
+    import jsonschema_rs
+
+    options = jsonschema_rs.RegexOptions(size_limit=1 << 24, dfa_size_limit=1 << 24)
+    validator: Any = jsonschema_rs.Draft202012Validator({"pattern": pattern}, pattern_options=options)
+    is_valid: Callable[[str], bool] = validator.is_valid
+    return is_valid
 
 
 class Rule:
     """One pattern. `name` is stable and safe to show."""
-
-    __slots__ = ("_groups", "confirm", "is_in", "name", "pattern", "regex")
 
     def __init__(self, name: str, pattern: str, confirm: Confirm | None = None, *, is_exact: bool = False) -> None:
         """`is_exact`: capital and small letters differ."""
@@ -75,8 +84,15 @@ class Rule:
         self.pattern = f"(?:{pattern})" if is_exact else f"(?i)(?:{pattern})"
         self.confirm = confirm
         self.is_in = Matcher(self.pattern).is_in
-        self.regex = re.compile(self.pattern)
-        self._groups = range(1, self.regex.groups + 1)
+
+    @cached_property
+    def regex(self) -> re.Pattern[str]:
+        """For the slower engine."""
+        return re.compile(self.pattern)
+
+    @cached_property
+    def _groups(self) -> range:
+        return range(1, self.regex.groups + 1)
 
     def located(self, text: str, work: Work) -> Iterator[Finding]:
         """Where it stands in `text`, which has an `EDGE` at both ends; places do not count the first."""

@@ -7,12 +7,11 @@ import pytest
 from tests.policies.support import call
 
 from mantlet.core.call import Call, Reply
-from mantlet.core.headers import Headers
 from mantlet.core.refusal import Filtered
 from mantlet.policies.filters.config import Budget, Modes
 from mantlet.policies.filters.policy import Filters
 
-NOTHING = Reply(200, Headers([]), b"{}")
+NOTHING = Reply(200, [], b"{}")
 
 
 async def sent(filters: Filters, arguments: Any) -> list[Call]:

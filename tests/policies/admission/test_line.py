@@ -61,6 +61,12 @@ async def test_a_server_that_hangs_does_not_fill_the_line() -> None:
     line.enter(waiting("x", "well"))
 
 
+async def test_a_caller_at_one_of_several_servers_leaves_others_room_to_wait_there() -> None:
+    line = Line(100, 2)
+    assert entered(line, [waiting("flooder") for _ in range(100)]) == 50
+    assert entered(line, [waiting("other")]) == 1
+
+
 async def test_in_a_full_line_the_last_of_the_lowest_priority_gives_way() -> None:
     line = Line(4, 1)
     first, lower, last, high = waiting("a"), waiting("b", priority=LOW), waiting("c", priority=LOW), waiting("d")

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from mantlet.core.refusal import Overloaded
 from mantlet.policies.admission.priority import HIGH, LOW
-from mantlet.policies.admission.share import fits
+from mantlet.policies.admission.share import CROWD, fits
 
 T = TypeVar("T")
 
@@ -33,6 +33,8 @@ class Line:
     def __init__(self, bound: int, servers: int) -> None:
         self._bound = bound
         self._is_shared = servers > 1
+        # Below what a server has, else one caller takes all of its part of the line.
+        self._crowd = 1 if self._is_shared else CROWD
         self._lines: dict[tuple[int, str], OrderedDict[int, Waiting]] = {}
         self._of_principal: Counter[tuple[str, ...]] = Counter()
         self._of_server: Counter[str] = Counter()
@@ -56,7 +58,7 @@ class Line:
             if held * 2 > self._bound:
                 raise Overloaded(why="the caller has more than half of all calls that wait")
             self.leave(gives_way)
-        elif not fits(held, free):
+        elif not fits(held, free, self._crowd):
             raise Overloaded(why=f"{held} calls of the caller wait, and there is room for {free} more of all")
         elif self._is_shared and not fits(self._of_server[waiting.server], free):
             raise Overloaded(why=f"{self._of_server[waiting.server]} calls wait for this server")

@@ -9,6 +9,6 @@ from typing import Final
 CROWD: Final = 2
 
 
-def fits(held: int, free: int) -> bool:
+def fits(held: int, free: int, crowd: int = CROWD) -> bool:
     """Whether who holds `held` may have one more of the `free`."""
-    return held < CROWD * free
+    return held < crowd * free

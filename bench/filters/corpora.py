@@ -123,7 +123,6 @@ ORDINARY: tuple[Corpus, ...] = (
         "modelcontextprotocol/servers", ("src/**/*.ts", "src/**/*.py", "**/README.md"), readers.chunks, title="code"
     ),
     Corpus("rust-lang/book", ("listings/**/*.rs",), readers.chunks, title="Rust"),
-    Corpus("microsoft/BIPIA", ("benchmark/email/*.jsonl",), readers.chunks, title="e-mails"),
     Corpus("ShishirPatil/gorilla", ("**/possible_answer/*.json",), readers.calls, title="arguments of calls"),
 )
 """What agents read and write every day."""

@@ -5,17 +5,18 @@ from collections.abc import Callable
 
 from bench.filters.rates import plan_of
 from mantlet.policies.filters.catalogue import NAMES
+from mantlet.policies.filters.config import Budget
 from mantlet.policies.filters.plan import Plan
 from mantlet.policies.filters.verdict import judge
 from mantlet.wire import jsonrpc
 
 PROSE = (
     "The quarterly report shows that revenue grew by 12 percent, while costs were flat. Don't forget the appendix: it "
-    "lists each region (north, south, east) with the figures of 2024 and 2025. We'd like a short summary for the board; "
+    "lists each region (north, south, east) with the figures of 2024 and 2025. We'd like a short summary for all; "
     "three paragraphs are enough. Use plain words, and say what changed since the last meeting on 14 March. "
 )
 CODE = (
-    'def total(rows: list[Row], *, currency: str = "EUR") -> Decimal:\n    """Sum of all rows in one currency."""\n'
+    'def total(rows: list[Row], *, currency: str = "EUR") -> Decimal:\n    """Sum in one currency."""\n'
     "    return sum((row.amount * rates[row.currency] for row in rows if row.amount > 0), start=Decimal(0))\n\n"
     'for name, value in sorted(totals.items()):\n    print(f"{name:20} {value:>12.2f}")  # aligned\n'
 )
@@ -77,10 +78,10 @@ def _cost(judged: Callable[[], object], number: int) -> float:
     return min(timeit.repeat(judged, number=number, repeat=3)) / number
 
 
-def one(params: object, plan: Plan, number: int) -> float:
+def one(params: object, plan: Plan, number: int, max_characters: int = 16_777_216) -> float:
     """Seconds for one message, from decoded params to a verdict."""
     body = jsonrpc.encode(params)
-    return _cost(lambda: judge(params, plan, (None, "params"), body=body, max_characters=16_777_216), number)
+    return _cost(lambda: judge(params, plan, (None, "params"), body=body, max_characters=max_characters), number)
 
 
 def call_of(text: str, size: int) -> dict[str, object]:
@@ -90,13 +91,26 @@ def call_of(text: str, size: int) -> dict[str, object]:
 
 def table() -> str:
     """Costs in the units of the targets."""
-    every = plan_of(NAMES)
-    rows = ["\n### Cost\n", "| a call of 1 KB | all filters on |", "|---|---:|"]
+    every, most = plan_of(NAMES), Budget().max_characters
+    rows = ["\n### Cost\n", "| a call of 1 KB, all filters on | |", "|---|---:|"]
     for title, text in (("prose", PROSE), ("code", CODE)):
         rows.append(f"| {title} | {one(call_of(text, 1_024), every, 2_000) * 1e6:.0f} µs |")
     several = {"name": "tool", "arguments": {f"field_{n}": PROSE[n * 7 : n * 7 + 90] for n in range(10)}}
     rows.append(f"| prose in ten arguments | {one(several, every, 2_000) * 1e6:.0f} µs |")
-    worst = sorted(((one(call_of(text, MIB), every, 1), title) for title, text in HOSTILE.items()), reverse=True)
-    rows += ["\n| 1 MiB, the ten worst of " + f"{len(HOSTILE)} | all filters on |", "|---|---:|"]
-    rows += [f"| {title} | {cost_s * 1e3:.0f} ms |" for cost_s, title in worst[:10]]
+    alone = one(call_of(PROSE, 1_024), plan_of(["prototype"]), 9_000)
+    rows.append(f"| `prototype` alone (the default), prose | {alone * 1e6:.1f} µs |")
+    rows += [
+        f"\n| the ten worst of {len(HOSTILE)} texts, all filters on | 1 MiB | {most // 1024} KiB |",
+        "|---|---:|---:|",
+    ]
+    worst = sorted(
+        (
+            (one(call_of(text, most - 1_024), every, 1), one(call_of(text, MIB), every, 1, most), title)
+            for title, text in HOSTILE.items()
+        ),
+        reverse=True,
+    )
+    rows += [
+        f"| {title} | {refused_s * 1e3:.1f} ms | {cost_s * 1e3:.0f} ms |" for cost_s, refused_s, title in worst[:10]
+    ]
     return "\n".join(rows) + "\n"

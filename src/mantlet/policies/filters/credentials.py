@@ -72,9 +72,13 @@ _FORMS: Final = {
     "jwt": r"eyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{0,2048}",
     "mantlet": r"mk_[0-9A-Za-z]{12}_[0-9A-Za-z]{16,}",
 }
-_SCHEMES: Final = r"(?:https?|ftp|postgres(?:ql)?|mysql|mariadb|mongodb(?:\+srv)?|rediss?|valkeys?|amqps?|smtps?|ldaps?|ssh|git|mssql)"
+_SCHEMES: Final = (
+    r"(?:https?|ftp|postgres(?:ql)?|mysql|mariadb|mongodb(?:\+srv)?|rediss?|valkeys?|amqps?|smtps?|ldaps?|ssh|git"
+    r"|mssql)"
+)
 _NAME: Final = (
-    r"(?:api[_-]?key|apikey|secret|access[_-]?key|access[_-]?token|auth[_-]?token|client[_-]?secret|private[_-]?key|password"
+    r"(?:api[_-]?key|apikey|secret|access[_-]?key|access[_-]?token|auth[_-]?token|client[_-]?secret"
+    r"|private[_-]?key|password"
     r"|passwd|pwd|passphrase|credentials?|session[_-]?token|encryption[_-]?key|token|[_-]key|signing[_-]?key)"
 )
 
@@ -92,7 +96,8 @@ def _is_password(match: re.Match[str]) -> bool:
 
 
 _ORDINARY: Final = re.compile(
-    r"^[A-Za-z_]\w*[.\[(]|^[/.~$%<*]|://|\.[a-z]{2,4}$|^[A-Za-z]+(?:[-_.][A-Za-z]+)*\d{0,4}$|^\d[\d.,:/-]*$|^[a-z_]+\d?$"
+    r"^[A-Za-z_]\w*[.\[(]|^[/.~$%<*]|://|\.[a-z]{2,4}$|^[A-Za-z]+(?:[-_.][A-Za-z]+)*\d{0,4}$|^\d[\d.,:/-]*$"
+    r"|^[a-z_]+\d?$"
     r"|^[\w-]+/[\w-]+$|(.)\1{5}|^\d{4}-\d\d|x{4,}|X{4,}|[1-9]?(?:1234567|abcdefg)",
 )
 _PLACEHOLDER: Final = re.compile(

@@ -1,7 +1,7 @@
 """What a text says once its encodings are taken off, down to a fixed point (VAL-05, VAL-06).
 
-Percent signs (twice, thrice, `%u003c`, overlong UTF-8), HTML references, `\\x3c` and `\\u003c`, full-width letters. Every
-round makes the text shorter, or ends it; whoever nests deeper than `MAX_ROUNDS` has nothing honest in mind.
+Percent signs (twice, thrice, `%u003c`, overlong UTF-8), HTML references, `\\x3c` and `\\u003c`, full-width letters.
+Every round makes the text shorter, or ends it; whoever nests deeper than `MAX_ROUNDS` has nothing honest in mind.
 """
 
 import html
@@ -14,9 +14,10 @@ from mantlet.policies.filters.rules import Matcher
 MAX_ROUNDS: Final = 6
 MAX_ENCODED: Final = 20_000
 """Marks of encodings in one text, at 0.5 us each: what has more is refused where it would be looked into (VAL-07)."""
-is_encoded: Final = Matcher(
-    r"%[0-9a-fA-Fu]|&[#a-zA-Z]|\\[xuU0-7]|[\u2024-\u2026\u2044\u2215\u2216\ufe50-\ufe6b\uff01-\uff5e]"
-).is_in
+_DISGUISES: Final = r"[\u2024-\u2026\u2044\u2215\u2216\u29f5\u29f8\ufe50-\ufe6b\uff01-\uff5e]"
+"""Full-width and small forms of marks and letters, and signs that look like slashes and dots."""
+_is_disguised: Final = Matcher(_DISGUISES).is_in
+is_encoded: Final = Matcher(rf"%[0-9a-fA-Fu]|&[#a-zA-Z]|\\[xuU0-7]|{_DISGUISES}").is_in
 """Whether there is anything to take off a text."""
 _LOOK_ALIKES: Final = str.maketrans({"\u2044": "/", "\u2215": "/", "\u29f8": "/", "\u2216": "\\", "\u29f5": "\\"})
 _PERCENT: Final = re.compile(r"%u([0-9a-fA-F]{4})|((?:%[0-9a-fA-F]{2})+)")
@@ -51,7 +52,7 @@ def _once(text: str) -> str:
         text = _REFERENCE.sub(lambda found: html.unescape(found[0]), text)
     if "\\" in text:
         text = _ESCAPE.sub(_escape, text)
-    if not text.isascii():
+    if not text.isascii() and _is_disguised(text):
         text = unicodedata.normalize("NFKC", text).translate(_LOOK_ALIKES)
     return text
 

@@ -19,13 +19,15 @@ RULES: Final = Rules(
         Rule(
             "headers.encoded_line_end",
             rf"{_END}{{1,4}}(?:\s|%20|%09|%3f|\?){{0,3}}"
-            r"(?:[a-z][a-z0-9-]{1,40}(?::|%3a|%20?=|=)|https?/[0-9]|%3c|<|get[\s%]|post[\s%]|\+?ok[\s%]|mail from|rcpt to|bcc)",
+            r"(?:[a-z][a-z0-9-]{1,40}(?::|%3a|%20?=|=)|https?/[0-9]|%3c|<|get[\s%]|post[\s%]|\+?ok[\s%]|mail from"
+            r"|rcpt to|bcc)",
         ),
         Rule("headers.escaped_line_end", rf"(?:\\r|\\n|\\x0[da]|\\u000[da]){{1,4}}\s{{0,3}}{_SENSITIVE}\s?:"),
         Rule(
             "headers.line",
             rf"\r\n?[ \t]{{0,3}}{_SENSITIVE}[ \t]{{0,3}}:[ \t]{{0,3}}\S"
-            r"|\n[ \t]{0,3}(?:set-cookie2?|transfer-encoding|x-forwarded-\w{1,10}|rcpt to|mail from)[ \t]{0,3}:[ \t]{0,3}\S"
+            r"|\n[ \t]{0,3}(?:set-cookie2?|transfer-encoding|x-forwarded-\w{1,10}|rcpt to"
+            r"|mail from)[ \t]{0,3}:[ \t]{0,3}\S"
             r"|\r\n(?:https?/[0-9.]{1,3} [0-9]{3}|(?:get|post|put|delete|head|options) /[^\s\x02]{0,200} http/[0-9])",
         ),
     ]

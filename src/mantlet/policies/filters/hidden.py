@@ -29,7 +29,9 @@ _EMOJI: Final = re.compile("[\u00a9\u00ae#*0-9\u203c-\u3299\ufe0f\U0001f000-\U00
 MAX_SELECTORS: Final = 1
 """Variation selectors in a row. No character takes two; a row of them carries bytes."""
 
-MAX_RUNS: Final = 5_000
+MAX_RUN: Final = 64
+"""Characters of one run: no letter, flag or emoji takes so many."""
+MAX_RUNS: Final = 2_000
 """Runs that are judged one by one in a text. What comes after is taken for hidden: no page has so many."""
 
 
@@ -51,6 +53,8 @@ def find(text: str) -> list[Finding]:
 
 
 def _judge(text: str, start: int, end: int, *, is_right_to_left: bool) -> str:
+    if end - start > MAX_RUN:
+        return "hidden.dense"
     run = text[start:end]
     highest = max(run)
     if highest >= "\U000e0000":
@@ -75,7 +79,8 @@ def _judge_one(char: str, text: str, start: int, end: int, *, is_right_to_left: 
     if char in "\u200e\u200f\u061c":
         return "" if is_right_to_left else "hidden.bidi"
     if "\ufe00" <= char <= "\ufe0f":
-        return "" if text.count(char, start, end) <= MAX_SELECTORS and before.strip() else "hidden.selectors"
+        selectors = sum("\ufe00" <= each <= "\ufe0f" for each in text[start:end])
+        return "" if selectors <= MAX_SELECTORS and before.strip() else "hidden.selectors"
     if char == "\u200d":
         is_emoji = _EMOJI.match(before) or _EMOJI.match(after)
         return "" if end - start <= 2 and (is_emoji or _joined(before, after)) else "hidden.zero_width"

@@ -10,8 +10,14 @@ from mantlet.policies.filters.folded import folded
 from mantlet.policies.filters.rules import Rule, Rules
 
 _NEAR: Final = r"[^\x02]{0,60}?"
-_ANY: Final = r"(?:all|any|the|your|my|these|those|this|previous|prior|preceding|above|earlier|former|foregoing|existing|original|initial|system|safety|other|given|of|to|and|everything|every)"
-_ORDERS: Final = r"(?:instructions?|prompts?|rules|directions|directives?|guidelines|guidance|commands|constraints|restrictions|policies|orders|programming|training|protocols)"
+_ANY: Final = (
+    r"(?:all|any|the|your|my|these|those|this|previous|prior|preceding|above|earlier|former|foregoing|existing|original"
+    r"|initial|system|safety|other|given|of|to|and|everything|every)"
+)
+_ORDERS: Final = (
+    r"(?:instructions?|prompts?|rules|directions|directives?|guidelines|guidance|commands|constraints|restrictions"
+    r"|policies|orders|programming|training|protocols)"
+)
 
 RULES: Final = Rules(
     [
@@ -24,40 +30,55 @@ RULES: Final = Rules(
         ),
         Rule(
             "prompt_injection.override",
-            rf"[^a-z](?:ignor(?:e|ing)|disregard(?:ing)?|forget|overrid(?:e|ing)|bypass|discard|neglect|do not follow|don't follow"
+            rf"[^a-z](?:ignor(?:e|ing)|disregard(?:ing)?|forget|overrid(?:e|ing)|bypass|discard|neglect"
+            rf"|do not follow|don't follow"
             rf"|stop following)\s{{1,4}}(?:{_ANY}\s{{1,3}}){{1,7}}(?:\w{{1,16}}\s{{1,3}})?{_ORDERS}[^a-z]"
-            rf"|[^a-z](?:ignore|disregard|forget)\s{{1,4}}(?:everything|all|anything|what)\s{{1,3}}(?:{_ANY}\s{{1,3}}){{0,3}}(?:above|before"
+            rf"|[^a-z](?:ignore|disregard|forget)\s{{1,4}}(?:everything|all|anything"
+            rf"|what)\s{{1,3}}(?:{_ANY}\s{{1,3}}){{0,3}}(?:above|before"
             r"|previously|said|told|you (?:know|were|have been))"
-            r"|[^a-z](?:ignore|disregard|forget)\s{1,4}(?:the\s)?(?:above|previous|prior)\s{1,3}(?:and|text|context|conversation|message)",
+            r"|[^a-z](?:ignore|disregard|forget)\s{1,4}(?:the\s)?(?:above|previous|prior)\s{1,3}(?:and|text"
+            r"|context|conversation|message)",
         ),
         Rule(
             "prompt_injection.role",
-            r"[^a-z](?:you are now|you're now|from now on,? you|you will now|pretend (?:to be|you are|that you are)|roleplay as)"
-            r"\s{1,3}[^\x02]{0,60}?(?:DAN|jailbr|unrestricted|unfiltered|uncensored|no (?:restrictions|rules|limits|filters?)|without"
-            r" (?:any )?(?:restrictions|rules|limits|filters?)|evil|hacker|(?:an?|my) \w{1,16} (?:assistant|ai|bot|model|agent|terminal))"
+            r"[^a-z](?:you are now|you're now|from now on,? you|you will now|pretend (?:to be|you are"
+            r"|that you are)|roleplay as)"
+            r"\s{1,3}[^\x02]{0,60}?(?:DAN|jailbr|unrestricted|unfiltered|uncensored|no (?:restrictions|rules"
+            r"|limits|filters?)|without"
+            r" (?:any )?(?:restrictions|rules|limits|filters?)|evil|hacker|(?:an?|my) \w{1,16} (?:assistant|ai|bot"
+            r"|model|agent|terminal))"
             r"|[^a-z](?:developer|god|admin(?:istrator)?|debug|dan|jailbreak) mode (?:enabled|on|activated|output)"
             r"|[^A-Za-z]DAN[^A-Za-z][^\x02]{0,60}?do anything now|[^a-z]do anything now[^a-z]"
             r"|[^a-z]your new (?:task|instructions?|role|goal|objective) (?:is|are)[^a-z]|[^a-z]stay in character",
         ),
         Rule(
             "prompt_injection.secrecy",
-            r"[^a-z](?:do not|don't|never|without)\s{1,3}(?:tell(?:ing)?|mention(?:ing)?|inform(?:ing)?|reveal(?:ing)?|notify(?:ing)?"
-            r"|disclos(?:e|ing)|alert(?:ing)?|let(?:ting)?|show(?:ing)?)\s[^\x02.]{0,30}?(?:the users?|to users?|user know|anyone)[^a-z]"
-            r"|[^a-z]keep (?:this|it) (?:secret|hidden|confidential)|user (?:must|should) not (?:know|be (?:told|informed|aware))",
+            r"[^a-z](?:do not|don't|never|without)\s{1,3}(?:tell(?:ing)?|mention(?:ing)?|inform(?:ing)?"
+            r"|reveal(?:ing)?|notify(?:ing)?"
+            r"|disclos(?:e|ing)|alert(?:ing)?|let(?:ting)?|show(?:ing)?)\s[^\x02.]{0,30}?(?:the users?|to users?"
+            r"|user know|anyone)[^a-z]"
+            r"|[^a-z]keep (?:this|it) (?:secret|hidden|confidential)|user (?:must|should) not (?:know|be (?:told"
+            r"|informed|aware))",
         ),
         Rule(
             "prompt_injection.leak",
-            r"[^a-z](?:reveal|print|repeat|output|show|tell|display|leak|exfiltrate|send|forward|upload|give|provide|share|summari[sz]e|copy|write|what (?:is|are|was|were))"
-            r"\s[^\x02]{0,40}?(?:system (?:prompt|message)|(?:your|initial|original|hidden|previous|above|secret) (?:\w{1,16} )?(?:instructions|prompt|guidelines|directives)"
+            r"[^a-z](?:reveal|print|repeat|output|show|tell|display|leak|exfiltrate|send|forward|upload|give"
+            r"|provide|share|summari[sz]e|copy|write|what (?:is|are|was|were))"
+            r"\s[^\x02]{0,40}?(?:system (?:prompt|message)|(?:your|initial|original|hidden|previous|above"
+            r"|secret) (?:\w{1,16} )?(?:instructions|prompt|guidelines|directives)"
             r"|(?:instructions|prompt|words|text|everything) above)[^a-z]"
-            r"|[^a-z](?:send|forward|upload|post|exfiltrate|pass|read|cat|include|append)\s[^\x02]{0,60}?(?:~/\.(?:ssh|aws|cursor|config)|id_rsa|id_ed25519"
-            r"|mcp\.json|/etc/(?:passwd|shadow)|(?:conversation|chat) (?:history|log)|(?:user'?s?|your|all) (?:\w{1,16} )?(?:api[ _-]?keys?|passwords|credentials|private keys?))",
+            r"|[^a-z](?:send|forward|upload|post|exfiltrate|pass|read|cat|include"
+            r"|append)\s[^\x02]{0,60}?(?:~/\.(?:ssh|aws|cursor|config)|id_rsa|id_ed25519"
+            r"|mcp\.json|/etc/(?:passwd|shadow)|(?:conversation|chat) (?:history|log)|(?:user'?s?|your"
+            r"|all) (?:\w{1,16} )?(?:api[ _-]?keys?|passwords|credentials|private keys?))",
         ),
         Rule(
             "prompt_injection.tool",
-            r"[^a-z](?:before|when|after|whenever|prior to)\s(?:using|calling|invoking|running|you (?:use|call))\s(?:this|any|other|another|the)\s(?:\w{1,40}\s)?tools?"
+            r"[^a-z](?:before|when|after|whenever|prior to)\s(?:using|calling|invoking|running|you (?:use"
+            r"|call))\s(?:this|any|other|another|the)\s(?:\w{1,40}\s)?tools?"
             r"[^\x02]{0,60}?(?:must|should|first|always|read|call|send|pass)[^a-z]"
-            r"|[^a-z]you (?:must|should|need to|have to) (?:first |also |always |immediately )?(?:call|use|invoke|run) the (?:other|\w{1,40}) tool[^a-z]"
+            r"|[^a-z]you (?:must|should|need to|have to) (?:first |also |always |immediately )?(?:call|use|invoke"
+            r"|run) the (?:other|\w{1,40}) tool[^a-z]"
             r"|[^a-z]instead of (?:using|calling) (?:the|this|that) (?:\w{1,40} )?tool[^a-z]|[^a-z]sidenote[^a-z]",
         ),
     ]

@@ -6,13 +6,66 @@ from typing import Final
 
 _WORD: Final = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 _PATHS: Final = frozenset(
-    "path paths file files filename filenames filepath filepaths dir dirs directory directories dirname folder folders"
-    " location src source dest dst destination cwd workdir root template include attachment pathname basename"
-    " workspace repo repository".split()
+    {
+        "path",
+        "paths",
+        "file",
+        "files",
+        "filename",
+        "filenames",
+        "filepath",
+        "filepaths",
+        "dir",
+        "dirs",
+        "directory",
+        "directories",
+        "dirname",
+        "folder",
+        "folders",
+        "location",
+        "src",
+        "source",
+        "dest",
+        "dst",
+        "destination",
+        "cwd",
+        "workdir",
+        "root",
+        "template",
+        "include",
+        "attachment",
+        "pathname",
+        "basename",
+        "workspace",
+        "repo",
+        "repository",
+    }
 )
 _URLS: Final = frozenset(
-    "url urls uri uris link links href endpoint webhook callback host hostname server domain address site website"
-    " feed proxy origin redirect image".split()
+    {
+        "url",
+        "urls",
+        "uri",
+        "uris",
+        "link",
+        "links",
+        "href",
+        "endpoint",
+        "webhook",
+        "callback",
+        "host",
+        "hostname",
+        "server",
+        "domain",
+        "address",
+        "site",
+        "website",
+        "feed",
+        "proxy",
+        "origin",
+        "redirect",
+        "image",
+    }
 )
 
 

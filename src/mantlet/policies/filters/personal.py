@@ -11,7 +11,8 @@ from mantlet.policies.filters.rules import Rule, Rules
 
 _LABEL: Final = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _NOBODY: Final = re.compile(
-    r"@(?:[\w-]{1,63}\.){0,4}(?:example\.(?:com|org|net|edu)|example|test|invalid|localhost|local|noreply\.github\.com)$"
+    r"@(?:[\w-]{1,63}\.){0,4}(?:example\.(?:com|org|net|edu)|example|test|invalid|localhost|local"
+    r"|noreply\.github\.com)$"
     r"|^(?:git|noreply|no-reply|postmaster|root|admin|info|support|security|help|hello|contact|user|me|you|name)@",
     re.IGNORECASE,
 )
@@ -54,7 +55,8 @@ RULES: Final = Rules(
         ),
         Rule(
             "personal_data.card",
-            rf"[^\w.+:/=-]((?:4\d{{3}}|5[1-5]\d\d|2[2-7]\d\d|6011|65\d\d|64[4-9]\d|62\d\d|35(?:2[89]|[3-8]\d)){_FOUR}{_FOUR}{_FOUR}"
+            rf"[^\w.+:/=-]((?:4\d{{3}}|5[1-5]\d\d|2[2-7]\d\d|6011|65\d\d|64[4-9]\d|62\d\d|35(?:2[89]"
+            rf"|[3-8]\d)){_FOUR}{_FOUR}{_FOUR}"
             r"|3[47]\d\d[ -]?\d{6}[ -]?\d{5}|3(?:0[0-5]|[68]\d)\d[ -]?\d{6}[ -]?\d{4})(?:[^\w.-]|\.[^\d])",
             _is_card,
         ),

@@ -196,6 +196,4 @@ def _differing(before: Any, after: Any) -> list[tuple[str, str]]:
 
 def _names_resource(place: Place) -> bool:
     holder = place[0]
-    return (
-        place[1] == "uri" and holder is not None and (holder == (None, "params") or holder == ((None, "params"), "ref"))
-    )
+    return place[1] == "uri" and holder is not None and (holder in ((None, "params"), ((None, "params"), "ref")))

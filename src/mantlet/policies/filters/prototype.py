@@ -1,6 +1,6 @@
 """Names of members that reach an object's prototype in JavaScript (VAL-04; ASVS 15.3.6).
 
-At any depth, in `_meta` too, escaped or not: names are judged as they were decoded. A text that is JSON itself is looked
+At any depth, in `_meta` too, escaped or not: names are judged as they were decoded. A text that is JSON is looked
 into by its spelling, and so are paths (`a.__proto__.b`, `a[constructor][prototype]`) in a name.
 """
 

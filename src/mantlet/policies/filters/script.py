@@ -1,6 +1,6 @@
 """Script and active HTML in a text that a page, a console or a chat window may show (LLM05; OWASP CRS 941).
 
-Only what runs: elements that load or run code, event handlers, script URLs. A `<b>` or a `<table>` is no finding, nor is
+Only what runs: elements that load or run code, event handlers, script URLs. A `<b>` is no finding, nor is
 `List<Object>`.
 """
 
@@ -41,11 +41,13 @@ RULES: Final = Rules(
             "script.url",
             rf"(?:[\"'`=(>]\s{{0,4}}|\x02){_WORDS}(?:[^\s\x02]|\s{{1,8}}\w{{1,30}}[(.=])"
             rf"|[\s,;:]{_WORDS}[a-z0-9_(/'\"`%&]"
-            r"|[\s\"'`=(:,;>\x02]data:\s{0,4}(?:text/html|application/xhtml|(?:text|application)/(?:x-)?(?:javascript|vbscript))",
+            r"|[\s\"'`=(:,;>\x02]data:\s{0,4}(?:text/html|application/xhtml|(?:text"
+            r"|application)/(?:x-)?(?:javascript|vbscript))",
         ),
         Rule(
             "script.call",
-            r"[^\w.](?:alert|confirm|prompt)[\s\x00]{0,4}[(`][\s\"'`/\\]{0,4}(?:\d{1,6}[\s\"'`/\\]{0,4}[)`]|xss|document[.\[]"
+            r"[^\w.](?:alert|confirm"
+            r"|prompt)[\s\x00]{0,4}[(`][\s\"'`/\\]{0,4}(?:\d{1,6}[\s\"'`/\\]{0,4}[)`]|xss|document[.\[]"
             r"|origin[)`]|location[.)])"
             r"|string\s?\.\s?fromcharcode\s?\(|-moz-binding\s?:|[:\s;\"'{]behavior\s?:\s?url"
             r"|:\s{0,4}expression\s?\(|[\s\"'/]srcdoc\s?=|[\s\"'/]formaction\s?=|\.constructor\s?\(\s?[\"'`]"

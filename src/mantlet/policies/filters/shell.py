@@ -1,7 +1,7 @@
 """Shell metacharacters that start another command (CWE-78; OWASP CRS 932).
 
-A metacharacter alone is no finding, nor is the name of a command: only the one before the other is. Names that are words
-too (`| date |` in a table) count where the whole value is one short line, as injected values are.
+A metacharacter alone is no finding, nor is the name of a command: only the one before the other is. Names that are
+words too (`| date |` in a table) count where the whole value is one short line, as injected values are.
 """
 
 from typing import Final
@@ -10,17 +10,22 @@ from mantlet.policies.filters.rules import Rule, Rules
 
 _PATH: Final = r"(?:/?(?:usr/)?(?:local/)?s?bin/)?"
 _STRONG: Final = (
-    rf"{_PATH}(?:whoami|uname|wget\s|curl\s|nc(?:at)?\s-|netcat\s|(?:ba|z|da|k)?sh\s{{1,3}}-[ci]|ping\s{{1,3}}-[cn]|ipconfig"
-    r"|ifconfig|netstat\s|cat\s{1,3}[/.~$]|ls\s{1,3}[-/]|rm\s{1,3}-|chmod\s{1,3}[+0-7u]|powershell|cmd(?:\.exe)?\s{1,3}/c"
-    r"|nslookup\s|certutil\s|mkfifo\s|telnet\s|base64\s{1,3}-d|phpinfo\(|system\(|passthru\(|shell_exec\(|sleep\s{1,3}\d"
+    rf"{_PATH}(?:whoami|uname|wget\s|curl\s|nc(?:at)?\s-|netcat\s|(?:ba|z|da|k)?sh\s{{1,3}}-[ci]"
+    rf"|ping\s{{1,3}}-[cn]|ipconfig"
+    r"|ifconfig|netstat\s|cat\s{1,3}[/.~$]|ls\s{1,3}[-/]|rm\s{1,3}-|chmod\s{1,3}[+0-7u]|powershell"
+    r"|cmd(?:\.exe)?\s{1,3}/c"
+    r"|nslookup\s|certutil\s|mkfifo\s|telnet\s|base64\s{1,3}-d|phpinfo\(|system\(|passthru\(|shell_exec\("
+    r"|sleep\s{1,3}\d"
     r"|nohup\s|crontab\s|useradd\s|systeminfo|tasklist|bitsadmin|mshta\s|regsvr32|rundll32)"
 )
 _WEAK: Final = (
-    rf"{_PATH}(?:id|pwd|ls|dir|cat|echo|type|date|env|set|ps|who|w|uptime|hostname|head|tail|more|less|find|grep|touch|net"
-    r"|ping|sleep|curl|wget|nc|sh|bash|python[23]?|perl|ruby|php|node|printenv|netstat|which|cp|mv|tee|sort|last|df|mount"
+    rf"{_PATH}(?:id|pwd|ls|dir|cat|echo|type|date|env|set|ps|who|w|uptime|hostname|head|tail|more|less|find|grep"
+    rf"|touch|net"
+    r"|ping|sleep|curl|wget|nc|sh|bash|python[23]?|perl|ruby|php|node|printenv|netstat|which|cp|mv|tee|sort|last"
+    r"|df|mount"
     r"|kill|dig|ssh|xxd|od|awk|sed|rm|arp|ver|reboot|shutdown|exec|eval|netsh|reg|sysinfo|route|ip)"
 )
-_NEXT: Final = r"(?:;|\|{1,2}|&{1,2}|\$\(|`|%0a|\n|\r)[\s'\"({\\]{0,6}"
+_NEXT: Final = r"(?:;|\|{1,2}|&{1,2}|\$\(|%0a|\n|\r)[\s'\"({\\]{0,6}"
 _LINE: Final = r"[^\x02\n\r]{0,200}"
 
 RULES: Final = Rules(
@@ -29,11 +34,12 @@ RULES: Final = Rules(
         Rule(
             "shell.value",
             rf"\x02{_LINE}{_NEXT}{_WEAK}(?:[\s;|&<>)'\"`$#}}/\\]{_LINE}[\r\n]?|[\r\n\\]{{0,2}})\x02"
-            rf"|\x02[\r\n]\s{{0,3}}(?:{_STRONG}|{_WEAK}[\s\x02])|\x02\\[nr]\s?/?(?:usr/)?s?bin/",
+            rf"|\x02[\r\n]\s{{0,3}}(?:{_STRONG}|{_WEAK}[\s\x02])|\x02[^\s`\x02]{{0,60}}`\s?{_WEAK}[^`\x02]{{0,60}}`|\x02\\[nr]\s?/?(?:usr/)?s?bin/",
         ),
         Rule(
             "shell.expansion",
-            r"\$\{?IFS|\$\(\(?<\s?/|[<>]\(\s?(?:cat|curl|wget|ls|id)\s|\{(?:cat|ls|wget|curl|echo|ping|nc|bash|sh),[^}\x02]{1,60}\}"
+            r"\$\{?IFS|\$\(\(?<\s?/|[<>]\(\s?(?:cat|curl|wget|ls|id)\s|\{(?:cat|ls|wget|curl|echo|ping|nc|bash"
+            r"|sh),[^}\x02]{1,60}\}"
             r"|\$\{@?(?:print|system|eval)\(|\(\)\s?\{\s?[:;_]\s?[;}]|/\?{2,4}/[\w?]{1,8}[\s?]"
             r"|(?:;|\||&|\$\(|`|\x02)\s?(?:[a-z]{1,4}(?:''|\"\"|\\|\$@|\$\*)){1,6}[a-z]{1,6}[\s/;|&]{1,3}[/\w$?*]",
         ),

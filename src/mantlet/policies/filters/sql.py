@@ -33,7 +33,8 @@ RULES: Final = Rules(
         ),
         Rule(
             "sql.condition",
-            rf"{_BREAK}{_S}{{0,6}}{_AND}{_S}{{0,6}}(?:not\s)?(?:sleep|benchmark|pg_sleep|exists|ascii|substr|substring|mid"
+            rf"{_BREAK}{_S}{{0,6}}{_AND}{_S}{{0,6}}(?:not\s)?(?:sleep|benchmark|pg_sleep|exists|ascii|substr"
+            rf"|substring|mid"
             rf"|ord|length|char|extractvalue|updatexml|elt|make_set|randomblob|row|case|if|select)\s?\("
             rf"|{_BREAK}{_S}{{0,6}}(?:x?or|and){_S}{{1,6}}(?:true|false|\d{{1,4}}){_S}{{0,4}}(?:--|#|;|\x02)"
             rf"|[\"'`]\s?(?:\|\||\+)\s?\(\s?select[\s(]|[\"'`]\s?(?:=|\|\||&&|-|\+|\*|%|\^)\s?[\"'`]\x02",
@@ -50,12 +51,15 @@ RULES: Final = Rules(
             rf"|utl_(?:http|inaddr)\.\w|(?:extractvalue|updatexml)\s?\(\s?[\w\"'(@]"
             rf"|from{_S}{{1,8}}(?:information_schema|sysobjects|sqlite_master|pg_(?:catalog|shadow|user)|mysql\.user"
             rf"|sys\.\w|all_tables|v\$version)|[^a-z]select{_S}{{1,8}}(?:@@version|version\(\)|user\(\)|database\(\))"
-            rf"|@@(?:version|datadir|hostname)|openrowset\s?\(|procedure{_S}{{1,8}}analyse\s?\(|sp_(?:password|oacreate)",
+            rf"|@@(?:version|datadir|hostname)|openrowset\s?\(|procedure{_S}{{1,8}}analyse\s?\(|sp_(?:password"
+            rf"|oacreate)",
         ),
         Rule(
             "sql.stacked",
-            r"[\"'`)\d]\s{0,4}\)?\s{0,4};\s{0,4}(?:drop|delete|insert|update|exec|execute|shutdown|truncate|declare|waitfor"
-            r"|alter|grant)[\s(+]{1,8}(?:table|database|from|into|user|schema|view|procedure|login|@|xp_|sp_|master|delay"
+            r"[\"'`)\d]\s{0,4}\)?\s{0,4};\s{0,4}(?:drop|delete|insert|update|exec|execute|shutdown|truncate"
+            r"|declare|waitfor"
+            r"|alter|grant)[\s(+]{1,8}(?:table|database|from|into|user|schema|view|procedure|login|@|xp_|sp_"
+            r"|master|delay"
             r"|immediate|with|\w{1,30}\s{1,4}set)",
         ),
         Rule(

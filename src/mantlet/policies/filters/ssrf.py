@@ -1,7 +1,7 @@
 """Addresses that a server should not be sent to: its own machine, the inner network, a cloud's metadata (CWE-918).
 
-Judged is an argument that is an address, or is called one; what a text says about `http://localhost` is no finding. This
-sees spellings, not what a name resolves to: the node's own connections are guarded where they are made
+Judged is an argument that is an address, or is called one; what a text says about `http://localhost` is no finding.
+This sees spellings, not what a name resolves to: the node's own connections are guarded where they are made
 (`upstreams/egress`), a server behind it has to guard its own.
 """
 
@@ -18,16 +18,55 @@ _URL: Final = re.compile(
     r"^[\s\0<\"']{0,4}(?:url:)?(?P<scheme>[a-z][a-z0-9+.-]{0,20}):(?P<rest>[/\\]{0,8}[^\s]{1,4096})", re.IGNORECASE
 )
 _SCHEMES: Final = frozenset(
-    "file gopher dict tftp ldap ldaps sftp netdoc jar phar php expect smb nfs ldapi unix ogg rar glob".split()
+    {
+        "file",
+        "gopher",
+        "dict",
+        "tftp",
+        "ldap",
+        "ldaps",
+        "sftp",
+        "netdoc",
+        "jar",
+        "phar",
+        "php",
+        "expect",
+        "smb",
+        "nfs",
+        "ldapi",
+        "unix",
+        "ogg",
+        "rar",
+        "glob",
+    }
 )
-_WEB: Final = frozenset("http https ws wss ftp ftps git ssh redis mysql postgres postgresql mongodb amqp".split())
+_WEB: Final = frozenset(
+    {
+        "http",
+        "https",
+        "ws",
+        "wss",
+        "ftp",
+        "ftps",
+        "git",
+        "ssh",
+        "redis",
+        "mysql",
+        "postgres",
+        "postgresql",
+        "mongodb",
+        "amqp",
+    }
+)
 _NUMBER: Final = re.compile(r"(?:0x[0-9a-f]{0,16}|[0-9]{1,20})", re.IGNORECASE)
 _INNER_NAMES: Final = re.compile(
-    r"(?:^|\.)(?:localhost|localdomain|localhost6|ip6-localhost|ip6-loopback|local|internal|intranet|lan|corp|home\.arpa"
+    r"(?:^|\.)(?:localhost|localdomain|localhost6|ip6-localhost|ip6-loopback|local|internal|intranet|lan|corp"
+    r"|home\.arpa"
     r"|metadata|instance-data|kubernetes|svc|docker|consul|localtest\.me|lvh\.me|vcap\.me|lacolhost\.com"
     r"|yoogle\.com|burpcollaborator\.net|spoofed\.[a-z0-9-]+\.burpcollaborator\.net|127-0-0-1\.org\.uk)$"
     r"|^(?:metadata|instance-data)\b"
-    r"|(?:^|[.-])(?:127|10|192-168|192\.168|169-254|169\.254|172-(?:1[6-9]|2\d|3[01]))[.-][0-9.-]{3,}.*\.(?:nip\.io|sslip\.io|xip\.io)$"
+    r"|(?:^|[.-])(?:127|10|192-168|192\.168|169-254|169\.254|172-(?:1[6-9]|2\d"
+    r"|3[01]))[.-][0-9.-]{3,}.*\.(?:nip\.io|sslip\.io|xip\.io)$"
     r"|(?:^|\.)(?:[0-9a-f]{8})\.(?:nip\.io|sslip\.io|xip\.io)$",
     re.IGNORECASE,
 )

@@ -17,12 +17,14 @@ _UP: Final = re.compile(
 )
 _UNC: Final = re.compile(r"^[\\/]{2}[^\\/\s]{1,255}[\\/]|^\\\\|^(?:smb|nfs)://", re.IGNORECASE)
 _DEVICE: Final = re.compile(
-    r"^(?:\\\\|//)[.?][\\/]|^/(?:dev|proc|sys)(?:/|$)|(?:^|[/\\])(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\.[^/\\]{0,20})?$"
+    r"^(?:\\\\|//)[.?][\\/]|^/(?:dev|proc|sys)(?:/|$)|(?:^"
+    r"|[/\\])(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\.[^/\\]{0,20})?$"
     r"|\\\\\.\\pipe",
     re.IGNORECASE,
 )
 _FILE_URL: Final = re.compile(
-    r"^(?:file|php|phar|zip|compress\.zlib|glob|data|expect|jar|netdoc|dict|ogg|rar|view-source)\s{0,2}:(?=[/\\]{1,3}|[^ ]*[,;])",
+    r"^(?:file|php|phar|zip|compress\.zlib|glob|data|expect|jar|netdoc|dict|ogg|rar"
+    r"|view-source)\s{0,2}:(?=[/\\]{1,3}|[^ ]*[,;])",
     re.IGNORECASE,
 )
 _ABSOLUTE: Final = re.compile(r"^\s{0,4}(?:[/\\]|[A-Za-z]:(?:[/\\]|$)|~[\w.-]{0,32}(?:[/\\]|$))")
@@ -53,10 +55,10 @@ def judge(value: str, *, is_called_path: bool, is_uri: bool = False) -> str:
         return ""
     if _FILE_URL.search(value):
         return "traversal.file_url"
-    if _UNC.search(value) and not value.startswith("//") or (is_called_path and _UNC.search(value)):
-        return "traversal.unc"
     if _DEVICE.search(value) and (is_called_path or "/" in value or "\\" in value):
         return "traversal.device"
+    if (is_called_path or not value.startswith("//")) and _UNC.search(value):
+        return "traversal.unc"
     if _TARGET.search(value):
         return "traversal.target"
     if is_called_path and _ABSOLUTE.search(value):

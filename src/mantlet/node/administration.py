@@ -16,12 +16,12 @@ from mantlet.events.metrics import Metrics
 from mantlet.node.approvals import ApprovalsAdmin
 from mantlet.node.blocks import BlocksAdmin
 from mantlet.node.build import Node
-from mantlet.node.definitions import PinsAdmin
 from mantlet.node.explain import running
 from mantlet.node.keys_admin import KeysAdmin
 from mantlet.node.kills import KillsAdmin
 from mantlet.node.members import Member
 from mantlet.node.operations import NodeOperations
+from mantlet.node.pinned import PinsAdmin
 from mantlet.node.reload import Reload
 from mantlet.node.tokens_admin import TokensAdmin
 

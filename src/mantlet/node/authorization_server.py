@@ -4,7 +4,6 @@ import secrets
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -16,19 +15,16 @@ from mantlet.core.config_error import ConfigError
 from mantlet.core.policy import Policy
 from mantlet.core.ports import Fetch, LimitStore, Sealer, State
 from mantlet.core.refusal import InvalidCredential
-from mantlet.core.tasks import Tasks
-from mantlet.events.metrics import Metrics
 from mantlet.keys.api_keys import read_pepper
 from mantlet.keys.signing import KeyPair
 from mantlet.keys.tokens import issue
 from mantlet.node import own_keys
 from mantlet.node.config.model import Config
-from mantlet.node.housekeeping import every
 from mantlet.node.own_keys import own_key, own_ring
 from mantlet.node.resources import public_url, resources
 from mantlet.policies.authenticate.opening import own_issuer, parts_of
 from mantlet.policies.authenticate.policy import Authenticate, Disabled
-from mantlet.policies.authenticate.revoked import SYNC_S, Revoked
+from mantlet.policies.authenticate.revoked import Revoked
 from mantlet.policies.authorization_server import token
 from mantlet.policies.authorization_server.client_metadata import ClientMetadata
 from mantlet.policies.authorization_server.clients import Clients
@@ -52,7 +48,6 @@ from mantlet.policies.authorization_server.pending import Pending
 from mantlet.policies.authorization_server.policy import AuthorizationServer, Endpoint
 from mantlet.policies.limits.client import network_of
 from mantlet.stores.sqlite.logins import LoginRows, Row
-from mantlet.stores.sqlite.revocations import RevocationRows
 from mantlet.wire.jws import parse
 
 ID_CHARACTERS: Final = 22
@@ -67,19 +62,6 @@ class ServerPorts:
     sealer: Sealer
     limits: LimitStore
     fetch: Fetch
-
-
-def open_revoked(config: Config, state: State, metrics: Metrics, tasks: Tasks, opened: AsyncExitStack) -> Revoked:
-    """What is revoked, kept up to date; one for all generations of the configuration."""
-    rows = RevocationRows(config.database.path)
-    opened.callback(rows.close)
-    revoked = Revoked(rows, state, SYSTEM, partial(secrets.token_hex, 8))
-    tasks.start(every(SYNC_S, revoked.sync), "revoked.sync")
-    metrics.gauge("mantlet_revocations", "Revocations of tokens in force", lambda: len(revoked), "max")
-    metrics.gauge(  # beyond a few seconds the shared store is down: what other nodes revoke is not known here
-        "mantlet_revocations_stale_seconds", "Since other nodes were last heard", lambda: revoked.stale_s, "max"
-    )
-    return revoked
 
 
 def open_authorization_server(

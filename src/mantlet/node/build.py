@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mantlet.core.call import Reply
 from mantlet.core.caller import Caller
@@ -26,8 +26,6 @@ from mantlet.keys.seal import NodeSealer, open_sealer
 from mantlet.listeners.messages.carrier import Terms
 from mantlet.listeners.tls import Certificates
 from mantlet.listeners.tls.served import LOOK_S
-from mantlet.node.approvals import make_approvals, open_book
-from mantlet.node.authorization_server import ServerPorts, open_authorization_server, open_revoked
 from mantlet.node.blocks import open_addresses
 from mantlet.node.bridging import bridged
 from mantlet.node.certificates import open_certificates
@@ -46,6 +44,7 @@ from mantlet.node.kills import Kills, open_kills
 from mantlet.node.path import messages, path
 from mantlet.node.renewal import Renewal
 from mantlet.node.resources import public_url, resources
+from mantlet.node.revoked import open_revoked
 from mantlet.node.services import open_services
 from mantlet.node.sse import open_sse
 from mantlet.node.steps import make_aggregate, make_steps
@@ -53,10 +52,8 @@ from mantlet.node.upstreams import Server, open_upstreams
 from mantlet.policies.addresses.blocks import SYNC_S
 from mantlet.policies.addresses.policy import Addresses
 from mantlet.policies.aggregate.opening import Ports as AggregatePorts
-from mantlet.policies.approvals.book import Book
 from mantlet.policies.authenticate.streams import CHECK_S, CurrentStreams
 from mantlet.policies.limits.status import LimitsAdmin
-from mantlet.policies.pins.policy import Pins
 from mantlet.policies.record.policy import RecordPolicy
 from mantlet.stores.limits import open_limits
 from mantlet.stores.shared import open_shared
@@ -65,6 +62,11 @@ from mantlet.upstreams.egress import Guard
 from mantlet.upstreams.relayed.upstream import RelayedUpstream
 from mantlet.upstreams.transports.service import ServiceServer
 from mantlet.wire import answer
+
+if TYPE_CHECKING:  # what is opened where the config asks for it, and is not waited for elsewhere
+    from mantlet.policies.approvals.book import Book
+    from mantlet.policies.approvals.policy import Approvals
+    from mantlet.policies.pins.policy import Pins
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +106,10 @@ class Node:
     upstreams: dict[str, Server]
     services: dict[str, ServiceServer]
     kills: Kills
-    approvals: Book | None
+    approvals: "Book | None"
     is_current: Callable[[Caller], bool]
     """Whether a caller's credential holds and nobody has stopped it: asked of whoever keeps something open."""
-    pins: Pins | None
+    pins: "Pins | None"
     tasks: Tasks
     new_id: Callable[[], str]
     sse: Terms | None
@@ -216,17 +218,22 @@ async def build(config: Config, shared: Shared) -> AsyncIterator[Node]:
             report=log_warning,
         )
         definitions = open_definitions(config, forward, journal, metrics, tasks, opened)
-        book = open_book(config, state, sealer)
-        approvals = make_approvals(
-            config,
-            book,
-            fetch=fetch,
-            journal=journal,
-            metrics=metrics,
-            tasks=tasks,
-            definitions=definitions,
-            recheck=kills.recheck(is_current),
-        )
+        book: Book | None = None
+        approvals: Approvals | None = None
+        if config.authorization.approvals is not None:
+            from mantlet.node.approvals import make_approvals, open_book
+
+            book = open_book(config, state, sealer)
+            approvals = make_approvals(
+                config,
+                book,
+                fetch=fetch,
+                journal=journal,
+                metrics=metrics,
+                tasks=tasks,
+                definitions=definitions,
+                recheck=kills.recheck(is_current),
+            )
         new_id, refuse = request_ids(), partial(_refuse, record)
         sse = open_sse(
             config,
@@ -265,10 +272,12 @@ async def build(config: Config, shared: Shared) -> AsyncIterator[Node]:
                 open_filters(config, journal, metrics, tasks, definitions.schemas),
                 approvals,
             )
-            server = open_authorization_server(
-                config, authenticate, revoked, steps.caller_limits, ServerPorts(state, sealer, limits, fetch), opened
-            )
-            steps = replace(steps, authorization_server=server)
+            if config.auth.server is not None:
+                from mantlet.node.authorization_server import ServerPorts, open_authorization_server
+
+                ports = ServerPorts(state, sealer, limits, fetch)
+                server = open_authorization_server(config, authenticate, revoked, steps.caller_limits, ports, opened)
+                steps = replace(steps, authorization_server=server)
             admin = LimitsAdmin(config.limits, limits, SYSTEM)
             return Generation(number, config, steps, authenticate, admin, path(steps, sse), messages(steps))
 

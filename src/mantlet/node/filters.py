@@ -1,6 +1,6 @@
 """The content filters as this node has them: what they count, and where they write what they find in a stream."""
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from mantlet.core.clock import SYSTEM
 from mantlet.core.ports import Journal
@@ -10,14 +10,16 @@ from mantlet.events.audit.administrative import record_of
 from mantlet.events.metrics import Metrics
 from mantlet.node.config.model import Config
 from mantlet.policies.filters.policy import NOTE, Filters
-from mantlet.policies.schemas.policy import Schemas
+
+if TYPE_CHECKING:
+    from mantlet.policies.schemas.policy import Schemas
 
 FOUND: Final = "filter.found"
 """The event of findings in an answer that streams: the record of its call is written before its first byte."""
 
 
 def open_filters(
-    config: Config, journal: Journal, metrics: Metrics, tasks: Tasks, schemas: Schemas | None
+    config: Config, journal: Journal, metrics: Metrics, tasks: Tasks, schemas: "Schemas | None"
 ) -> Filters | None:
     """The step, or None where every filter is off."""
     validation = config.validation

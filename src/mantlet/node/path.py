@@ -5,18 +5,20 @@ Users switch and tune steps; they do not reorder the ones that guard.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from mantlet.core.call import Arrival, Call, Reply
 from mantlet.core.policy import ArrivalHandler, CallHandler, Policy, chain
 from mantlet.core.refusal import Refusal
 from mantlet.node.published import Published
 from mantlet.policies.aggregate.policy import Aggregate
-from mantlet.policies.authorization_server.policy import AuthorizationServer
 from mantlet.policies.authorize.policy import Authorize
 from mantlet.policies.parse.policy import Parse
 from mantlet.policies.services.policy import Services
 from mantlet.wire import answer
+
+if TYPE_CHECKING:
+    from mantlet.policies.authorization_server.policy import AuthorizationServer
 
 T = TypeVar("T")
 
@@ -42,7 +44,7 @@ class Steps:
     challenge: Callable[[Arrival], str]
     killed_callers: Policy[Arrival] | None = None
     killed_targets: Policy[Call] | None = None
-    authorization_server: AuthorizationServer | None = None
+    authorization_server: "AuthorizationServer | None" = None
     services: Services | None = None
     to_service: CallHandler | None = None
     pins: Policy[Call] | None = None

@@ -1,6 +1,7 @@
 """The steps of the path, made from the config. Their order is not here but in `path`."""
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from mantlet import __version__
 from mantlet.core.caller import Caller
@@ -19,7 +20,6 @@ from mantlet.policies.aggregate.opening import Bounds as AggregateBounds
 from mantlet.policies.aggregate.opening import Ports as AggregatePorts
 from mantlet.policies.aggregate.opening import open_aggregate
 from mantlet.policies.aggregate.policy import Aggregate
-from mantlet.policies.approvals.policy import Approvals
 from mantlet.policies.authenticate.current import CurrentCaller
 from mantlet.policies.authenticate.policy import Authenticate, Disabled
 from mantlet.policies.authenticate.streams import CurrentStreams
@@ -34,6 +34,9 @@ from mantlet.policies.tasks.ids import TaskIds
 from mantlet.policies.tasks.policy import Tasks as TasksPolicy
 from mantlet.upstreams.transports.service import ServiceServer
 from mantlet.wire.jsonrpc import Bounds
+
+if TYPE_CHECKING:
+    from mantlet.policies.approvals.policy import Approvals
 
 
 def make_aggregate(
@@ -74,7 +77,7 @@ def make_steps(
     forward: Forward,
     definitions: Definitions,
     filters: Filters | None,
-    approvals: Approvals | None,
+    approvals: "Approvals | None",
 ) -> Steps:
     """Every step, or None for one that is switched off. Raises `ConfigError` for what only making it finds."""
     is_production = config.environment == "production"

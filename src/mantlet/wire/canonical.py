@@ -6,6 +6,7 @@ different texts to one.
 
 import hashlib
 import json
+import math
 from typing import Any, Final
 
 _DOUBLE_EXACT: Final = 2**53
@@ -48,7 +49,7 @@ def _integer(value: int) -> str:
 
 def _double(value: float) -> str:
     """As ECMAScript writes a number (section 3.2.2.3): the shortest digits that read back the same, as Python's are."""
-    if value != value or value in (float("inf"), float("-inf")):
+    if not math.isfinite(value):
         raise ValueError("NaN and infinity are not JSON")
     if value == 0:
         return "0"  # minus zero too

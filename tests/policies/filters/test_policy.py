@@ -195,6 +195,18 @@ async def test_what_looks_bad_everywhere_is_refused_before_it_is_all_looked_at()
     assert (await refused(Filters(Modes(personal_data="redact")), asked({"text": text}))).rule == "personal_data.budget"
 
 
+async def test_more_addresses_than_can_be_looked_at_are_refused() -> None:
+    """VAL-07"""
+    item = asked({"url": ["http://93.184.216.34/"] * 6_000})
+    assert (await refused(Filters(Modes(ssrf="block")), item)).rule == "ssrf.budget"
+
+
+async def test_what_one_filter_may_not_look_at_any_more_another_still_does() -> None:
+    """VAL-07"""
+    item = asked({"url": ["http://93.184.216.34/"] * 2_000, "file": "../x"})
+    assert (await refused(Filters(Modes(ssrf="log", traversal="block")), item)).rule == "traversal.up"
+
+
 async def test_a_filter_that_raises_denies(monkeypatch: pytest.MonkeyPatch) -> None:
     """VAL-08"""
 

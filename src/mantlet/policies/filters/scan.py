@@ -18,6 +18,11 @@ BUDGET: Final = "budget"
 MAX_HITS: Final = 1_000
 """Findings of one filter in one message that are told apart."""
 
+MAX_PATHS: Final = 5_000
+"""Values of one message that are looked at as paths, at 4 us each."""
+MAX_ADDRESSES: Final = 1_000
+"""The same as addresses, at 25 us."""
+
 
 class Hit(NamedTuple):
     """A finding in its place. `start` and `end` are in the text there; both -1 where the whole text is meant."""
@@ -108,17 +113,26 @@ def _arguments(texts: Texts, active: frozenset[str], is_uri: IsUri | None) -> li
         return [Hit(name, f"{name}.{ENCODING}", NOWHERE, is_name=True) for name in (TRAVERSAL, SSRF) if name in active]
     has_traversal = TRAVERSAL in active and traversal.may(texts.plain_joined)
     has_ssrf = SSRF in active
+    may_ssrf = has_ssrf and ssrf.may(texts.plain_joined)
+    paths = addresses = 0
     for number, (value, place) in enumerate(zip(parts, texts.places, strict=True)):
         if number in texts.names:
             continue
         name = place[1] if type(place[1]) is str else _name_of(place)
-        if has_traversal and traversal.may(value):
-            rule = traversal.judge(value, is_called_path=is_path(name), is_uri=is_uri is not None and is_uri(place))
-            if rule:
+        if has_traversal and (is_path(name) or traversal.may(f"{EDGE}{value}{EDGE}")):
+            paths += 1
+            if paths <= MAX_PATHS and (rule := _path_rule(value, name, place, is_uri)):
                 hits.append(Hit(TRAVERSAL, rule, place, is_name=False))
-        if has_ssrf and (is_url(name) or ssrf.may(value)) and (rule := ssrf.judge(value, is_called_url=is_url(name))):
-            hits.append(Hit(SSRF, rule, place, is_name=False))
-    return hits
+        if has_ssrf and (is_url(name) or (may_ssrf and ssrf.may(f"{EDGE}{value}{EDGE}"))):
+            addresses += 1
+            if addresses <= MAX_ADDRESSES and (rule := ssrf.judge(value, is_called_url=is_url(name))):
+                hits.append(Hit(SSRF, rule, place, is_name=False))
+    too_many = ((TRAVERSAL, paths > MAX_PATHS), (SSRF, addresses > MAX_ADDRESSES))
+    return hits + [Hit(name, f"{name}.{BUDGET}", NOWHERE, is_name=True) for name, is_so in too_many if is_so]
+
+
+def _path_rule(value: str, name: str, place: Place, is_uri: IsUri | None) -> str:
+    return traversal.judge(value, is_called_path=is_path(name), is_uri=is_uri is not None and is_uri(place))
 
 
 def _name_of(place: Place) -> str:

@@ -77,8 +77,10 @@ _AZURE: Final = IPv4Address("168.63.129.16")
 """A metadata service at an address that is public by every registry."""
 
 
-may: Final = Matcher(r"[a-z]:|^[\s]{0,4}(?://|\\\\)").is_in
-"""Whether a text may be an address though it is not called one."""
+may: Final = Matcher(
+    r"(?i)[a-z]:[/\\]|\x02\s{0,4}(?://|\\\\)|\x02[\s<\"']{0,4}(?:url:)?[a-z0-9+.-]{2,20}:[^\s\x02]"
+).is_in
+"""Whether a text with its edges may be an address though it is not called one."""
 
 
 def judge(value: str, *, is_called_url: bool) -> str:

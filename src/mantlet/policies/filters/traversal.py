@@ -37,8 +37,10 @@ _TARGET: Final = re.compile(
 )
 
 
-may: Final = Matcher(r"[/\\\x00~]|\.\.|[A-Za-z]:").is_in
-"""Whether a text has any mark of a path."""
+may: Final = Matcher(
+    r"(?i)[/\\\x00~]|\.\.|[a-z]:\x02|(?:data|php|phar|expect)\s?:|[^a-z0-9](?:con|prn|aux|nul|com[0-9]|lpt[0-9])[.\x02]"
+).is_in
+"""Whether a text with its edges has any mark of a path."""
 
 
 def judge(value: str, *, is_called_path: bool, is_uri: bool = False) -> str:

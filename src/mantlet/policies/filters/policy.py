@@ -75,7 +75,7 @@ class Filters:
         name = call.target if call.method in _NAMED else ""
         plan: Plan = self._inward(call.server, name)
         body = call.body
-        if plan.active and body and (plan.reads_texts or any(hint in body for hint in prototype.HINTS)):
+        if plan.active and body and (plan.reads_texts or prototype.is_hinted(body)):
             call = self._inspected(call, plan)
         plan = self._outward(call.server, name)
         if not plan.active or _is_plain(call):

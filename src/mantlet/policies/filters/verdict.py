@@ -44,7 +44,7 @@ def judge(
 ) -> Verdict | None:
     """What the filters of `plan` find in `value`, a part of `body` at `root`; None for nothing."""
     hits: list[Hit] = []
-    if PROTOTYPE in plan.active and any(hint in body for hint in prototype.HINTS):
+    if PROTOTYPE in plan.active and prototype.is_hinted(body):
         every = collect(value, root)
         hits = names_in(every) + nested_names_in(every)
     if plan.reads_texts:

@@ -311,3 +311,9 @@ async def test_paths_and_queries_in_results_are_results() -> None:
 async def test_nothing_is_needed_where_everything_is_off() -> None:
     assert not Filters(Modes(prototype="off")).is_needed
     assert Filters(Modes()).is_needed
+
+
+async def test_an_error_page_keeps_its_status_and_loses_its_text() -> None:
+    """TOOL-04: a legacy client must see that its session is gone."""
+    _, answer = await run(Filters(Modes(secrets="redact")), asked({}), Reply(404, [], b"gone, " + KEY.encode()))
+    assert (answer.status, answer.body) == (404, b"")

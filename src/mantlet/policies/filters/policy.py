@@ -13,7 +13,7 @@ from mantlet.core.call import Call, Reply
 from mantlet.core.headers import Headers
 from mantlet.core.policy import CallHandler
 from mantlet.core.record import Trail
-from mantlet.core.refusal import Filtered
+from mantlet.core.refusal import BadUpstream, Filtered
 from mantlet.core.stream import Derived
 from mantlet.policies.filters import prototype
 from mantlet.policies.filters.catalogue import NAMES, PROTOTYPE
@@ -119,7 +119,7 @@ class Filters:
         results = Results(plan, call, self._max_characters, self._count)
         if isinstance(reply.body, bytes):
             if reply.body:
-                reply.body = results.filtered(reply.body)
+                reply.body = _whole(reply.status, reply.body, results)
                 if results.notes:
                     call.trail.notes[NOTE] = "; ".join(filter(None, (call.trail.notes.get(NOTE), *results.notes)))
         else:
@@ -144,6 +144,15 @@ def refusal(hit: Hit) -> Filtered:
     pointer = pointer_of(hit)
     where = f" at {pointer}" if pointer else ""
     return Filtered(f"The message is refused by a content filter{where} ({hit.rule}).", rule=hit.rule, pointer=pointer)
+
+
+def _whole(status: int, body: bytes, results: Results) -> bytes:
+    try:
+        return results.filtered(body)
+    except BadUpstream:
+        if 200 <= status < 300:
+            raise
+        return b""  # an error page: its status says what there is to say, and its text may say anything
 
 
 def _part_of(call: Call) -> tuple[str, Any]:

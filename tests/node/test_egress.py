@@ -182,6 +182,7 @@ KNOWN = {
     "ops/demo/tour.py": "the demo calls its own node, as a client would",
     "listeners/http/listener.py": "reads the address to listen on",
     "node/link.py": "a socket pair of its own",
+    "keys/secrets/vault.py": "one address that the operator names, at load, before there is a guard; https or loopback",
     "ops/remote/http.py": "the operator's command line, on the operator's machine",
 }
 

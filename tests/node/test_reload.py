@@ -3,16 +3,21 @@
 import concurrent.futures
 import json
 import os
+import secrets
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from bench.rig.gateway import Gateway, start_gateway
+from bench.rig.gateway import _token as token_of
 from tests.node.test_workers import eventually, post, settings
+
+pytestmark = pytest.mark.slow
 
 DENY = {"name": "no-echo", "deny": {"tools": ["echo"]}}
 
@@ -64,10 +69,12 @@ def test_rules_change_without_a_failed_call(gateway: Gateway) -> None:
 
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         callers = [pool.submit(call) for _ in range(4)]
-        change(gateway, deny_echo)
-        hang_up(gateway)
-        eventually(lambda: seen[-30:] == [403] * 30)
-        is_over.set()
+        try:
+            change(gateway, deny_echo)
+            hang_up(gateway)
+            eventually(lambda: seen[-30:] == [403] * 30)
+        finally:
+            is_over.set()
         for caller in callers:
             caller.result()
     assert set(seen) <= {200, 403}
@@ -108,9 +115,11 @@ def test_a_bad_file_is_refused_whole_and_the_old_one_stays(
 
 
 def test_a_secret_that_changes_in_its_file_is_taken_up(gateway: Gateway) -> None:
-    """AUTHN-06, CFG-04: tokens of the key that was open nothing any more."""
-    (gateway.folder / "jwt.secret").write_text("another-secret-of-this-node-0123456789-ABCDEF-xyz")
-    eventually(lambda: {echo(gateway) for _ in range(6)} == {401})
+    """CFG-04: the new one opens at once; how long the old one still does is `tests/node/test_rotation.py`'s."""
+    secret = secrets.token_urlsafe(48)
+    (gateway.folder / "jwt.secret").write_text(secret)
+    renewed = replace(gateway, token=token_of(secret))
+    eventually(lambda: {echo(renewed) for _ in range(6)} == {200})
 
 
 def test_a_worker_that_is_started_later_has_what_is_in_force(tmp_path: Path) -> None:

@@ -293,6 +293,7 @@ async def build(config: Config, shared: Shared) -> AsyncIterator[Node]:
         )
         watch_servers(metrics, upstreams)
         watch_endpoint(metrics, aggregate)
+        opened.push_async_callback(tasks.close)  # first of all: nothing reads a database that is closed meanwhile
         yield Node(
             config=config,
             current=current,

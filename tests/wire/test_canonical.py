@@ -47,7 +47,7 @@ def test_members_are_sorted_by_their_code_units() -> None:
         '{"\\u20ac":"Euro Sign","\\r":"Carriage Return","\\ufb33":"Hebrew Letter Dalet With Dagesh","1":"One",'
         '"\\ud83d\\ude00":"Emoji: Grinning Face","\\u0080":"Control","\\u00f6":"Latin Small Letter O With Diaeresis"}'
     )
-    assert [text for text in json.loads(canonical(value)).values()] == [
+    assert list(json.loads(canonical(value)).values()) == [
         "Carriage Return",
         "One",
         "Control",

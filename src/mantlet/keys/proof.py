@@ -44,4 +44,3 @@ def _loaded(members: tuple[tuple[str, str], ...]) -> tuple[PublicKey, str]:
     if why_unfit(key):
         raise InvalidProof("proof: jwk is a key that is not used here")
     return key, thumbprint(dict(members))
-

@@ -58,7 +58,9 @@ def accepts(ring: KeyRing, token: str | bytes) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("key", "algorithm"), [(RSA, "RS256"), (P256, "ES256"), (ED, "EdDSA")], ids=["rsa", "ec", "ed"]
+    ("key", "algorithm"),
+    [(RSA, "RS256"), (P256, "ES256"), (ED, "EdDSA"), (ED, "Ed25519")],
+    ids=["rsa", "ec", "ed", "ed-9864"],
 )
 def test_a_key_file_verifies_with_its_own_algorithm(tmp_path: Path, key: Any, algorithm: str) -> None:
     """TOK-01: public and private files alike, named by their thumbprint."""
@@ -69,7 +71,8 @@ def test_a_key_file_verifies_with_its_own_algorithm(tmp_path: Path, key: Any, al
     token = jwt.encode({}, key, algorithm, {"kid": kid})
     for file in (private, public):
         ring = opened(key_file=str(file))
-        assert ring.algorithms == {algorithm}
+        # RFC 9864: one thing with two names, and an issuer may use either.
+        assert ring.algorithms == ({"EdDSA", "Ed25519"} if key is ED else {algorithm})
         assert accepts(ring, token)
         assert accepts(ring, jwt.encode({}, key, algorithm)), "without a kid the one key that fits is meant"
         assert not accepts(ring, jwt.encode({}, key, algorithm, {"kid": "other"}))
@@ -254,3 +257,21 @@ def test_a_private_key_is_never_published(tmp_path: Path) -> None:
     with pytest.raises(ValueError):
         _ = shared_secret(GOOD_SECRET, "secret").jwk
     assert GOOD_SECRET.reveal() not in repr(shared_secret(GOOD_SECRET, "secret"))
+
+
+def test_an_algorithm_by_name_is_that_name_alone(tmp_path: Path) -> None:
+    """TOK-01: the list is exact, also where two names are one algorithm (RFC 9864)."""
+    file = tmp_path / "k.pem"
+    write_secret(file, pem_of(ED))
+    for named, other in (("EdDSA", "Ed25519"), ("Ed25519", "EdDSA")):
+        ring = opened(key_file=str(file), algorithms=[named])
+        assert accepts(ring, jwt.encode({}, ED, named))
+        assert not accepts(ring, jwt.encode({}, ED, other))
+
+
+def test_a_published_key_may_go_by_its_newer_name(tmp_path: Path) -> None:
+    """TOK-01, RFC 9864 section 2.2"""
+    file = jwks_file(tmp_path, public_jwk(ED.public_key(), "EdDSA") | {"alg": "Ed25519", "kid": "one"})
+    ring = opened(jwks_file=file, algorithms=["EdDSA", "Ed25519"])
+    assert accepts(ring, jwt.encode({}, ED, "Ed25519", {"kid": "one"}))
+    assert not accepts(ring, jwt.encode({}, ED, "EdDSA", {"kid": "one"}))

@@ -129,7 +129,7 @@ async def test_metadata_leads_a_client_to_the_issuer(tmp_path: Path, idp: Idp) -
             "bearer_methods_supported": ["header"],
             "authorization_servers": ["https://issuer.test", idp.issuer],  # the node's own, and this one
             "scopes_supported": ["mcp:read"],
-            "dpop_signing_alg_values_supported": ["ES256", "EdDSA"],
+            "dpop_signing_alg_values_supported": ["ES256", "Ed25519", "EdDSA"],
         }
         assert (await house.ask("GET", "/.well-known/oauth-protected-resource/mcp/none")).status == 401
         scope = " ".join(answer.json["scopes_supported"])
@@ -230,7 +230,7 @@ async def test_proof_of_possession(tmp_path: Path, idp: Idp) -> None:
         replayed = await ask(house, "", Authorization=f"DPoP {token}", DPoP=once)
         assert replayed.status == 401
         challenge = replayed.headers["www-authenticate"]
-        assert challenge.startswith('DPoP realm="mantlet", algs="ES256 EdDSA", resource_metadata=')
+        assert challenge.startswith('DPoP realm="mantlet", algs="ES256 Ed25519 EdDSA", resource_metadata=')
         assert challenge.endswith('error="invalid_dpop_proof"')
         assert (await ask(house, token)).status == 401
         assert (await ask(house, token, DPoP=proof())).status == 401

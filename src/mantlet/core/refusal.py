@@ -206,6 +206,16 @@ class InvalidProof(InvalidCredential):
     reason, title, error = "invalid_proof", "Invalid DPoP proof", "invalid_dpop_proof"
 
 
+class NonceRequired(InvalidProof):
+    """The proof is by the right key, and lacks a nonce of ours that holds; `nonce` is one (RFC 9449 section 9)."""
+
+    reason, title, error = "nonce_required", "DPoP nonce required", "use_dpop_nonce"
+
+    def __init__(self, nonce: str = "", why: str = "") -> None:
+        super().__init__(why)
+        self.nonce = nonce
+
+
 class AmbiguousCredentials(Refusal):
     """Two credentials in one request, or one in a place where none may stand (AUTHN-02, AUTHN-03)."""
 

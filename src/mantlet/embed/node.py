@@ -12,7 +12,7 @@ from mantlet.policies.forwarded.published import PublishedKeys
 from mantlet.policies.forwarded.receiver import Receiver, Used, is_sealed
 from mantlet.wire.forwarded import Expected, Forwarded, request_digest
 
-ALGORITHMS: Final = ("EdDSA", "ES256", "RS256")
+ALGORITHMS: Final = ("Ed25519", "EdDSA", "ES256", "RS256")
 
 Jwks = bytes | Callable[[], Awaitable[bytes]]
 """The node's key set (`/.well-known/jwks.json`): its bytes, or what fetches them."""

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from jwt import register_algorithm
 from jwt.algorithms import Algorithm, get_default_algorithms
 
 MIN_RSA_BITS: Final = 2048
@@ -14,6 +15,9 @@ PublicKey = Any
 """`bytes` for HMAC, else a public key object of `cryptography`."""
 
 _ALL: Final = get_default_algorithms()
+if "Ed25519" not in _ALL:
+    _ALL["Ed25519"] = _ALL["EdDSA"]
+    register_algorithm("Ed25519", _ALL["EdDSA"])  # for signing, where tokens are made
 BY_KIND: Final[Mapping[str, tuple[str, ...]]] = {
     # The first of each row is what the key is used with when nothing else is said.
     "oct": ("HS256", "HS384", "HS512"),
@@ -21,7 +25,8 @@ BY_KIND: Final[Mapping[str, tuple[str, ...]]] = {
     "P-256": ("ES256",),
     "P-384": ("ES384",),
     "P-521": ("ES512",),
-    "Ed25519": ("EdDSA",),
+    # RFC 9864: two names for one thing here; the older stands first, because more readers know it.
+    "Ed25519": ("EdDSA", "Ed25519"),
 }
 KNOWN: Final = frozenset(name for names in BY_KIND.values() for name in names)
 ALGORITHMS: Final[Mapping[str, Algorithm]] = {name: _ALL[name] for name in KNOWN}

@@ -110,7 +110,8 @@ def _read(jwk: object, where: str) -> VerificationKey | None:
     if kid is not None and type(kid) is not str:
         raise ConfigError(where, "has a kid that is not a text")
     try:
-        loaded = PyJWK.from_dict(jwk).key
+        # By its type alone: PyJWT does not know every name that `alg` may have, and we compare it below.
+        loaded = PyJWK.from_dict({name: value for name, value in jwk.items() if name != "alg"}).key
     except (PyJWKError, InvalidKeyError, ValueError, TypeError, KeyError):
         if jwk.get("alg") in ALGORITHMS:
             # `from None`: the error may show members of a private key.

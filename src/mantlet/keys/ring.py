@@ -66,7 +66,8 @@ def open_ring(
 ) -> KeyRing | None:
     """The ring of one issuer from its configuration; None when no key is configured at all.
 
-    Without `algorithms` each key is used with the first of its type (HS256, RS256, ES256, EdDSA). Raises `ConfigError`.
+    Without `algorithms` each key is used with the first of its type (HS256, RS256, ES256), and an Ed25519 key with
+    both names of its own (EdDSA, Ed25519). Raises `ConfigError`.
     """
     for algorithm in algorithms:
         if algorithm not in KNOWN:
@@ -113,8 +114,10 @@ def _from_secret(secret: Secret, where: str) -> VerificationKey:
 
 
 def _narrowed(key: VerificationKey, allowed: frozenset[str]) -> VerificationKey:
-    first = next(name for name in BY_KIND[kind_of(key.key)] if name in key.algorithms)
-    return VerificationKey(key.kid, key.key, key.algorithms & (allowed or {first}))
+    kind = kind_of(key.key)
+    first = next(name for name in BY_KIND[kind] if name in key.algorithms)
+    usual = BY_KIND[kind] if kind == "Ed25519" else (first,)
+    return VerificationKey(key.kid, key.key, key.algorithms & (allowed or frozenset(usual)))
 
 
 def _check_hmac(key: VerificationKey, allowed: frozenset[str], where: str) -> None:

@@ -102,6 +102,7 @@ def _open(config: Config, ports: Ports) -> Opened:
         environment=config.environment,
         audience=own_audience(url, published),
         parts=parts_of(url, published),
+        checks_audience=config.auth.validate.audience is not False,
         taken=[own_issuer(jwt, url)] if jwt.has_key else [],
     )
 

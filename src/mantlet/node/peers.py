@@ -24,7 +24,7 @@ from mantlet.upstreams.client import TlsConfig
 from mantlet.upstreams.egress import Guard
 from mantlet.wire.forwarded import Expected
 
-ALGORITHMS: Final = ("EdDSA", "ES256", "RS256")
+ALGORITHMS: Final = ("Ed25519", "EdDSA", "ES256", "RS256")
 KEY_SET: Final = "/.well-known/jwks.json"
 _STATE: Final = "forwarded"
 

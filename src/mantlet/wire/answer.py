@@ -54,6 +54,7 @@ WIRE: Final[Mapping[type[r.Refusal], Wire]] = {
     r.Unauthenticated: Wire(401, 4401),
     r.InvalidCredential: Wire(401, 4401),
     r.InvalidProof: Wire(401, 4401),
+    r.NonceRequired: Wire(401, 4401),
     r.AmbiguousCredentials: Wire(400, 4400),
     r.Denied: Wire(403, 4403),
     r.InsufficientScope: Wire(403, 4403),
@@ -87,6 +88,8 @@ WIRE: Final[Mapping[type[r.Refusal], Wire]] = {
 
 PROBLEM_TYPE: Final = "urn:mantlet:problem:"
 REQUEST_ID: Final = b"x-request-id"
+DPOP_NONCE: Final = b"dpop-nonce"
+"""RFC 9449 section 8.1."""
 _SCOPE: Final = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
 _JSON: Final = (b"content-type", b"application/json")
 _PROBLEM: Final = (b"content-type", b"application/problem+json")
@@ -166,6 +169,8 @@ def _extra(refusal: r.Refusal, challenge: str) -> list[tuple[bytes, bytes]]:
     headers: list[tuple[bytes, bytes]] = []
     if challenge and isinstance(refusal, (r.Unauthenticated, r.InsufficientScope)):
         headers.append((b"www-authenticate", _challenge(refusal, challenge)))
+    if isinstance(refusal, r.NonceRequired):
+        headers += [(DPOP_NONCE, refusal.nonce.encode()), (b"cache-control", b"no-store")]
     if isinstance(refusal, r.ClientRefused):
         headers.append((b"www-authenticate", b'Basic realm="mantlet"'))
     if isinstance(refusal, r.MethodNotAllowed):

@@ -116,3 +116,13 @@ def test_secrets_of_the_section_are_masked() -> None:
     config = config_of(api_keys=[{"name": "ci", "key": GOOD_KEY}], jwt={"secret": GOOD_KEY})
     assert GOOD_KEY not in repr(config)
     assert GOOD_KEY.encode() not in msgspec.json.encode(config, enc_hook=str)
+
+
+@pytest.mark.parametrize("environment", ["production", "staging", ""])
+@pytest.mark.parametrize("name", ["issuer", "audience"])
+def test_claims_are_left_unchecked_in_development_alone(environment: str, name: str) -> None:
+    """TOK-04, CFG-01"""
+    config = config_of(validate={name: False})
+    with pytest.raises(ConfigError, match=rf"auth\.validate\.{name}"):
+        opened(config, environment=environment)
+    assert isinstance(opened(config, environment="development"), Authenticate)

@@ -46,7 +46,7 @@ _PARAM: Final = re.compile(rb"mcp-param-[!#$%&'*+\-.^_`|~0-9a-z]{1,128}")
 MAX_REQUESTED: Final = 64
 """Header names in one preflight."""
 EXPOSED: Final = (
-    b"mcp-session-id, mcp-protocol-version, www-authenticate, retry-after, x-request-id, "
+    b"mcp-session-id, mcp-protocol-version, www-authenticate, dpop-nonce, retry-after, x-request-id, "
     b"allow, accept-ranges, content-disposition, content-range, etag, location, "
     b"x-ratelimit-limit, x-ratelimit-remaining, x-ratelimit-reset, ratelimit, ratelimit-policy"
 )

@@ -160,7 +160,7 @@ def _identity(config: Config) -> Iterator[Reason]:
         yield Reason("mock_tokens", "auth.mock.tokens", "tokens that anybody can guess would be accepted")
     if auth.jwt.has_key and not config.agent.url:
         for name in ("issuer", "audience"):
-            if not getattr(auth.jwt, name):
+            if not getattr(auth.jwt, name) and getattr(auth.validate, name) is not False:
                 yield Reason("unbound_tokens", f"auth.jwt.{name}", "is not set, so tokens made for others would pass")
     for name in ("issuer", "audience", "introspection"):
         if getattr(auth.validate, name) is False:

@@ -15,10 +15,11 @@ class Proofs(Protocol):
         """What they may be signed with, for challenges."""
         ...
 
-    async def check(self, arrival: Arrival, jkt: str, /) -> None:
-        """Return for a request with one fresh proof by the key with the thumbprint `jkt`.
+    async def check(self, arrival: Arrival, jkt: str, /) -> str:
+        """Return for a request with one fresh proof by the key with the thumbprint `jkt`: the nonce that the next proof
+        shall have, where that changes, else an empty text.
 
-        Raises `InvalidProof`, and `StoreUnavailable` where nobody can tell whether it was seen before.
+        Raises `InvalidProof`, `NonceRequired`, and `StoreUnavailable` where nobody can tell whether it was seen before.
         """
         ...
 

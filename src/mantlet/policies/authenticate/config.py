@@ -29,7 +29,8 @@ class ApiKeyConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 class JwtConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Tokens of the node's own issuer, or of one whose keys stand in a file. Without a key there are none.
 
-    Without `algorithms` each key is used with the first of its type: HS256, RS256, ES256, EdDSA.
+    Without `algorithms` each key is used with the first of its type: HS256, RS256, ES256, EdDSA (which RFC 9864
+    calls Ed25519; either name is taken).
     `issuer` and `audience` default to the node's public URL, and that URL's `/mcp`.
     """
 
@@ -118,9 +119,10 @@ class ValidateConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     """What is asked of tokens. Null: everything; `false` is for development."""
 
     issuer: bool | None = None
-    """Whether `iss` of the node's own tokens (`auth.jwt`) must be the configured one."""
+    """Whether `iss` of the node's own tokens (`auth.jwt`) must be the configured one. False: a token that names no
+    other issuer of this node is taken when it is signed with the node's own key."""
     audience: bool | None = None
-    """Whether `aud` of the node's own tokens must be this node."""
+    """Whether `aud` of tokens must be this node: of its own, and of those of `auth.issuers`."""
     introspection: bool | None = None
     """True: every issuer must be asked whether a token is still good."""
 

@@ -28,6 +28,8 @@ MAX_TOKEN_AGE_S: Final = 3600
 """Outside development (TOK-04); there a day."""
 Environment = Literal["development", "staging", "production"]
 MIN_PEPPER_BYTES: Final = 32
+ANY_ISSUER: Final = "mantlet:any-issuer"
+"""Whose callers are when tokens of any issuer are taken, and the node's own has no name."""
 _KEY: Final = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 
 
@@ -62,21 +64,29 @@ def open_authenticate(
         if environment != "development":
             raise ConfigError("auth.enabled", "authentication can be off in development only", "remove enabled: false")
         return Disabled()
+    for name in ("issuer", "audience"):
+        if getattr(config.validate, name) is False and environment != "development":
+            raise ConfigError(f"auth.validate.{name}", "can be off in development only", "take it out")
     if len(pepper) < MIN_PEPPER_BYTES:
         raise ConfigError("pepper", f"has fewer than {MIN_PEPPER_BYTES} bytes", "remove the file to have one made")
     records = [_record_of(key, index, pepper, read_secret) for index, key in enumerate(config.api_keys)]
     _refuse_twins(records)
     api_keys = ApiKeyProvider(records, store, pepper, clock)
-    providers: list[Provider] = [api_keys]
+    providers: list[Provider] = [*before, api_keys]
     if config.mock.tokens:
         providers.append(MockProvider(config.mock.tokens, development=environment == "development"))
-    if config.jwt.has_key:
-        providers.append(_jwt(config.jwt, keys, public_url, parts_of(public_url, published), clock, environment))
+    own = (
+        [_jwt(config, keys, public_url, parts_of(public_url, published), clock, environment)]
+        if config.jwt.has_key
+        else []
+    )
+    # Where it takes tokens of any issuer, it is asked last: what another issuer is configured for is decided there.
+    providers += [*more, *own] if config.validate.issuer is False else [*own, *more]
     failures = config.failures
     if min(failures.per_address, failures.per_credential, failures.window) < 1:
         raise ConfigError("auth.failures", "per_address, per_credential and window must be at least 1")
     return Authenticate(
-        [*before, *providers, *more],
+        providers,
         clock=clock,
         public_url=public_url,
         published=published,
@@ -106,7 +116,7 @@ def parts_of(public_url: str, published: Sequence[str]) -> Mapping[str, str]:
 
 
 def _jwt(
-    config: JwtConfig,
+    auth: AuthConfig,
     keys: SignatureCheck | None,
     public_url: str,
     parts: Mapping[str, str],
@@ -115,12 +125,15 @@ def _jwt(
 ) -> JwtProvider:
     if keys is None:
         raise ConfigError("auth.jwt", "names a key, and none was opened")
+    config, validate = auth.jwt, auth.validate
     root = public_url.rstrip("/")
     whole = root and f"{root}/mcp"
     issuer, audience = own_issuer(config, public_url), config.audience or whole
+    if validate.issuer is False:
+        issuer = issuer or ANY_ISSUER
     if not issuer:
         raise ConfigError("auth.jwt.issuer", "is not set", "set it, or agent.url")
-    if not audience:
+    if not audience and validate.audience is not False:
         raise ConfigError("auth.jwt.audience", "is not set", "set it, or agent.url")
     if not 0 <= config.leeway <= MAX_LEEWAY_S:
         raise ConfigError("auth.jwt.leeway", f"must be 0 to {MAX_LEEWAY_S} seconds")
@@ -135,6 +148,8 @@ def _jwt(
         config.plain_type,
         environment,
         parts if audience == whole else {},
+        checks_issuer=validate.issuer is not False,
+        checks_audience=validate.audience is not False,
     )
     return JwtProvider(keys, expected, clock)
 

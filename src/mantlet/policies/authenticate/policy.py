@@ -16,6 +16,7 @@ from mantlet.core.refusal import (
     AmbiguousCredentials,
     InsufficientScope,
     InvalidCredential,
+    NonceRequired,
     RateLimited,
     Unauthenticated,
 )
@@ -28,6 +29,7 @@ from mantlet.policies.authenticate.mtls.provider import Mtls
 from mantlet.policies.authenticate.provider import Provider
 from mantlet.policies.authenticate.revoked import Revoked
 from mantlet.policies.authenticate.verified import Verified
+from mantlet.wire.answer import DPOP_NONCE
 
 DISABLED: Final = Caller(
     "developer", "mantlet:disabled", "disabled", roles=frozenset({"admin"}), credential_id="authentication-disabled"
@@ -90,31 +92,38 @@ class Authenticate:
         return self._unknown(arrival, onward)
 
     async def _unknown(self, arrival: Arrival, onward: Callable[[Arrival], Awaitable[Reply]]) -> Reply:
-        arrival.caller = await self.identify(arrival)
-        return await onward(arrival)
+        arrival.caller, nonce = await self._identify(arrival)
+        reply = await onward(arrival)
+        if nonce:
+            # Told in good time, a client never has to try twice (RFC 9449 section 8.2).
+            reply.headers = [*reply.headers, (DPOP_NONCE, nonce.encode()), (b"cache-control", b"no-store")]
+        return reply
 
     async def identify(self, arrival: Arrival) -> Caller:
         """Who sent `arrival`; for doors that authenticate once when they open.
 
         Raises `Unauthenticated`, `InvalidCredential`, `AmbiguousCredentials`, `RateLimited`, `StoreUnavailable`.
         """
+        return (await self._identify(arrival))[0]
+
+    async def _identify(self, arrival: Arrival) -> tuple[Caller, str]:
+        """The caller, and the nonce that its next proof shall have, if any."""
         if arrival.proof is not None:
-            return self._proved(arrival, arrival.proof)
+            return self._proved(arrival, arrival.proof), ""
         if arrival.peer_certificate is not None and self._mtls is not None:
             known = self._by_certificate(arrival, arrival.peer_certificate, self._mtls)
             if known is not None:
                 note(arrival.trail, known)
-                return known
+                return known, ""
         # A hit stands before the failure limit: a client that is already known gets in whatever its neighbours do.
         caller = self._known(arrival)
         if caller is None:
             credential = take(arrival.headers, arrival.query)
             check(credential)
             caller = await self._recognise(arrival, credential, _digest(arrival.headers, credential))
-        if caller.binding is not None:
-            await self._prove(arrival, caller.binding)
+        nonce = "" if caller.binding is None else await self._prove(arrival, caller.binding)
         note(arrival.trail, caller)
-        return caller
+        return caller, nonce
 
     async def recognise(self, arrival: Arrival, credential: bytes) -> Caller:
         """Whose `credential` is, wherever `arrival` brought it: failures count as they do everywhere. Raises as above.
@@ -213,8 +222,8 @@ class Authenticate:
         note(arrival.trail, caller)
         return caller
 
-    async def _prove(self, arrival: Arrival, binding: Binding) -> None:
-        """Return when this request shows what its token is bound to.
+    async def _prove(self, arrival: Arrival, binding: Binding) -> str:
+        """Return when this request shows what its token is bound to: the nonce for the next proof, if it changes.
 
         A failure is the request's and not the token's: whoever stole a token cannot shut its holder out by bad proofs.
         """
@@ -225,7 +234,14 @@ class Authenticate:
                 if self._proofs is None:
                     raise InvalidCredential("token: is bound to a key, and no proof is accepted here")
                 self._check_source(source)
-                await self._proofs.check(arrival, binding.jkt)
+                return await self._proofs.check(arrival, binding.jkt)
+            return ""
+        except NonceRequired:
+            # Every client lacks it once, and who signs with the key is no guesser: many behind one address would shut
+            # one another out. A key that never listens is counted by itself.
+            if (wait := self._by_credential.count(f"dpop:{binding.jkt}", self._clock.monotonic())) > 0:
+                raise self._limited(self._by_credential, wait, "authentication-credential") from None
+            raise
         except InvalidCredential:
             if (wait := self._by_address.count(source, self._clock.monotonic())) > 0:
                 raise self._limited(self._by_address, wait, "authentication-address") from None

@@ -11,7 +11,7 @@ from mantlet.policies.authenticate.issuers.config import DpopConfig
 from mantlet.wire.answer import refused
 
 
-@pytest.mark.parametrize("algorithm", ["ES256", "EdDSA"])
+@pytest.mark.parametrize("algorithm", ["ES256", "EdDSA", "Ed25519"])
 async def test_a_bound_token_is_taken_with_a_fresh_proof_each_time(algorithm: str) -> None:
     """TOK-11: also when the token is known already."""
     idp, prover = StubIdp(), Prover(algorithm)
@@ -141,7 +141,7 @@ async def test_the_challenge_of_a_bad_proof() -> None:
     reply = refused(caught.value, arrival.trail, challenge=house.policy.challenge(arrival))
     assert reply.status == 401
     metadata = f'resource_metadata="{URL}/.well-known/oauth-protected-resource/mcp"'
-    expected = f'DPoP realm="mantlet", algs="ES256 EdDSA", {metadata}, error="invalid_dpop_proof"'
+    expected = f'DPoP realm="mantlet", algs="ES256 Ed25519 EdDSA", {metadata}, error="invalid_dpop_proof"'
     assert reply.header(b"www-authenticate") == expected.encode()
 
 

@@ -12,7 +12,6 @@ from typing import Any
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from jwt.algorithms import get_default_algorithms
 
 from mantlet.core.call import Arrival, Reply
 from mantlet.core.caller import Caller
@@ -24,6 +23,7 @@ from mantlet.core.record import Trail
 from mantlet.core.refusal import UpstreamUnavailable
 from mantlet.core.secret import Secret
 from mantlet.core.tasks import Tasks
+from mantlet.keys.algorithms import ALGORITHMS
 from mantlet.keys.jwk import public_jwk
 from mantlet.keys.proof import check_proof
 from mantlet.keys.ring import published_ring
@@ -36,7 +36,6 @@ from mantlet.policies.authenticate.opening import open_authenticate, own_audienc
 from mantlet.policies.authenticate.policy import Authenticate
 from mantlet.stores.state import MemoryState
 
-_SIGNERS = get_default_algorithms()
 URL = "https://node.example"
 MCP = f"{URL}/mcp"
 NOW = 1_700_000_000.0
@@ -72,7 +71,7 @@ def sign(header: Mapping[str, Any], claims: Mapping[str, Any], key: Key) -> str:
     """A compact JWS, whatever its header says: PyJWT is too polite to make bad ones."""
     heading = {"alg": key.algorithm, **header}
     signed = f"{b64(json.dumps(heading).encode())}.{b64(json.dumps(claims).encode())}"
-    return f"{signed}.{b64(_SIGNERS[key.algorithm].sign(signed.encode(), key.private))}"
+    return f"{signed}.{b64(ALGORITHMS[key.algorithm].sign(signed.encode(), key.private))}"
 
 
 class StubIdp:
@@ -161,6 +160,7 @@ class House:
     passed_s: float = 0.0
     told: list[tuple[str, str, Mapping[str, Any]]] = field(default_factory=list)
     failures: int = 1000
+    checks_audience: bool = True
 
     def __post_init__(self) -> None:
         self.clock = Clock(lambda: 50.0 + self.passed_s, lambda: NOW + self.passed_s)
@@ -186,6 +186,7 @@ class House:
             environment=self.environment,
             audience=own_audience(URL, PUBLISHED),
             parts=parts_of(URL, PUBLISHED),
+            checks_audience=self.checks_audience,
         )
         self.policy = open_authenticate(
             AuthConfig(failures=FailuresConfig(per_address=self.failures, per_credential=8, window=60)),

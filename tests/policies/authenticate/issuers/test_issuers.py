@@ -22,7 +22,7 @@ def raw(header: Any, claims: Any, signature: bytes = b"s") -> str:
     return ".".join((b64(json.dumps(header).encode()), b64(json.dumps(claims).encode()), b64(signature)))
 
 
-@pytest.mark.parametrize("algorithm", ["RS256", "PS256", "ES256", "ES384", "EdDSA"])
+@pytest.mark.parametrize("algorithm", ["RS256", "PS256", "ES256", "ES384", "EdDSA", "Ed25519"])
 async def test_a_token_of_each_algorithm_is_taken(algorithm: str) -> None:
     idp = StubIdp(algorithm=algorithm)
     house = House([idp])

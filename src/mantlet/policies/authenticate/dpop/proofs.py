@@ -10,6 +10,7 @@ from mantlet.core.clock import Clock
 from mantlet.core.ports import State
 from mantlet.core.refusal import InvalidCredential, InvalidProof
 from mantlet.policies.authenticate.credential import take
+from mantlet.policies.authenticate.dpop.nonces import Nonces
 from mantlet.policies.authenticate.dpop.proof import TYPE, check, place_of
 from mantlet.wire.jws import Jws, parse_proof
 
@@ -35,13 +36,15 @@ class DpopProofs:
         algorithms: Sequence[str],
         max_age_s: float,
         leeway_s: float,
+        nonces: Nonces | None = None,
     ) -> None:
         self.algorithms = tuple(algorithms)
         self._check_signature, self._state, self._clock = check_signature, state, clock
         self._max_age_s, self._leeway_s = max_age_s, leeway_s
+        self._nonces = nonces
         self._root = place_of(public_url)
 
-    async def check(self, arrival: Arrival, jkt: str, /) -> None:
+    async def check(self, arrival: Arrival, jkt: str, /) -> str:
         """See `binding.Proofs`."""
         headers = arrival.headers
         raw = headers.get(DPOP)
@@ -68,7 +71,10 @@ class DpopProofs:
         )
         if self._check_signature(jws, jwk) != jkt:
             raise InvalidProof("proof: by another key than the token's")
+        # After the signature: only the key's holder learns of nonces, and only then has the proof no other fault.
+        fresh = "" if self._nonces is None else await self._nonces.check(jws.claims.get("nonce"))
         await self._use(jkt, jti)
+        return fresh
 
     async def _use(self, jkt: str, jti: str) -> None:
         # Last: only the holder of a key that a good token names gets to write anything down.

@@ -46,7 +46,7 @@ class IssuerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     """Exactly as its tokens' `iss` has it."""
     audience: str | None = None
     """What its tokens' `aud` must contain. Unset: this node's `/mcp`, and below it each server's own resource."""
-    algorithms: tuple[str, ...] = ("RS256", "ES256", "EdDSA")
+    algorithms: tuple[str, ...] = ("RS256", "ES256", "Ed25519", "EdDSA")
     jwks_url: str | None = None
     """Unset: as the issuer's metadata says (RFC 8414, OpenID Connect Discovery)."""
     introspection: IntrospectionConfig = IntrospectionConfig()
@@ -87,4 +87,8 @@ class DpopConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     """How old a proof may be."""
     leeway: int = 5
     """How far in the future its `iat` may be, for clocks that differ."""
-    algorithms: tuple[str, ...] = ("ES256", "EdDSA")
+    algorithms: tuple[str, ...] = ("ES256", "Ed25519", "EdDSA")
+    nonce: Literal["off", "required"] = "off"
+    """`required`: proofs must hold a nonce that this node gave a moment ago, so that none can be made in advance."""
+    nonce_life: int = 300
+    """How long new proofs are told to use one nonce; it is taken for as long again."""

@@ -21,7 +21,7 @@ from mantlet.policies.authenticate.issuers.source import Learned, OpenKeys, Sour
 from mantlet.policies.authenticate.provider import Provider
 
 ALGORITHMS: Final = frozenset(
-    {"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"}
+    {"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "Ed25519", "EdDSA"}
 )
 """Those of key pairs. A published key set has no shared secrets, and a foreign issuer shares none (TOK-01)."""
 MAX_TOKEN_AGE_S: Final = 3600
@@ -62,11 +62,12 @@ def open_issuers(
     audience: str,
     parts: Mapping[str, str],
     taken: Collection[str] = (),
+    checks_audience: bool = True,
 ) -> Opened:
     """The providers of all issuers; raises `ConfigError`.
 
     `audience` is the node's own resource, `parts` are those inside it with their paths; `taken` are issuers that
-    another provider answers for.
+    another provider answers for. `checks_audience` is false in development alone.
     """
     issuers: dict[str, Issuer] = {}
     asked: list[tuple[str, Introspection]] = []
@@ -75,10 +76,10 @@ def open_issuers(
         _check(config, where, environment)
         if config.issuer in issuers or config.issuer in taken:
             raise ConfigError(f"{where}.issuer", "is that of another entry", "one entry an issuer")
-        if not (config.audience or audience):
+        if checks_audience and not (config.audience or audience):
             raise ConfigError(f"{where}.audience", "is not set", "set it, or agent.url")
         learned = _learned(config, ports, is_plain_allowed=environment == "development")
-        expected, meaning = _expected(config, audience, parts), _meaning(config)
+        expected, meaning = _expected(config, audience, parts, checks_audience=checks_audience), _meaning(config)
         issuer = Issuer(config.name, expected, meaning, learned)
         if config.introspection.enabled:
             introspection = _introspection(config, where, issuer, ports)
@@ -104,7 +105,7 @@ def where_of(config: IssuerConfig) -> Where:
     return (config.issuer, config.jwks_url, config.algorithms, asking.enabled, asking.url, config.ca_file)
 
 
-def _expected(config: IssuerConfig, audience: str, parts: Mapping[str, str]) -> Expectation:
+def _expected(config: IssuerConfig, audience: str, parts: Mapping[str, str], *, checks_audience: bool) -> Expectation:
     own = config.audience or audience
     return Expectation(
         config.issuer,
@@ -115,6 +116,7 @@ def _expected(config: IssuerConfig, audience: str, parts: Mapping[str, str]) -> 
         # Only a token for the node's own resource can be for a part of it.
         parts=parts if own == audience else {},
         needs_not_before=False,
+        checks_audience=checks_audience,
         cuts_long=config.longer_tokens == "cut",
     )
 

@@ -470,6 +470,21 @@ class UpstreamUnavailable(Unavailable):
     reason, title, fault = "upstream_unavailable", "Upstream unavailable", "upstream"
 
 
+class BreakerOpen(UpstreamUnavailable):
+    """The upstream failed too often, and is left alone for a while (RES-02)."""
+
+    reason, title = "breaker_open", "Circuit breaker open"
+
+    def __init__(self, detail: str = "", *, why: str = "", retry_after_s: float = 1.0) -> None:
+        super().__init__(detail or "The server failed too often lately, and is left alone for a while.", why=why)
+        self._retry_after_s = retry_after_s
+
+    @property
+    def retry_after_s(self) -> float:
+        """Whole seconds, never before it is asked again."""
+        return max(1, math.ceil(self._retry_after_s))
+
+
 class BadUpstream(Refusal):
     """The upstream answered with something that may not be passed on, or vanished in mid-call."""
 

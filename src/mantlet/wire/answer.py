@@ -80,6 +80,7 @@ WIRE: Final[Mapping[type[r.Refusal], Wire]] = {
     r.IssuerUnavailable: Wire(503, 4503),
     r.Overloaded: Wire(503, 4503),
     r.UpstreamUnavailable: Wire(503, 4503),
+    r.BreakerOpen: Wire(503, 4503),
     r.BadUpstream: Wire(502, 4502, legacy=200),
     r.InvalidResult: Wire(502, 4502, legacy=200),
     r.EgressDenied: Wire(502, 4502, legacy=200),

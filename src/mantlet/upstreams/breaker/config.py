@@ -12,7 +12,6 @@ class BreakerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     """It opens when of the last `window` seconds' calls at least `failures` failed AND these are `failure_percent` of
     all: a busy server that fails now and then is not cut off, nor is one that failed once at night."""
 
-    enabled: bool = True
     failures: Annotated[int, msgspec.Meta(ge=1)] = 5
     failure_percent: Percent = 50.0
     window: Positive = 30.0
@@ -22,7 +21,9 @@ class BreakerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     """A call whose answer takes longer to begin is slow, in milliseconds. Absent: none is, however long it takes."""
     slow_percent: Percent = 80.0
     """It opens too when so many of the window's calls were slow."""
-    open: Positive = 30.0
+    patience: Annotated[float, msgspec.Meta(ge=0)] = 1.0
+    """A deadline that passed is the server's failure only if it had so long: callers may set short ones."""
+    open: Positive = 5.0
     """For how long nothing is sent, at least."""
     jitter_percent: Annotated[float, msgspec.Meta(ge=0, le=100)] = 20.0
     """Up to so much longer, by chance: nodes that saw the same failure do not come back at the same moment."""

@@ -1,0 +1,62 @@
+"""What a call's end says of its server. Pure.
+
+What the caller caused, what this side refused before anything was sent, and what a server tells of those behind it say
+nothing against the server itself: a dependent's breaker does not open because of its dependency's refusals.
+"""
+
+from typing import Any, Final
+
+import msgspec
+
+from mantlet.core.call import Reply
+from mantlet.core.refusal import (
+    BadUpstream,
+    BreakerOpen,
+    DeadlineExceeded,
+    EgressDenied,
+    Refusal,
+    UpstreamUnavailable,
+)
+
+BUSY: Final = frozenset({502, 503, 504})
+BEHIND: Final = frozenset(kind.reason for kind in (BreakerOpen, UpstreamUnavailable, BadUpstream, DeadlineExceeded))
+"""The reasons by which another node says that not itself but a server of its own has failed."""
+MAX_REFUSAL_BYTES: Final = 65_536
+"""What is longer is no refusal of a node's."""
+
+_FAILURES: Final = (UpstreamUnavailable, BadUpstream, DeadlineExceeded)
+_OWN: Final = (BreakerOpen, EgressDenied)
+
+
+def is_failure(refusal: Refusal, elapsed_s: float, patience_s: float) -> bool:
+    """Whether what was raised after `elapsed_s` counts against the server."""
+    if not isinstance(refusal, _FAILURES) or isinstance(refusal, _OWN):
+        return False
+    return elapsed_s >= patience_s or not isinstance(refusal, DeadlineExceeded)
+
+
+def is_failed_reply(reply: Reply) -> bool:
+    """Whether the server, or a proxy before it, answered that it cannot serve."""
+    return reply.status in BUSY and not is_of_those_behind(reply)
+
+
+def is_of_those_behind(reply: Reply) -> bool:
+    """Whether a node behind this one refused because of a server of its own."""
+    body = reply.body
+    if not isinstance(body, bytes) or len(body) > MAX_REFUSAL_BYTES or b'"reason"' not in body:
+        return False
+    try:
+        said = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return _reason(said) in BEHIND
+
+
+def _reason(said: Any) -> Any:
+    """`error.data.reason` of a JSON-RPC error, or `reason` of problem details."""
+    if type(said) is not dict:
+        return None
+    error = said.get("error")
+    data = error.get("data") if type(error) is dict else said
+    reason = data.get("reason") if type(data) is dict else None
+    return reason if type(reason) is str else None

@@ -1,0 +1,139 @@
+"""The step before the servers: what they cannot answer is answered otherwise, where the operator said how.
+
+Such an answer is marked in `_meta` and in the record. Another server is asked by the way that the caller's own call to
+it would take, rules and limits and all: a fallback opens nothing that is not open to the caller.
+"""
+
+from collections.abc import Awaitable, Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from mantlet.core.call import Call, Reply
+from mantlet.core.policy import CallHandler, Policy
+from mantlet.core.refusal import Refusal
+from mantlet.upstreams.fallback.answers import Answers
+from mantlet.upstreams.fallback.config import FallbackRule
+from mantlet.upstreams.fallback.plan import Plan, at, is_for
+from mantlet.wire import jsonrpc
+from mantlet.wire.mcp.replies import read
+from mantlet.wire.mcp.rewriting import Change, noted, rewritten
+
+MARK: Final = "mantlet/fallback"
+"""`_meta` key: `from` is `server`, `cached` or `static`, `server` the one that answered, `reason` why."""
+
+_JSON: Final = (b"content-type", b"application/json")
+
+
+class _Result(msgspec.Struct):
+    result: msgspec.Raw
+    method: msgspec.UnsetType | msgspec.Raw = msgspec.UNSET
+
+
+class _Outcome(msgspec.Struct):
+    isError: bool = False  # noqa: N815 - the protocol's word
+    resultType: str = "complete"  # noqa: N815
+
+
+class Fallback:
+    """For the servers that have `plans`; all others cost one look-up."""
+
+    def __init__(self, plans: Mapping[str, Plan], answers: Answers) -> None:
+        self._plans = plans
+        self._answers = answers
+
+    def over(self, again: CallHandler) -> Policy[Call]:
+        """The step; `again` is how a call to another server goes, from the first decision on."""
+
+        def step(call: Call, onward: CallHandler, /) -> Awaitable[Reply]:
+            plan = self._plans.get(call.server)
+            rules = () if plan is None else plan.rules_for(call)
+            return self._covered(call, rules, onward, again) if rules else onward(call)
+
+        return step
+
+    async def _covered(
+        self, call: Call, rules: Sequence[FallbackRule], onward: CallHandler, again: CallHandler
+    ) -> Reply:
+        end: Reply | Refusal
+        try:
+            end = await onward(call)
+        except Refusal as refusal:
+            if not is_for(refusal):
+                raise
+            end = refusal
+        if isinstance(end, Reply) and not is_for(end):
+            return rewritten(end, self._kept(call)) if any(rule.cached for rule in rules) else end
+        reason = end.reason if isinstance(end, Refusal) else f"status_{end.status}"
+        for rule in rules:
+            if (reply := await self._instead(call, rule, reason, again)) is not None:
+                if isinstance(end, Reply):
+                    await _give_up(end)
+                return reply
+        if isinstance(end, Refusal):
+            raise end
+        return end
+
+    async def _instead(self, call: Call, rule: FallbackRule, reason: str, again: CallHandler) -> Reply | None:
+        if rule.server is not None:
+            return await self._of_server(call, rule.server, reason, again)
+        result: Any
+        if rule.cached is not None:
+            kept = self._answers.find(call, rule.cached)
+            if kept is None:
+                return None
+            result, source = msgspec.Raw(kept), "cached"
+        else:
+            result, source = rule.result, "static"
+            if call.era == "modern":
+                result = {"resultType": "complete", **(result or {})}
+        body = b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (call.id or b"null", msgspec.json.encode(result))
+        return _marked(call, Reply(200, [_JSON], body, origin="node"), {"from": source, "reason": reason})
+
+    async def _of_server(self, call: Call, server: str, reason: str, again: CallHandler) -> Reply | None:
+        mark = {"from": "server", "server": server, "reason": reason}
+        try:
+            reply = await again(at(call, server))
+            if call.era == "legacy":
+                message = await read(reply)
+                result = message.get("result")
+                if type(result) is not dict or result.pop("resultType", "complete") != "complete":
+                    return None
+                reply = Reply(200, [_JSON], jsonrpc.result(call.id or b"null", result))
+        except Refusal as refusal:
+            call.trail.notes["fallback_refused"] = f"{server}: {refusal.reason}"
+            return None
+        if reply.status >= 400:
+            await _give_up(reply)
+            call.trail.notes["fallback_refused"] = f"{server}: status {reply.status}"
+            return None
+        return _marked(call, reply, mark)
+
+    def _kept(self, call: Call) -> Change:
+        def keep(data: bytes) -> None:
+            if (result := _good_result(data)) is not None:
+                self._answers.keep(call, result)
+
+        return keep
+
+
+def _good_result(data: bytes) -> bytes | None:
+    """The result in `data`, raw, if it is one that would be worth giving again."""
+    try:
+        message = msgspec.json.decode(data, type=_Result)
+        outcome = msgspec.json.decode(message.result, type=_Outcome)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    if message.method is not msgspec.UNSET or outcome.isError or outcome.resultType != "complete":
+        return None
+    return bytes(message.result)
+
+
+def _marked(call: Call, reply: Reply, mark: Mapping[str, str]) -> Reply:
+    call.trail.notes["fallback"] = ", ".join(mark.values())
+    return rewritten(reply, noted(MARK, mark))
+
+
+async def _give_up(reply: Reply) -> None:
+    if (close := getattr(reply.body, "aclose", None)) is not None:
+        await close()

@@ -12,6 +12,7 @@ from mantlet.upstreams.bridge.bridged import Bridged, Unbridged
 from mantlet.upstreams.bridge.config import BridgeConfig
 from mantlet.upstreams.bridge.to_legacy import Places, ToLegacy
 from mantlet.upstreams.bridge.to_modern import ToModern
+from mantlet.upstreams.endpoints import Endpoints
 from mantlet.upstreams.transports.http import HttpServer
 
 
@@ -49,7 +50,7 @@ def bridged(
             on_error=on_error,
         )
         opened.push_async_callback(to_modern.close)
-        room = inner.room if isinstance(inner, HttpServer) else None  # channels carry any number at once
+        room = inner.room if isinstance(inner, HttpServer | Endpoints) else None  # channels carry any number at once
         to_legacy = ToLegacy(inner, config, sealer, post, places, room=room, on_error=on_error)
         opened.push_async_callback(to_legacy.close)
         joined[name] = Bridged(inner, to_legacy, to_modern)

@@ -45,7 +45,7 @@ from mantlet.node.path import messages, path
 from mantlet.node.renewal import Renewal
 from mantlet.node.resources import public_url, resources
 from mantlet.node.revoked import open_revoked
-from mantlet.node.services import open_services
+from mantlet.node.services import Service, open_services
 from mantlet.node.sse import open_sse
 from mantlet.node.steps import make_aggregate, make_steps
 from mantlet.node.upstreams import Server, open_upstreams
@@ -60,7 +60,6 @@ from mantlet.stores.shared import open_shared
 from mantlet.stores.sqlite.names import SqliteNames
 from mantlet.upstreams.egress import Guard
 from mantlet.upstreams.relayed.upstream import RelayedUpstream
-from mantlet.upstreams.transports.service import ServiceServer
 from mantlet.wire import answer
 
 if TYPE_CHECKING:  # what is opened where the config asks for it, and is not waited for elsewhere
@@ -104,7 +103,7 @@ class Node:
     caller_limits: CurrentCallerLimits
     sealer: NodeSealer
     upstreams: dict[str, Server]
-    services: dict[str, ServiceServer]
+    services: dict[str, Service]
     kills: Kills
     approvals: "Book | None"
     is_current: Callable[[Caller], bool]

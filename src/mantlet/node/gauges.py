@@ -10,6 +10,7 @@ from mantlet.node.forward import Forward
 from mantlet.policies.aggregate.policy import Aggregate
 from mantlet.upstreams.bridge.to_legacy import Places, ToLegacy
 from mantlet.upstreams.bridge.to_modern import ToModern
+from mantlet.upstreams.endpoints import Endpoints
 from mantlet.upstreams.transports.channel.isolated.server import IsolatedServer
 from mantlet.upstreams.transports.channel.server import ChannelServer
 from mantlet.upstreams.transports.http import HttpServer
@@ -73,7 +74,7 @@ def watch_servers(metrics: Metrics, servers: Mapping[str, Upstream]) -> None:
     """What is open to the servers themselves."""
     shared = [server for server in servers.values() if isinstance(server, ChannelServer)]
     isolated = [server for server in servers.values() if isinstance(server, IsolatedServer)]
-    over_http = [server for server in servers.values() if isinstance(server, HttpServer)]
+    over_http = [each for server in servers.values() for each in _over_http(server)]
 
     def sessions() -> int:
         return sum(len(each.legacy.sessions) for each in shared) + sum(len(each.sessions) for each in isolated)
@@ -99,6 +100,11 @@ def watch_servers(metrics: Metrics, servers: Mapping[str, Upstream]) -> None:
         "Streams from servers over HTTP, and calls that keep a connection while they wait for input",
         _sum(lambda each: each.room.taken, over_http),
     )
+
+
+def _over_http(server: Upstream) -> list[HttpServer]:
+    several = [one.transport for one in server.endpoints] if isinstance(server, Endpoints) else [server]
+    return [each for each in several if isinstance(each, HttpServer)]
 
 
 def _sum(of: Callable[[T], int], all_of_them: Iterable[T]) -> Callable[[], int]:

@@ -1,31 +1,37 @@
 """Plain HTTP services of this node: what carries calls to each, and the step that makes calls to them."""
 
 from contextlib import AsyncExitStack
+from functools import partial
 
 from mantlet.core.clock import SYSTEM
 from mantlet.core.tasks import Tasks
 from mantlet.node.config.model import Config
 from mantlet.node.config.refusals import is_let
+from mantlet.node.endpoints import Around, open_service
 from mantlet.node.forwarding import Forwarding
 from mantlet.policies.services.policy import Services
 from mantlet.policies.services.route import Route, Routes
 from mantlet.upstreams.client import Resolve
+from mantlet.upstreams.endpoints import Endpoints
 from mantlet.upstreams.transports.service import ServiceServer
 from mantlet.wire.jsonrpc import Bounds
+
+Service = ServiceServer | Endpoints
+"""What carries calls to one service."""
 
 
 def open_services(
     config: Config, tasks: Tasks, resolve: Resolve, forwarding: Forwarding, opened: AsyncExitStack
-) -> dict[str, ServiceServer]:
+) -> dict[str, Service]:
     """Every service by its name, closed with `opened`."""
-    services: dict[str, ServiceServer] = {}
+    services: dict[str, Service] = {}
+    is_plain_allowed = is_let("plain_upstream", config)
+    around = Around.open(opened, resolve, is_plain_allowed=is_plain_allowed)
     for one in config.http_upstreams:
         told = forwarding.of(one.name, one.url, one)
-        service = ServiceServer(
-            one, tasks, is_plain_allowed=is_let("plain_upstream", config), resolve=resolve, identity=told
-        )
-        opened.push_async_callback(service.close)
-        services[one.name] = service
+        make = partial(ServiceServer, tasks=tasks, is_plain_allowed=is_plain_allowed, resolve=resolve, identity=told)
+        services[one.name] = open_service(one, around, make)
+    opened.push_async_callback(around.tasks.close)  # before the services that they ask
     return services
 
 

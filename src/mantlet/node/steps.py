@@ -13,7 +13,7 @@ from mantlet.node.forward import Forward, straight
 from mantlet.node.issuers import published
 from mantlet.node.kills import Kills
 from mantlet.node.path import Steps
-from mantlet.node.services import make_services
+from mantlet.node.services import Service, make_services
 from mantlet.node.upstreams import Server
 from mantlet.policies.addresses.policy import Addresses
 from mantlet.policies.aggregate.opening import Bounds as AggregateBounds
@@ -32,7 +32,6 @@ from mantlet.policies.parse.policy import Parse
 from mantlet.policies.record.policy import RecordPolicy
 from mantlet.policies.tasks.ids import TaskIds
 from mantlet.policies.tasks.policy import Tasks as TasksPolicy
-from mantlet.upstreams.transports.service import ServiceServer
 from mantlet.wire.jsonrpc import Bounds
 
 if TYPE_CHECKING:
@@ -71,7 +70,7 @@ def make_steps(
     kills: Kills,
     limits: LimitStore,
     upstreams: dict[str, Server],
-    services: dict[str, ServiceServer],
+    services: dict[str, Service],
     aggregate: Aggregate,
     sealer: Sealer,
     forward: Forward,

@@ -1,15 +1,18 @@
 """What carries calls to each configured server: its own transport, or the way to the process that owns it."""
 
 from contextlib import AsyncExitStack
+from functools import partial
 
 from mantlet.keys.seal import NodeSealer
 from mantlet.node.channels import is_owned, open_server, owner_socket
 from mantlet.node.config.model import Config
 from mantlet.node.config.refusals import is_let
+from mantlet.node.endpoints import Around, open_http
 from mantlet.node.forwarding import Forwarding
 from mantlet.node.housekeeping import log_event
 from mantlet.policies.parse.policy import ENDPOINT
 from mantlet.upstreams.egress import Guard
+from mantlet.upstreams.endpoints import Endpoints
 from mantlet.upstreams.relayed.upstream import RelayedUpstream
 from mantlet.upstreams.transports.channel.config import ChannelConfig
 from mantlet.upstreams.transports.channel.isolated.server import IsolatedServer
@@ -18,7 +21,7 @@ from mantlet.upstreams.transports.http import HttpServer
 from mantlet.upstreams.transports.openapi import OpenApiServer, OpenApiServerConfig
 from mantlet.upstreams.transports.peer.config import PeerServerConfig
 
-Server = HttpServer | ChannelServer | IsolatedServer | RelayedUpstream | OpenApiServer
+Server = HttpServer | Endpoints | ChannelServer | IsolatedServer | RelayedUpstream | OpenApiServer
 """What carries calls to one configured server."""
 
 
@@ -29,6 +32,7 @@ async def open_upstreams(
     empty when this process owns them itself."""
     upstreams: dict[str, Server] = {}
     is_plain_allowed = is_let("plain_upstream", config)
+    around = Around.open(opened, egress.resolve, is_plain_allowed=is_plain_allowed)
     for server in config.mcp.servers if config.mcp.enabled else ():
         upstream: Server
         if isinstance(server, ChannelConfig) and sockets and is_owned(server):
@@ -52,9 +56,10 @@ async def open_upstreams(
         else:
             whole = f"{server.url.rstrip('/')}{ENDPOINT}" if isinstance(server, PeerServerConfig) else server.url
             told = forwarding.of(server.name, whole, server)
-            upstream = HttpServer(
-                server, sealer, is_plain_allowed=is_plain_allowed, resolve=egress.resolve, identity=told
+            make = partial(
+                HttpServer, sealer=sealer, is_plain_allowed=is_plain_allowed, resolve=egress.resolve, identity=told
             )
-            opened.push_async_callback(upstream.close)
+            upstream = open_http(server, sealer, around, make)
         upstreams[server.name] = upstream
+    opened.push_async_callback(around.tasks.close)  # before the servers that they ask
     return upstreams

@@ -12,7 +12,7 @@ SWITCHED: Final = ("cache", "llm", "p2p")
 """Sections with a switch of their own: set when it is on."""
 WHOLE: Final = ("execution", "backup", "remote_agents", "alerts")
 """Sections that are set when they say anything."""
-HTTP_SERVER: Final = ("endpoints", "balance", "breaker", "health", "retry", "fallback")
+HTTP_SERVER: Final = ("breaker", "retry", "fallback")
 """Keys of a server behind HTTP."""
 
 

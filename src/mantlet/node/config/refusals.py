@@ -222,7 +222,8 @@ def _upstreams(config: Config) -> Iterator[Reason]:
             yield Reason(plain, f"{key}.tls", "is not set, and TCP alone is not encrypted")
         yield from _told(key, getattr(server, "forward_identity", None), clear)
     urls += [(f"remote_agents.{agent.name}", agent.agent_card_url) for agent in config.remote_agents]
-    urls += [(f"http_upstreams.{one.name}", one.url) for one in config.http_upstreams]
+    for one in config.http_upstreams:
+        urls += [(f"http_upstreams.{one.name}", url) for url in (one.url, *_endpoint_urls(one))]
     for key, url in urls:
         if url and not url.lower().startswith(("https://", "wss://")):
             yield Reason(plain, key, f"{urlsplit(url).scheme or 'no scheme'}:// is not encrypted")
@@ -241,8 +242,7 @@ def _told(key: str, mode: str | None, clear: str) -> Iterator[Reason]:
 
 
 def _endpoint_urls(server: object) -> list[str]:
-    endpoints = getattr(server, "endpoints", None) or ()
-    return [one.get("url", "") if isinstance(one, dict) else one.url for one in endpoints]
+    return [one.url for one in getattr(server, "endpoints", None) or ()]
 
 
 def _guards(config: Config) -> Iterator[Reason]:

@@ -90,6 +90,11 @@ class HttpClient:
                     answer.exception()
                 raise
 
+    @property
+    def tls_context(self) -> ssl.SSLContext | None:
+        """For clients of the same rules; None where TLS is not spoken."""
+        return self._tls
+
     async def close(self) -> None:
         """Close every connection; calls under way fail."""
         if self._multiplexed is not None:

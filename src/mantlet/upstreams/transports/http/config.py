@@ -4,9 +4,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, Literal
 
-import msgspec
-
 from mantlet.core.secret import Secret
+from mantlet.upstreams.balance.config import BalancedConfig
 from mantlet.upstreams.client import Bounds, TlsConfig
 from mantlet.upstreams.identity import EncryptConfig, ExchangeConfig, Mode, check_identity
 
@@ -33,7 +32,7 @@ def check_headers(headers: Iterable[str]) -> None:
             raise ValueError(f"headers: {name!r} cannot be set")
 
 
-class HttpServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class HttpServerConfig(BalancedConfig, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A server behind streamable HTTP. `headers` are the node's own credentials for it (FWD-01), never a caller's."""
 
     name: str
@@ -64,10 +63,7 @@ class HttpServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     encrypt: EncryptConfig | None = None
 
     # Understood, not acted on in this version.
-    endpoints: list[dict[str, Any]] = []
-    balance: Any = None
     breaker: Any = None
-    health: Any = None
     retry: Any = None
     fallback: Any = None
 
@@ -75,6 +71,7 @@ class HttpServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
         check_name(self.name)
         check_headers(self.headers)
         check_identity(self)
+        self.check_balance()
         for bound in ("max_connections", "max_waiters", "max_answer_bytes", "max_event_bytes"):
             if getattr(self, bound) < 1:
                 raise ValueError(f"{bound} must be at least 1")

@@ -1,4 +1,4 @@
-"""The two questions that tell a server's era, asked over its own client."""
+"""The questions that the node asks a server for itself: two that tell its era, and whether it lives."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -54,6 +54,32 @@ class Probes:
             await self._end(session)
         return era.read_initialize(response.status, message)
 
+    async def discover_status(self) -> int:
+        """Whether the server answers `server/discover`: its HTTP status."""
+        fields = [(PROTOCOL_VERSION, MODERN_VERSIONS[0].encode()), (METHOD, b"server/discover")]
+        response, _ = await self._ask(fields, era.discover_request(__version__))
+        return response.status
+
+    async def open_session(self) -> tuple[int, bytes | None]:
+        """Begin a legacy session: the status of `initialize`, and the session's id where the server gives one."""
+        response, message = await self._ask([], era.initialize_request(__version__))
+        session = response.headers.get(SESSION_ID)
+        found = era.read_initialize(response.status, message)
+        if found is None or not found.eras:
+            return response.status, None
+        if session is not None:
+            await self._ask(_of(session), {"jsonrpc": "2.0", "method": "notifications/initialized"})
+        return response.status, session
+
+    async def ping(self, session: bytes | None) -> int:
+        """Ask `ping` of a legacy server; its HTTP status."""
+        response, _ = await self._ask(_of(session), {"jsonrpc": "2.0", "id": era.PROBE_ID, "method": "ping"})
+        return response.status
+
+    async def end(self, session: bytes) -> None:
+        """End a session that `open_session` began."""
+        await self._end(session)
+
     async def _ask(self, fields: list[tuple[bytes, bytes]], request: Any) -> tuple[Response, Any]:
         body = jsonrpc.encode(request)
         told = await self._told(Outgoing(b"POST", self._target, body))
@@ -65,7 +91,7 @@ class Probes:
         return response, _decoded(response.body)
 
     async def _end(self, session: bytes) -> None:
-        fields = [(SESSION_ID, session), (PROTOCOL_VERSION, LATEST_LEGACY.encode())]
+        fields = _of(session)
         deadline_s = self._clock.monotonic() + self._timeout_s
         try:
             fields += await self._told(Outgoing(b"DELETE", self._target, b""))
@@ -81,6 +107,11 @@ class Probes:
             return () if self._identity is None else await self._identity(NODE, _NO_HEADERS, request)
         except Denied:
             return ()  # an issuer exchanges its own users' tokens only
+
+
+def _of(session: bytes | None) -> list[tuple[bytes, bytes]]:
+    own = [] if session is None else [(SESSION_ID, session)]
+    return [*own, (PROTOCOL_VERSION, LATEST_LEGACY.encode())]
 
 
 async def _first_message(stream: BodyStream) -> Any:

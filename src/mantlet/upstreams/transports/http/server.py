@@ -1,7 +1,8 @@
 """One MCP server behind streamable HTTP: bodies pass byte for byte, headers by list, sessions sealed."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+import ssl
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, Final
 
 from mantlet import __version__
@@ -17,7 +18,7 @@ from mantlet.core.refusal import (
     Refusal,
     UpstreamUnavailable,
 )
-from mantlet.upstreams.client import BodyStream, HttpClient, Resolve, Response, lines, parse, prefix
+from mantlet.upstreams.client import BodyStream, Bounds, HttpClient, Resolve, Response, lines, parse, prefix
 from mantlet.upstreams.client.pool import Pool
 from mantlet.upstreams.identity import Identity, Outgoing
 from mantlet.upstreams.room import Room
@@ -28,6 +29,7 @@ from mantlet.upstreams.transports.http.detection import Detection
 from mantlet.upstreams.transports.http.era import Found
 from mantlet.upstreams.transports.http.event_filter import EventFilter
 from mantlet.upstreams.transports.http.lasting import Lasting
+from mantlet.upstreams.transports.http.liveness import Liveness
 from mantlet.upstreams.transports.http.outbound import legacy_lines, modern_lines
 from mantlet.upstreams.transports.http.probes import Probes
 from mantlet.upstreams.transports.http.verdict import judge
@@ -64,17 +66,30 @@ class HttpServer:
         is_plain_allowed: bool = False,
         resolve: Resolve | None = None,
         identity: Identity | None = None,
+        sessions: session.OpenedIds | None = None,
+        mark: bytes = b"",
+        tls_context: ssl.SSLContext | None = None,
     ) -> None:
+        """`sessions`, `mark` and `tls_context` are for one of several endpoints: what they have in common, and what
+        stands before this one's session ids when they are sealed."""
         endpoint = parse(config.endpoint, is_plain_allowed=is_plain_allowed)
         self._config = config
         self._sealer = sealer
-        self._opened_ids = session.OpenedIds(sealer, config.name)
+        self._opened_ids = sessions or session.OpenedIds(sealer, config.name)
+        self._mark = mark
         self._clock = clock
         self._identity = identity
         self._target = endpoint.target
         self._client = HttpClient(
-            endpoint, clock, bounds=config.bounds(), tls=config.tls, resolve=resolve, http2=config.http2 == "auto"
+            endpoint,
+            clock,
+            bounds=config.bounds(),
+            tls=config.tls,
+            resolve=resolve,
+            http2=config.http2 == "auto",
+            tls_context=tls_context,
         )
+        self._resolve = resolve
         own = [(b"user-agent", b"mantlet/" + __version__.encode()), (b"accept-encoding", b"identity")]
         own += [(name.lower().encode(), value.reveal().encode()) for name, value in config.headers.items()]
         json = [*own, (b"content-type", b"application/json")]
@@ -93,6 +108,10 @@ class HttpServer:
         """For streams, and for calls that wait for their client (`bridge`)."""
         self.dropped = 0
         """Events of modern streams that were not passed on (MCP-07)."""
+        self.vitals: Callable[[], Mapping[str, Any]] | None = None
+        """What is known of its health by other means, for `health`."""
+        self.on_headers: Callable[[Headers], None] | None = None
+        """Is shown the head of each answer."""
 
     @property
     def name(self) -> str:
@@ -110,6 +129,11 @@ class HttpServer:
         """Its connections of HTTP/1.1."""
         return self._client.pool
 
+    @property
+    def tls_context(self) -> ssl.SSLContext | None:
+        """For others that ask the same server; None where TLS is not spoken."""
+        return self._client.tls_context
+
     async def eras(self) -> frozenset[Era]:
         """The eras that the server speaks; asks it when that is not known. Raises as `send` does."""
         return (await self._detection.find()).eras
@@ -126,7 +150,7 @@ class HttpServer:
             fields = modern_lines(call)
         else:
             if call.session:
-                upstream_session = self._opened_ids.get(call.session, call.caller)
+                upstream_session = self._opened_ids.get(call.session, call.caller)[len(self._mark) :]
             fields = legacy_lines(call, upstream_session)
         if self._identity is not None:
             fields += await self._told(self._identity, call)
@@ -156,7 +180,25 @@ class HttpServer:
             "connections": {"open": pool.open, "idle": pool.idle, "waiting": pool.waiting, "opened": pool.opened},
             "streams": {"open": self.room.taken, "max": self.room.limit},
             "dropped_events": self.dropped,
+            **({} if self.vitals is None else self.vitals()),
         }
+
+    def liveness(self) -> Liveness:
+        """A probe with a connection of its own: calls that wait for one say nothing about the server's health."""
+        config, client = self._config, self._client
+        bounds = Bounds(max_connections=1, connect_timeout_s=config.connect_timeout, idle_timeout_s=config.idle_timeout)
+        own = HttpClient(
+            client.endpoint,
+            self._clock,
+            bounds=bounds,
+            tls=config.tls,
+            resolve=self._resolve,
+            tls_context=client.tls_context,
+        )
+        probes = Probes(
+            own, self._post, self._others["end"], self._clock, config.probe_timeout, self._identity, self._target
+        )
+        return Liveness(own, probes, self._detection)
 
     async def close(self) -> None:
         """Close every connection; calls under way fail."""
@@ -182,6 +224,8 @@ class HttpServer:
             self._doubt(error)
             raise
         self._failure = ""
+        if self.on_headers is not None:
+            self.on_headers(response.headers)
         return await self._reply(call, response, upstream_session)
 
     async def _lasting(self, call: Call, message: bytes, upstream_session: bytes | None) -> Reply:
@@ -252,7 +296,7 @@ class HttpServer:
             if theirs == upstream_session:
                 passed.append((SESSION_ID, call.session.encode()))  # one id a session, as the client knows it
             elif call.method == "initialize":
-                passed.append((SESSION_ID, session.sealed(self._sealer, theirs, self.name, call.caller)))
+                passed.append((SESSION_ID, session.sealed(self._sealer, theirs, self.name, call.caller, self._mark)))
         return passed
 
     def _doubt(self, error: Refusal) -> None:

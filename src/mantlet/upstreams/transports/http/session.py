@@ -22,11 +22,11 @@ def context(server: str, caller: Caller) -> bytes:
     return b"".join(b"%d:%b" % (len(part), part) for part in parts)
 
 
-def sealed(sealer: Sealer, upstream_id: bytes, server: str, caller: Caller) -> bytes:
-    """The id that the client gets."""
+def sealed(sealer: Sealer, upstream_id: bytes, server: str, caller: Caller, mark: bytes = b"") -> bytes:
+    """The id that the client gets. `mark` says, sealed with it, which endpoint of the server the session lives at."""
     if not _VISIBLE.fullmatch(upstream_id):
         raise BadUpstream(why="its session id is not visible ASCII, or too long")
-    return sealer.seal(upstream_id, context(server, caller)).encode()
+    return sealer.seal(mark + upstream_id, context(server, caller)).encode()
 
 
 def opened(sealer: Sealer, session: str, server: str, caller: Caller) -> bytes:

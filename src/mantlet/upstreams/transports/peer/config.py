@@ -18,7 +18,7 @@ class PeerServerConfig(HttpServerConfig, frozen=True, forbid_unknown_fields=True
         super().__post_init__()
         if self.server:
             check_name(self.server)
-        if urlsplit(self.url).path.strip("/"):
+        if any(urlsplit(url).path.strip("/") for url in (self.url, *(one.url for one in self.endpoints))):
             raise ValueError("url of a peer is where the node is, without a path; name one of its servers in `server`")
 
     @property

@@ -8,6 +8,7 @@ import msgspec
 
 from mantlet.core.refusal import Malformed
 from mantlet.core.secret import Secret
+from mantlet.upstreams.balance.config import BalancedConfig
 from mantlet.upstreams.client import Bounds, TlsConfig
 from mantlet.upstreams.identity import EncryptConfig, ExchangeConfig, Mode, check_identity
 from mantlet.upstreams.transports.http.config import check_headers, check_name
@@ -24,7 +25,7 @@ Seconds = Annotated[float, msgspec.Meta(gt=0, le=604_800)]
 _MEDIA: Final = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,63}/(?:\*|[a-z0-9][a-z0-9!#$&^_.+-]{0,126})")
 
 
-class ServiceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class ServiceConfig(BalancedConfig, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A plain HTTP service. `headers` are the node's own credentials for it (FWD-01), never a caller's."""
 
     name: str
@@ -72,6 +73,9 @@ class ServiceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         check_name(self.name)
         check_headers(self.headers)
         check_identity(self)
+        self.check_balance()
+        if self.health is not None and self.health.probe == "mcp":
+            raise ValueError("health.probe: mcp is for MCP servers; use http with a path, or tcp")
         check_passed(self.request_headers, self.response_headers)
         if not self.methods:
             raise ValueError("methods: name at least one")

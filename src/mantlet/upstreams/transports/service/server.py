@@ -4,15 +4,18 @@ Its refusals of the node's credentials, its redirects and its cookies are not th
 status is the service's own word and passes.
 """
 
-from collections.abc import Mapping
+import ssl
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from mantlet import __version__
 from mantlet.core.call import Call, Reply
 from mantlet.core.clock import SYSTEM, Clock
+from mantlet.core.headers import Headers
 from mantlet.core.refusal import BadUpstream, Refusal
 from mantlet.core.tasks import Tasks
 from mantlet.upstreams.client import BodyStream, HttpClient, Relay, Resolve, Response, lines, parse, prefix
+from mantlet.upstreams.client.pool import Pool
 from mantlet.upstreams.identity import Identity, Outgoing
 from mantlet.upstreams.transports.service.config import ServiceConfig
 from mantlet.upstreams.transports.service.fields import Field, Passed
@@ -39,7 +42,9 @@ class ServiceServer:
         is_plain_allowed: bool = False,
         resolve: Resolve | None = None,
         identity: Identity | None = None,
+        tls_context: ssl.SSLContext | None = None,
     ) -> None:
+        """`tls_context` is one that several endpoints of the service share."""
         endpoint = parse(config.url, is_plain_allowed=is_plain_allowed)
         if b"?" in endpoint.target:
             raise ValueError(f"http_upstreams: {config.name}: url must have no query")
@@ -48,7 +53,9 @@ class ServiceServer:
         self._identity = identity
         self._place = Place(endpoint, base if config.strip_prefix else base + config.root.encode(), config.root)
         self._passed = Passed(config.request_headers, config.response_headers, config.headers)
-        self._client = HttpClient(endpoint, clock, bounds=config.bounds(), tls=config.tls, resolve=resolve)
+        self._client = HttpClient(
+            endpoint, clock, bounds=config.bounds(), tls=config.tls, resolve=resolve, tls_context=tls_context
+        )
         own = [(b"user-agent", b"mantlet/" + __version__.encode()), (b"accept-encoding", b"identity")]
         own += [(name.lower().encode(), value.reveal().encode()) for name, value in config.headers.items()]
         # Checked as a whole, then without its request line: that one differs from call to call.
@@ -57,11 +64,30 @@ class ServiceServer:
         self._bodiless = Relay(tasks.start)
         self._head = Relay(tasks.start, is_head=True)
         self._failure = ""
+        self.vitals: Callable[[], Mapping[str, Any]] | None = None
+        """What is known of its health by other means, for `health`."""
+        self.on_headers: Callable[[Headers], None] | None = None
+        """Is shown the head of each answer."""
 
     @property
     def name(self) -> str:
         """As configured."""
         return self._config.name
+
+    @property
+    def spoken(self) -> None:
+        """No MCP, so no era of it."""
+        return None
+
+    @property
+    def pool(self) -> Pool:
+        """Its connections."""
+        return self._client.pool
+
+    @property
+    def tls_context(self) -> ssl.SSLContext | None:
+        """For others that ask the same service; None where TLS is not spoken."""
+        return self._client.tls_context
 
     async def send(self, call: Call, /) -> Reply:
         """Carry `call` there and its reply back; see `core.ports.Upstream`. What of the body is not in `call.body`
@@ -92,6 +118,8 @@ class ServiceServer:
                 self._failure = refusal.why
             raise
         self._failure = ""
+        if self.on_headers is not None:
+            self.on_headers(response.headers)
         return await self._reply(response, target, is_head=relay.is_head)
 
     async def health(self) -> Mapping[str, Any]:
@@ -104,6 +132,7 @@ class ServiceServer:
             "reasons": [self._failure] if self._failure else [],
             "prefix": self._config.root,
             "connections": {"open": pool.open, "idle": pool.idle, "waiting": pool.waiting, "opened": pool.opened},
+            **({} if self.vitals is None else self.vitals()),
         }
 
     async def close(self) -> None:

@@ -1,0 +1,309 @@
+"""One server at several endpoints: an `Upstream` that chooses where each call goes.
+
+The choice is made before the first byte. A call that could not be sent (no connection, no room in the pool) goes to
+another endpoint at once, within its deadline; one that was sent is never sent again here: whether that is safe is for
+those to say who know what it means (`retry`). A legacy session lives at one endpoint and its sealed id says at which;
+when that one is gone its sessions are not found, and their clients begin new ones (2025-11-25, "Session Management").
+"""
+
+import asyncio
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from mantlet.core.call import Call, Era, Reply
+from mantlet.core.clock import SYSTEM, Clock
+from mantlet.core.refusal import (
+    BreakerOpen,
+    EraUnavailable,
+    Overloaded,
+    Refusal,
+    SessionNotFound,
+    UpstreamUnavailable,
+)
+from mantlet.upstreams.balance.pickers import Picker
+from mantlet.upstreams.endpoints.endpoint import MARK_BYTES, Counted, Endpoint
+from mantlet.upstreams.guarded.verdict import is_failed_reply, is_failure
+from mantlet.upstreams.health.state import State
+from mantlet.upstreams.room import Room
+from mantlet.upstreams.transports.http.session import OpenedIds
+
+LOAD_KEPT_S: Final = 10.0
+"""How long an endpoint's word on its load is believed."""
+NOTE: Final = "endpoint"
+"""Where the record of a call says which one served it."""
+_NOBODY: Final[frozenset[str]] = frozenset()
+
+Changed = Callable[[str, Endpoint, State], None]
+"""Is told the server's name, an endpoint whose state is another now, and the state before. Must not raise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the endpoints of one server have in common. `is_probed`: each has a `Prober`, so none has to be tried while
+    nothing is known of it. `max_ejected_percent` as `OutlierConfig` has it."""
+
+    is_probed: bool = False
+    max_ejected_percent: int = 50
+    prefer_zone: str | None = None
+    affinity_header: str | None = None
+    drain_s: float = 300.0
+    """How long sessions may go on at an endpoint that is drained."""
+    patience_s: float = 1.0
+    """A call whose deadline passed earlier than that says nothing of the endpoint."""
+
+
+class Endpoints:
+    """`core.ports.Upstream`, for one loop. `sessions` opens the ids of legacy sessions, for servers that have any;
+    `room` is for calls that wait for their client (`bridge`)."""
+
+    def __init__(
+        self,
+        name: str,
+        transport: str,
+        endpoints: Sequence[Endpoint],
+        picker: Picker[Endpoint],
+        settings: Settings,
+        *,
+        clock: Clock = SYSTEM,
+        sessions: OpenedIds | None = None,
+        room: Room | None = None,
+        changed: Changed = lambda server, endpoint, before: None,
+    ) -> None:
+        self._name = name
+        self._transport = transport
+        self.endpoints = tuple(endpoints)
+        self._by_name = {one.name: one for one in endpoints}
+        self._by_mark = {one.mark: one for one in endpoints}
+        self._picker = picker
+        self._settings = settings
+        self._header = None if settings.affinity_header is None else settings.affinity_header.lower().encode()
+        self._monotonic = clock.monotonic
+        self._sessions = sessions
+        self._changed = changed
+        self.room = Room(0) if room is None else room
+        self.usable: tuple[Endpoint, ...] = ()
+        """Those that new calls may go to, but for breakers."""
+        self._refresh()
+
+    @property
+    def name(self) -> str:
+        """As configured."""
+        return self._name
+
+    @property
+    def spoken(self) -> frozenset[Era] | None:
+        """The eras of those that can be used, where all are known: a call of any of them finds somebody."""
+        found: frozenset[Era] = frozenset()
+        for one in self.usable:
+            spoken = one.transport.spoken
+            if spoken is None:
+                return None
+            found = spoken if found is spoken else found | spoken
+        return found or None
+
+    # --- calls
+
+    async def send(self, call: Call, /, tried: set[str] | None = None) -> Reply:
+        """Carry `call` to one of the endpoints; see the port.
+
+        `tried` are names to avoid where there are others, for whoever sends a call a second time; the names of those
+        that were asked are added to it.
+        """
+        if call.session and call.era == "legacy" and self._sessions is not None:
+            return await self._at_home(call, self._sessions.get(call.session, call.caller), tried)
+        key = self._key(call) if self._picker.is_keyed else ""
+        avoid: Collection[str] = tried or _NOBODY
+        failed: Refusal | None = None
+        while (chosen := self._choose(call, key, avoid)) is not None:
+            endpoint, ticket = chosen
+            if tried is not None:
+                tried.add(endpoint.name)
+            try:
+                return await self._sent(call, endpoint, ticket)
+            except (UpstreamUnavailable, Overloaded, EraUnavailable) as error:  # nothing was sent
+                failed = error
+                avoid = {*avoid, endpoint.name}
+        if failed is None and (stranger := self._of_another_era(call)) is not None:
+            return await stranger.transport.send(call)  # which says so in the words of its kind
+        raise failed or self._none(self.usable)
+
+    async def _at_home(self, call: Call, marked: bytes, tried: set[str] | None) -> Reply:
+        """A call of a session, to where that lives."""
+        endpoint = self._by_mark.get(marked[:MARK_BYTES])
+        if endpoint is None:
+            raise SessionNotFound(why="its endpoint is not there any more")
+        if endpoint.health.is_gone and self._is_moved(endpoint):
+            raise SessionNotFound(why=f"its endpoint {endpoint.name} is {endpoint.health.state}")
+        ticket = 0
+        if endpoint.breaker is not None:
+            admitted = endpoint.breaker.admit()
+            if admitted is None:
+                raise self._none([endpoint])
+            ticket = admitted
+        if tried is not None:
+            tried.add(endpoint.name)
+        return await self._sent(call, endpoint, ticket)
+
+    def _is_moved(self, gone: Endpoint) -> bool:
+        return gone.health.state == "stopped" or any(one is not gone for one in self.usable)
+
+    def _choose(self, call: Call, key: str, avoid: Collection[str]) -> tuple[Endpoint, int] | None:
+        """Where to send it, and the breaker's ticket; None when nobody is left."""
+        picker = self._picker
+        while True:
+            endpoint = picker.pick(key, avoid)
+            if endpoint is None:
+                return None
+            spoken = endpoint.transport.spoken
+            if spoken is None or call.era in spoken:
+                if endpoint.breaker is None:
+                    return endpoint, 0
+                ticket = endpoint.breaker.admit()
+                if ticket is not None:
+                    return endpoint, ticket
+            avoid = {*avoid, endpoint.name}
+
+    async def _sent(self, call: Call, endpoint: Endpoint, ticket: int) -> Reply:
+        breaker = endpoint.breaker
+        began_s = self._monotonic()
+        call.arrival.trail.notes[NOTE] = endpoint.name
+        endpoint.in_flight += 1
+        try:
+            reply = await endpoint.transport.send(call)
+        except BaseException as error:
+            is_its_fault = isinstance(error, Refusal) and is_failure(
+                error, self._monotonic() - began_s, self._settings.patience_s
+            )
+            if breaker is not None:
+                (breaker.failed if is_its_fault else breaker.cancelled)(ticket)
+            if is_its_fault and isinstance(error, Refusal):
+                self._failed(endpoint, error.why, unreached=isinstance(error, UpstreamUnavailable))
+            raise
+        finally:
+            endpoint.in_flight -= 1
+        if reply.status >= 500 and is_failed_reply(reply):
+            if breaker is not None:
+                breaker.failed(ticket)
+            self._failed(endpoint, f"it answered {reply.status}", unreached=False)
+        else:
+            if breaker is not None:
+                breaker.succeeded(ticket, self._monotonic() - began_s)
+            if not endpoint.health.is_quiet:
+                self._settle(endpoint, endpoint.health.call_ok)
+        if not isinstance(reply.body, bytes):
+            reply.body = Counted(reply.body, endpoint)
+        return reply
+
+    def _key(self, call: Call) -> str:
+        """What keeps calls together: a header, else the session, else the caller."""
+        if self._header is not None:
+            value = call.arrival.headers.get(self._header)
+            if value is not None:
+                return value.decode("latin-1")
+        return call.session or "\0".join(call.caller.key)
+
+    def _of_another_era(self, call: Call) -> Endpoint | None:
+        """One of those that can be used, where none of them speaks the call's era of MCP."""
+        found = None
+        for one in self.usable:
+            spoken = one.transport.spoken
+            if spoken is None or call.era in spoken:
+                return None
+            found = one
+        return found
+
+    def _none(self, among: Sequence[Endpoint]) -> Refusal:
+        """Why no endpoint can take a call."""
+        waits = [one.breaker.retry_after_s for one in among if one.breaker is not None]
+        if waits:
+            return BreakerOpen(why=f"the breakers at {self._name} are open", retry_after_s=min(waits))
+        said = "; ".join(f"{one.name} {one.health.state}" for one in self.endpoints[:8])
+        return UpstreamUnavailable(why=f"no endpoint can be used: {said}")
+
+    # --- health
+
+    def probed(self, endpoint: Endpoint, why: str) -> bool:
+        """A probe's outcome: why it failed, or nothing. Gives whether to look again soon."""
+        health, now_s = endpoint.health, self._monotonic()
+        if why:
+            self._settle(endpoint, lambda: health.probe_failed(why, now_s))
+        else:
+            self._settle(endpoint, lambda: health.probe_ok(now_s))
+        return health.state in ("starting", "degraded", "unhealthy")
+
+    def tick(self) -> None:
+        """Time passes: called about once a second."""
+        now_s = self._monotonic()
+        is_reweighed = False
+        for one in self.endpoints:
+            if one.health.is_watched:
+                self._settle(one, lambda health=one.health: health.tick(now_s))  # type: ignore[misc]
+            is_reweighed |= one.weigh(one.health.weight_share(now_s))
+            one.forget_load(now_s - LOAD_KEPT_S)
+        if is_reweighed:
+            self._refresh()
+
+    def drain(self, name: str, for_s: float | None = None) -> bool:
+        """Let an endpoint take no new calls, and be stopped `for_s` seconds from now; whether there is one."""
+        return self._ordered(name, lambda one: one.health.drain(self._monotonic() + self._drained_in_s(for_s)))
+
+    def undrain(self, name: str) -> bool:
+        """Let it take calls again; whether there is one."""
+        return self._ordered(name, lambda one: one.health.undrain(self._monotonic()))
+
+    async def health(self) -> Mapping[str, Any]:
+        """Each endpoint's state, and what follows for all; nobody is asked anything."""
+        states = {one.health.state for one in self.endpoints}
+        able = [one for one in self.endpoints if one.health.is_used]
+        state = "unhealthy" if not able else "degraded" if states - {"healthy", "starting"} else "healthy"
+        if states == {"starting"}:
+            state = "starting"
+        return {
+            "name": self.name,
+            "transport": self._transport,
+            "state": state,
+            "reasons": [f"{one.name} is {one.health.state}" for one in self.endpoints if one not in able],
+            "eras": sorted(self.spoken or ()),
+            "endpoints": [one.report() for one in self.endpoints],
+        }
+
+    async def close(self) -> None:
+        """Close every connection; calls under way fail."""
+        await asyncio.gather(*(one.transport.close() for one in self.endpoints))
+
+    def _failed(self, endpoint: Endpoint, why: str, *, unreached: bool) -> None:
+        now_s, may = self._monotonic(), self._may_eject(endpoint)
+        self._settle(endpoint, lambda: endpoint.health.call_failed(why, now_s, unreached=unreached, may_eject=may))
+        if endpoint.prober is not None:
+            endpoint.prober.doubt()
+
+    def _may_eject(self, endpoint: Endpoint) -> bool:
+        ejected = sum(one.health.is_ejected for one in self.endpoints)
+        is_left = any(one is not endpoint for one in self.usable)
+        return is_left and (ejected + 1) * 100 <= self._settings.max_ejected_percent * len(self.endpoints)
+
+    def _settle(self, endpoint: Endpoint, event: Callable[[], bool]) -> None:
+        before = endpoint.health.state
+        if event():
+            endpoint.weigh(endpoint.health.weight_share(self._monotonic()))
+            self._refresh()
+            self._changed(self._name, endpoint, before)
+
+    def _ordered(self, name: str, order: Callable[[Endpoint], bool]) -> bool:
+        endpoint = self._by_name.get(name)
+        if endpoint is None:
+            return False
+        self._settle(endpoint, lambda: order(endpoint))
+        return True
+
+    def _drained_in_s(self, for_s: float | None) -> float:
+        return self._settings.drain_s if for_s is None else for_s
+
+    def _refresh(self) -> None:
+        known = [one for one in self.endpoints if one.health.is_used and one.health.state != "starting"]
+        if not known or not self._settings.is_probed:
+            known = [one for one in self.endpoints if one.health.is_used]
+        near = [one for one in known if one.zone == self._settings.prefer_zone]
+        self.usable = tuple(near or known)
+        self._picker.between(self.usable)

@@ -19,6 +19,8 @@ class Refusal(Exception):
     title: ClassVar[str] = "Internal error"
     fault: ClassVar[Fault] = "node"
     retryable: ClassVar[bool] = False
+    holds: bool = False
+    """Whether the connection that brought it is made to wait: so are guessers and floods slowed (AUTHN-07)."""
 
     def __init__(self, detail: str = "", *, why: str = "") -> None:
         super().__init__(detail or why or self.title)
@@ -310,6 +312,50 @@ class ApprovalExpired(ApprovalDenied):
 
     def __init__(self, approval: str = "") -> None:
         super().__init__(approval, "expired")
+
+
+class ConsentRequired(Denied):
+    """The caller has not let this node act for them at an upstream, or no longer does (spec 4.7).
+
+    `url` is where they can; it holds nothing about them and opens nothing by itself. Empty: not known here.
+    """
+
+    reason, title, retryable = "consent_required", "Consent required", True
+
+    def __init__(self, server: str, url: str = "", *, identity: str = "", why: str = "") -> None:
+        where = f" Open {url} in a browser, then try again." if url else ""
+        super().__init__(
+            f"{server} needs your consent before it can be used.{where}", why=why or f"{server}: no grant of the caller"
+        )
+        self.server, self.url, self.identity = server, url, identity
+
+    @property
+    def data(self) -> Any:
+        """Where consent is given."""
+        return {"server": self.server, **({"url": self.url} if self.url else {})}
+
+
+class UrlElicitationRequired(ConsentRequired):
+    """The same, as legacy MCP says it (2025-11-25, client/elicitation, "URL Elicitation Required Error")."""
+
+    reason = "url_elicitation_required"
+
+    @property
+    def data(self) -> Any:
+        """The page to open, as an elicitation."""
+        page = {"mode": "url", "elicitationId": self.identity, "url": self.url, "message": self.detail}
+        return {"elicitations": [page]}
+
+
+class MissingClientCapability(ConsentRequired):
+    """The same, to a modern client that cannot be sent to a page (2026-07-28, basic/index, "Error Codes")."""
+
+    reason, title = "missing_client_capability", "Missing client capability"
+
+    @property
+    def data(self) -> Any:
+        """What the client would have to declare, and what its user can do all the same."""
+        return {"requiredCapabilities": {"elicitation": {"url": {}}}, **super().data}
 
 
 class Blocked(Refusal):

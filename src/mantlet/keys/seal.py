@@ -37,6 +37,7 @@ MAX_CHARACTERS: Final = 1_048_576
 
 _HEAD: Final = 1 + SALT_BYTES
 _DOMAIN: Final = b"mantlet/seal/v1\x00"
+_NAME: Final = b"mantlet/seal/key-id/v1"
 _TEXT: Final = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -52,6 +53,11 @@ class NodeSealer:
         self._roots = tuple(keys)
         self._derived: OrderedDict[tuple[int, bytes], AESGCM] = OrderedDict()
         self._renew()
+
+    @property
+    def key_id(self) -> str:
+        """Names the key that seals, without telling anything of it."""
+        return hmac.digest(self._roots[0], _NAME, hashlib.sha256)[:8].hex()
 
     def seal(self, plain: bytes, context: bytes, /) -> str:
         """URL-safe text that opens only with this node's key and the same `context`."""

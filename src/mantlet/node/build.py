@@ -35,7 +35,7 @@ from mantlet.node.definitions import open_definitions
 from mantlet.node.egress import open_egress, open_fetcher
 from mantlet.node.filters import open_filters
 from mantlet.node.forward import Forward
-from mantlet.node.forwarding import Forwarding
+from mantlet.node.forwarding import Forwarding, open_grants
 from mantlet.node.gauges import watch_endpoint, watch_places, watch_servers
 from mantlet.node.housekeeping import audit_told, every, failed, log, log_warning
 from mantlet.node.identity import open_identity
@@ -163,7 +163,8 @@ async def build(config: Config, shared: Shared) -> AsyncIterator[Node]:
         certificates = open_certificates(config, metrics)
         tasks.start(every(LOOK_S, certificates.look), "tls.look")
         sealer = open_sealer(config.database.path.parent / "keys" / "node.key")
-        forwarding = Forwarding(config, egress, opened)
+        grants = open_grants(config, egress, state, journal, tasks, opened)
+        forwarding = Forwarding(config, egress, opened, grants)
         upstreams = await open_upstreams(config, shared.sockets, sealer, egress, forwarding, opened)
         services = open_services(config, tasks, egress.resolve, forwarding, opened)
         addresses = open_addresses(config, state, journal, metrics, tasks)
@@ -278,6 +279,8 @@ async def build(config: Config, shared: Shared) -> AsyncIterator[Node]:
                 server = open_authorization_server(config, authenticate, revoked, steps.caller_limits, ports, opened)
                 steps = replace(steps, authorization_server=server)
             admin = LimitsAdmin(config.limits, limits, SYSTEM)
+            if grants is not None:
+                steps = grants.into(steps, authenticate, sealer, steps.caller_limits)
             return Generation(number, config, steps, authenticate, admin, path(steps, sse), messages(steps))
 
         renewal = Renewal(current, make, tasks)

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 from mantlet import __version__
 from mantlet.core.clock import SYSTEM
 from mantlet.core.config_error import ConfigError
+from mantlet.core.ports import Journal, State
 from mantlet.core.secret import Secret
+from mantlet.core.tasks import Tasks
 from mantlet.keys.files import read_secret
 from mantlet.keys.jwk import write_set
 from mantlet.keys.signing import KeyPair, make_signing_key, read_pem
@@ -32,13 +34,16 @@ from mantlet.upstreams.transports.openapi import OpenApiServerConfig
 
 if TYPE_CHECKING:
     from mantlet.keys.forwarded import Recipient
+    from mantlet.node.grants import UserGrants
 
 
 class Forwarding:
     """Makes the identity of each upstream. Nothing is made, read or imported for those that are told nothing."""
 
-    def __init__(self, config: Config, guard: Guard, opened: AsyncExitStack) -> None:
-        self._config, self._guard, self._opened = config, guard, opened
+    def __init__(
+        self, config: Config, guard: Guard, opened: AsyncExitStack, grants: "UserGrants | None" = None
+    ) -> None:
+        self._config, self._guard, self._opened, self._grants = config, guard, opened, grants
         self._about = About(config.agent.version or __version__, is_development=config.environment == "development")
 
     def of(self, name: str, url: str, upstream: Told) -> Identity | None:
@@ -53,7 +58,9 @@ class Forwarding:
             case "encrypt":
                 return self._encrypt(name, url, upstream.encrypt or EncryptConfig())
             case "user":
-                raise ConfigError(f"{name}: forward_identity", "user is not offered in this version", "exchange")
+                if self._grants is None or upstream.user is None:
+                    raise ConfigError(f"{name}: forward_identity", "user has no grants to look for", "the section user")
+                return self._grants.of(name, url, upstream.user, self._about)
 
     def _exchange(self, url: str, given: ExchangeConfig) -> Identity:
         terms = self._terms(url, given)
@@ -104,6 +111,17 @@ def agent_key(config: Config, name: str, given: EncryptConfig) -> "Secret | Reci
         "encrypt needs a key of the agent",
         "encrypt.public_key_file, or inter_agent.communication_key (AGENT_COMMUNICATION_KEY)",
     )
+
+
+def open_grants(
+    config: Config, guard: Guard, state: State, journal: Journal, tasks: Tasks, opened: AsyncExitStack
+) -> "UserGrants | None":
+    """Callers' own grants; None where no upstream is told of callers by them."""
+    if not any(upstream.forward_identity == "user" for upstream in _told(config)):
+        return None
+    from mantlet.node.grants import UserGrants
+
+    return UserGrants(config, guard, state, journal, tasks, opened)
 
 
 def rehearse(config: Config) -> Iterator[tuple[str, Callable[[], object]]]:

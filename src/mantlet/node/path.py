@@ -19,6 +19,8 @@ from mantlet.wire import answer
 
 if TYPE_CHECKING:
     from mantlet.policies.authorization_server.policy import AuthorizationServer
+    from mantlet.policies.delegation.policy import Delegation
+    from mantlet.policies.grants.policy import Grants
 
 T = TypeVar("T")
 
@@ -52,6 +54,8 @@ class Steps:
     approvals: Policy[Call] | None = None
     delegation: Policy[Arrival] | None = None
     filters: Policy[Call] | None = None
+    connect: "AuthorizationServer | None" = None
+    grants: "Grants | None" = None
 
 
 def path(steps: Steps, sse: Policy[Arrival] | None = None) -> ArrivalHandler:
@@ -62,6 +66,7 @@ def path(steps: Steps, sse: Policy[Arrival] | None = None) -> ArrivalHandler:
             steps.addresses,  # costs nothing, and turns a flood away before any cryptography
             steps.published,  # the few documents for strangers; everything below needs a caller
             steps.authorization_server,  # its clients prove themselves in their own way
+            steps.connect,  # and so do browsers that bring a consent
             steps.authenticate,
             steps.killed_callers,  # as soon as it is known who calls
             steps.delegation,  # and for whom: what follows sees the rights that all of the chain have
@@ -98,10 +103,12 @@ def _calls(steps: Steps) -> CallHandler:
             steps.mirrored,  # the last thing that only a malformed call fails; nothing after it reads those headers
             steps.killed_targets,  # whatever the rules say, and before anything is spent on it
             steps.call_limits,  # by tool and method, known only now
+            steps.grants,  # does nothing before anything further in, whoever asks there, misses the caller's consent
             steps.pins,  # what was not approved is not there; what comes after knows the definition that was
             steps.schemas,  # arguments as that definition has them, and results on their way back
             steps.filters,  # what they change is held to the schema again, so it must be known; results pass them first
             steps.authorize,  # on what was parsed, never on headers; lists are filtered on their way back
+            None if steps.approvals is None or steps.grants is None else steps.grants.check,  # before a yes is spent
             steps.approvals,  # only for what may be called at all is a human asked
         ),
         steps.forward,
@@ -117,6 +124,7 @@ def _services(steps: Steps) -> Policy[Arrival] | None:
             _on(
                 steps.killed_targets,
                 steps.call_limits,  # by server
+                steps.grants,
                 steps.filters,  # in bodies that are JSON
                 steps.authorize,  # before a body that streams is touched
             ),

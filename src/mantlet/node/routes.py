@@ -19,6 +19,7 @@ Door = Literal["calls", "admin"]
 EXCEPTIONS: Final[dict[str, str]] = {
     "published": "where to get a token (RFC 9728), and the keys that the node signs with",
     "authorization_server": "whose clients prove themselves in their own way (RFC 6749); only with auth.server",
+    "connect": "where browsers bring their user's consent at an upstream, proven on the page; only with such upstreams",
     "probes": "up or down, and figures for whoever reaches the admin listener (AUTHN-08)",
 }
 """Why a stranger may."""
@@ -43,6 +44,8 @@ def routes_of(node: Node, app: App) -> Iterator[Route]:
     server = steps.authorization_server
     for path in sorted(() if server is None else server.paths):
         yield Route("calls", path, ("GET", "POST"), "authorization_server")
+    for path in sorted(() if steps.connect is None else steps.connect.paths):
+        yield Route("calls", path, ("GET", "POST"), "connect")
     for path in steps.parse.paths:
         yield Route("calls", path, ("POST", "GET", "DELETE"))
     for path in () if node.sse is None else resources(node.config):

@@ -40,7 +40,6 @@ RISKS: Final[dict[str, Risk]] = {
     "mock_tokens": Risk(SHARED, "take auth.mock out; it is for development", False),
     "limits_off": Risk(SHARED, "set limits.enabled: true"),
     "passthrough": Risk(SHARED, "forward an exchanged or encrypted identity instead", False),
-    "user_grants": Risk(EVERYWHERE, "this version does not offer it: exchange or encrypt", False),
     "no_verification": Risk(SHARED, "verify certificates; name your own CA with tls.ca_file"),
     "unvalidated_tokens": Risk(SHARED, "take it out: tokens made for others would pass", False),
     # Asked for by name in `auth` or `inter_agent`: no environment lets it pass.
@@ -237,8 +236,6 @@ def _upstreams(config: Config) -> Iterator[Reason]:
 def _told(key: str, mode: str | None, clear: str) -> Iterator[Reason]:
     if mode == "passthrough":
         yield Reason(clear, f"{key}.forward_identity", "the caller's own token would be handed on")
-    if mode == "user":
-        yield Reason("user_grants", f"{key}.forward_identity", "asks for each caller's own grant at the server")
 
 
 def _endpoint_urls(server: object) -> list[str]:

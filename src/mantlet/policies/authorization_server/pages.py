@@ -22,8 +22,11 @@ _STYLE: Final = (
 _STYLE_HASH: Final = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
 
 
-def page(title: str, body: str, *, status: int = 200, form_to: Sequence[str] = (), cookie: str = "") -> Reply:
-    """A whole page. `form_to` are origins besides our own that a form on it may end at (after its redirect)."""
+def page(
+    title: str, body: str, *, status: int = 200, form_to: Sequence[str] = (), cookie: str = "", refresh: str = ""
+) -> Reply:
+    """A whole page. `form_to` are origins besides our own that a form on it may end at (after its redirect); `refresh`
+    is where the browser goes on by itself."""
     targets = " ".join(["'self'", *form_to])
     policy = (
         f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; form-action {targets}; "
@@ -39,8 +42,9 @@ def page(title: str, body: str, *, status: int = 200, form_to: Sequence[str] = (
     ]
     if cookie:
         headers.append((b"set-cookie", cookie.encode("ascii")))
+    onward = f'<meta http-equiv="refresh" content="0;url={escape(refresh)}">' if refresh else ""
     text = (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8">{onward}<title>{escape(title)}</title>'
         f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style></head>'
         f"<body><h1>{escape(title)}</h1>{body}</body></html>"
     )
@@ -78,6 +82,7 @@ def consent(
     cookie: str,
     form_to: Sequence[str] = (),
     error: str = "",
+    title: str = "Allow access?",
 ) -> Reply:
     """Who asks for what, and the key that says yes. Nothing is remembered: each request is consented to anew."""
     rows = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in facts)
@@ -90,4 +95,4 @@ def consent(
         '<button name="decision" value="allow">Allow</button>'
         '<button name="decision" value="deny">Deny</button></form>'
     )
-    return page("Allow access?", body, status=403 if error else 200, form_to=form_to, cookie=cookie)
+    return page(title, body, status=403 if error else 200, form_to=form_to, cookie=cookie)

@@ -13,12 +13,17 @@ _PUBLIC: Final = [(b"content-type", b"application/json"), (b"cache-control", b"p
 
 
 class AuthorizationServer:
-    """Answers its paths and passes everything else on. `limits` counts strangers by their network (RATE-01)."""
+    """Answers its paths and passes everything else on. `limits` counts strangers by their network (RATE-01); `rule` is
+    what records call it."""
 
     def __init__(
-        self, documents: Mapping[str, bytes], endpoints: Mapping[str, Endpoint], limits: Policy[Arrival] | None
+        self,
+        documents: Mapping[str, bytes],
+        endpoints: Mapping[str, Endpoint],
+        limits: Policy[Arrival] | None,
+        rule: str = "authorization_server",
     ) -> None:
-        self._documents = documents
+        self._documents, self._rule = documents, rule
         self._endpoints = {path: _after(limits, endpoint) for path, endpoint in endpoints.items()}
         self.paths = frozenset(documents) | frozenset(endpoints)
 
@@ -26,7 +31,7 @@ class AuthorizationServer:
         """Answer, or pass on."""
         if arrival.path not in self.paths:
             return onward(arrival)
-        arrival.trail.action, arrival.trail.rule = f"{arrival.verb} {arrival.path}", "authorization_server"
+        arrival.trail.action, arrival.trail.rule = f"{arrival.verb} {arrival.path}", self._rule
         endpoint = self._endpoints.get(arrival.path)
         return self._read(arrival) if endpoint is None else endpoint(arrival)
 

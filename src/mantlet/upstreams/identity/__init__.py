@@ -5,7 +5,8 @@ with is handed in.
 """
 
 from mantlet.upstreams.identity.config import EncryptConfig, ExchangeConfig, Mode, check_identity
-from mantlet.upstreams.identity.port import NODE, Field, Grant, Identity, Outgoing
+from mantlet.upstreams.identity.port import NODE, Field, Grant, Identity, Outgoing, Renewable
+from mantlet.upstreams.identity.user.config import UserConfig
 
 __all__ = [
     "NODE",
@@ -16,5 +17,7 @@ __all__ = [
     "Identity",
     "Mode",
     "Outgoing",
+    "Renewable",
+    "UserConfig",
     "check_identity",
 ]

@@ -8,14 +8,15 @@ import msgspec
 
 from mantlet.core.secret import Secret
 from mantlet.upstreams.client import TlsConfig
+from mantlet.upstreams.identity.user.config import UserConfig
 from mantlet.wire.forwarded import MAX_ACTORS, MAX_LIFE_S
 
 Mode: TypeAlias = Literal["none", "static", "exchange", "encrypt", "user", "passthrough"]
 """What an upstream is told of the caller.
 
 `none`: nothing. `static`: nothing; its own credential in `headers` is all, and must be there. `exchange`: a short token
-for this upstream alone. `encrypt`: a token that only this agent opens, for one request. `passthrough`: the caller's
-own credential, in development only."""
+for this upstream alone. `encrypt`: a token that only this agent opens, for one request. `user`: the caller's own grant
+at the upstream. `passthrough`: the caller's own credential, in development only."""
 
 Life: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=MAX_LIFE_S)]
 Depth: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=MAX_ACTORS)]
@@ -105,18 +106,25 @@ class Told(Protocol):
         """Its terms."""
         ...
 
+    @property
+    def user(self) -> UserConfig | None:
+        """Its terms."""
+        ...
+
 
 def check_identity(config: Told) -> None:
     """Raise `ValueError` for settings of one upstream that do not fit together."""
     mode, names = config.forward_identity, {name.lower() for name in config.headers}
     if mode == "static" and not names and not config.tls.client_cert_file:
         raise ValueError("forward_identity: static needs the upstream's own credential in headers, or a certificate")
-    if mode in ("exchange", "encrypt", "passthrough") and "authorization" in names:
+    if mode in ("exchange", "encrypt", "user", "passthrough") and "authorization" in names:
         raise ValueError(f"forward_identity: {mode} says Authorization, and so does headers")
     if config.exchange is not None and mode != "exchange":
         raise ValueError("exchange: goes with forward_identity: exchange")
     if config.encrypt is not None and mode != "encrypt":
         raise ValueError("encrypt: goes with forward_identity: encrypt")
+    if (config.user is not None) != (mode == "user"):
+        raise ValueError("forward_identity: user and the section user go together: whose grant it is must be said")
 
 
 def audience_of(url: str) -> str:

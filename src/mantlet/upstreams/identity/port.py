@@ -1,7 +1,7 @@
 """What a transport asks for, and what a maker answers with."""
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol, runtime_checkable
 
 from mantlet.core.caller import Caller
 from mantlet.core.headers import Headers
@@ -32,9 +32,23 @@ class Identity(Protocol):
         ...
 
 
-class Grant(Protocol):
-    """The seam for `user`: a caller's own OAuth grant at an upstream, kept sealed by whoever implements this."""
+@runtime_checkable
+class Renewable(Protocol):
+    """An `Identity` whose fields may have ended before their time: what the upstream refused with 401 was not done, and
+    may be asked once more."""
 
-    async def token(self, caller: Caller, upstream: str, /) -> str:
-        """A current access token. Raises a refusal that asks for consent (URL-mode elicitation) when there is none."""
+    async def renewed(self, caller: Caller, refused: Sequence[Field], /) -> Sequence[Field] | None:
+        """Other fields than those that were refused; None when others would be refused as well. Raises as the call."""
+        ...
+
+
+class Grant(Protocol):
+    """A caller's own OAuth grant at one upstream, kept sealed by whoever implements this."""
+
+    async def token(self, caller: Caller, /) -> str:
+        """A current access token. Raises `ConsentRequired` when there is none."""
+        ...
+
+    async def renewed(self, caller: Caller, refused: str, /) -> str | None:
+        """Another one than `refused`; None when that would be refused as well. Raises `ConsentRequired`."""
         ...

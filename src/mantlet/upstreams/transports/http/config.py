@@ -7,7 +7,7 @@ from typing import Any, Final, Literal
 from mantlet.core.secret import Secret
 from mantlet.upstreams.balance.config import BalancedConfig
 from mantlet.upstreams.client import Bounds, TlsConfig
-from mantlet.upstreams.identity import EncryptConfig, ExchangeConfig, Mode, check_identity
+from mantlet.upstreams.identity import EncryptConfig, ExchangeConfig, Mode, UserConfig, check_identity
 
 EraSetting = Literal["auto", "modern", "legacy", "dual"]
 
@@ -61,6 +61,7 @@ class HttpServerConfig(BalancedConfig, frozen=True, forbid_unknown_fields=True, 
     """What the server is told of the caller (docs/forwarding.md). Unset: nothing."""
     exchange: ExchangeConfig | None = None
     encrypt: EncryptConfig | None = None
+    user: UserConfig | None = None
 
     # Understood, not acted on in this version.
     breaker: Any = None

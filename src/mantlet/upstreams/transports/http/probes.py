@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from mantlet import __version__
+from mantlet.core.caller import Caller
 from mantlet.core.clock import Clock
 from mantlet.core.headers import Headers
 from mantlet.core.refusal import Denied, InvalidJson, Refusal
@@ -40,6 +41,8 @@ class Probes:
         self._timeout_s = timeout_s
         self._identity = identity
         self._target = target
+        self.asker: Caller = NODE
+        """For whom is asked: a server that knows callers by their own grants tells the node itself nothing."""
 
     async def discover(self) -> era.Found | None:
         """Ask `server/discover` in the modern way. Raises as `HttpClient.send` does."""
@@ -104,7 +107,7 @@ class Probes:
     async def _told(self, request: Outgoing) -> Sequence[Field]:
         """Nobody called: the node asks for itself, where that can be said."""
         try:
-            return () if self._identity is None else await self._identity(NODE, _NO_HEADERS, request)
+            return () if self._identity is None else await self._identity(self.asker, _NO_HEADERS, request)
         except Denied:
             return ()  # an issuer exchanges its own users' tokens only
 

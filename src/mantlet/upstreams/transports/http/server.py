@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, Final
 
 from mantlet import __version__
@@ -20,10 +20,10 @@ from mantlet.core.refusal import (
 )
 from mantlet.upstreams.client import BodyStream, Bounds, HttpClient, Resolve, Response, lines, parse, prefix
 from mantlet.upstreams.client.pool import Pool
-from mantlet.upstreams.identity import Identity, Outgoing
+from mantlet.upstreams.identity import Field, Identity, Outgoing, Renewable
 from mantlet.upstreams.room import Room
 from mantlet.upstreams.transports.crossing import unavailable
-from mantlet.upstreams.transports.http import session
+from mantlet.upstreams.transports.http import as_user, session
 from mantlet.upstreams.transports.http.config import EraSetting, HttpServerConfig
 from mantlet.upstreams.transports.http.detection import Detection
 from mantlet.upstreams.transports.http.era import Found
@@ -79,6 +79,7 @@ class HttpServer:
         self._mark = mark
         self._clock = clock
         self._identity = identity
+        self._renewable: Renewable | None = identity if isinstance(identity, Renewable) else None
         self._target = endpoint.target
         self._client = HttpClient(
             endpoint,
@@ -98,6 +99,7 @@ class HttpServer:
         probes = Probes(
             self._client, self._post, self._others["end"], clock, config.probe_timeout, identity, endpoint.target
         )
+        self._probes = probes
         self._detection = Detection(probes.discover, probes.initialize, clock)
         if config.era != "auto":
             given = _GIVEN[config.era]
@@ -140,6 +142,11 @@ class HttpServer:
 
     async def send(self, call: Call, /) -> Reply:
         """Carry `call` there and its reply back; see `core.ports.Upstream`."""
+        told: Sequence[Field] = ()
+        if self._renewable is not None and self._identity is not None:  # the two are one
+            # Before the server is asked anything: without a grant it would not even say what it is.
+            told = await self._identity(call.caller, call.arrival.headers, as_user.NOTHING)
+            self._probes.asker = call.caller
         found = self._detection.current
         if found is None:
             found = await self._find(call.deadline_s)
@@ -152,8 +159,16 @@ class HttpServer:
             if call.session:
                 upstream_session = self._opened_ids.get(call.session, call.caller)[len(self._mark) :]
             fields = legacy_lines(call, upstream_session)
+        if self._renewable is not None:
+            own, its_session = fields, upstream_session  # for the closure below
+            return await as_user.carried(
+                self._renewable, call, told, lambda more: self._carried(call, own + more, its_session)
+            )
         if self._identity is not None:
             fields += await self._told(self._identity, call)
+        return await self._carried(call, fields, upstream_session)
+
+    async def _carried(self, call: Call, fields: bytes, upstream_session: bytes | None) -> Reply:
         if (start := self._others.get(call.kind)) is None:
             message = b"%b%bcontent-length: %d\r\n\r\n%b" % (self._post, fields, len(call.body), call.body)
         else:
@@ -164,7 +179,7 @@ class HttpServer:
 
     async def health(self) -> Mapping[str, Any]:
         """What is known; asks the server when that is nothing."""
-        if self._detection.current is None:
+        if self._detection.current is None and self._renewable is None:  # which says nothing to the node itself
             try:
                 await self._find(self._clock.monotonic() + HEALTH_TIMEOUT_S)
             except Refusal as error:
@@ -260,6 +275,10 @@ class HttpServer:
 
     async def _reply(self, call: Call, response: Response, upstream_session: bytes | None) -> Reply:
         body = response.body
+        if response.status == 401 and self._renewable is not None:
+            if isinstance(body, BodyStream):
+                await body.aclose()
+            raise as_user.Rejected
         if isinstance(body, BodyStream):
             return await self._streaming(call, response, body, upstream_session)
         try:

@@ -7,7 +7,7 @@ import msgspec
 
 from mantlet.core.secret import Secret
 from mantlet.upstreams.client import Bounds, TlsConfig
-from mantlet.upstreams.identity import EncryptConfig, ExchangeConfig, Mode, check_identity
+from mantlet.upstreams.identity import EncryptConfig, ExchangeConfig, Mode, UserConfig, check_identity
 from mantlet.upstreams.transports.http.config import check_headers, check_name
 
 
@@ -28,6 +28,7 @@ class OpenApiServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
     """What the service is told of the caller (docs/forwarding.md). Unset: nothing."""
     exchange: ExchangeConfig | None = None
     encrypt: EncryptConfig | None = None
+    user: UserConfig | None = None
     max_connections: int = 100
     max_waiters: int = 1_000
     connect_timeout: float = 5.0

@@ -10,7 +10,7 @@ from mantlet.core.refusal import Malformed
 from mantlet.core.secret import Secret
 from mantlet.upstreams.balance.config import BalancedConfig
 from mantlet.upstreams.client import Bounds, TlsConfig
-from mantlet.upstreams.identity import EncryptConfig, ExchangeConfig, Mode, check_identity
+from mantlet.upstreams.identity import EncryptConfig, ExchangeConfig, Mode, UserConfig, check_identity
 from mantlet.upstreams.transports.http.config import check_headers, check_name
 from mantlet.upstreams.transports.service.fields import check_passed
 from mantlet.wire.http1 import decode_path
@@ -68,6 +68,7 @@ class ServiceConfig(BalancedConfig, frozen=True, forbid_unknown_fields=True, kw_
     exchange: ExchangeConfig | None = None
     encrypt: EncryptConfig | None = None
     """Only for requests whose body is JSON, or that have none: what is passed on as it comes is refused."""
+    user: UserConfig | None = None
 
     def __post_init__(self) -> None:
         check_name(self.name)

@@ -1,0 +1,237 @@
+"""Callers' own grants at upstreams (`forward_identity: user`), joined from their rooms.
+
+The books, with what they remember, live as long as the process; the pages and the step belong to a configuration.
+"""
+
+import secrets
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from mantlet.core.call import Arrival
+from mantlet.core.clock import SYSTEM
+from mantlet.core.config_error import ConfigError
+from mantlet.core.policy import Policy
+from mantlet.core.ports import Journal, Sealer, State
+from mantlet.core.secret import Secret
+from mantlet.core.tasks import Tasks
+from mantlet.events.audit.administrative import note
+from mantlet.keys.files import read_secret
+from mantlet.keys.forwarded import signer
+from mantlet.keys.seal import NodeSealer, open_sealer
+from mantlet.keys.signing import read_pem
+from mantlet.node.config.model import Config
+from mantlet.node.egress import open_fetcher
+from mantlet.node.path import Steps
+from mantlet.node.resources import public_url
+from mantlet.policies.authenticate.opening import own_issuer
+from mantlet.policies.authenticate.policy import Authenticate, Disabled
+from mantlet.policies.authorization_server.consent import Consents
+from mantlet.policies.authorization_server.pending import Pending
+from mantlet.policies.authorization_server.policy import AuthorizationServer as Pages
+from mantlet.policies.authorization_server.policy import Endpoint
+from mantlet.policies.grants.asked import Askings
+from mantlet.policies.grants.connect import CALLBACK, CONNECT, Connect
+from mantlet.policies.grants.policy import Grants
+from mantlet.policies.grants.port import PrincipalKey
+from mantlet.stores.sqlite.grants import GrantRows
+from mantlet.upstreams.client import TlsConfig
+from mantlet.upstreams.egress import Guard
+from mantlet.upstreams.identity import Identity, UserConfig
+from mantlet.upstreams.identity.config import audience_of
+from mantlet.upstreams.identity.fields import About
+from mantlet.upstreams.identity.user.book import GrantBook
+from mantlet.upstreams.identity.user.flow import GrantFlow
+from mantlet.upstreams.identity.user.identity import ByGrant
+from mantlet.upstreams.identity.user.kept import GrantKey, Row
+from mantlet.upstreams.oauth import AuthorizationServer, Registration
+from mantlet.wire import jsonrpc
+
+CLIENT: Final = "/oauth/client"
+ASSERTION_LIFE_S: Final = 60
+
+
+class UserGrants:
+    """All of one process."""
+
+    def __init__(
+        self, config: Config, guard: Guard, state: State, journal: Journal, tasks: Tasks, opened: AsyncExitStack
+    ) -> None:
+        self._config, self._guard, self._opened = config, guard, opened
+        self._state, self._journal, self._tasks = state, journal, tasks
+        self._root = public_url(config)
+        self._sealer: NodeSealer = open_sealer(key_file(config))
+        self._rows = KeptGrants(GrantRows(config.database.path))
+        opened.callback(self._rows.close)
+        self.books: dict[str, GrantBook] = {}
+        self._flows: dict[str, GrantFlow] = {}
+        self._documents: dict[str, bytes] = {}
+
+    def of(self, name: str, url: str, given: UserConfig, about: About) -> Identity:
+        """The identity by which the upstream `name` at `url` is told of callers. Raises `ConfigError`."""
+        fetch = open_fetcher(self._config, self._guard, TlsConfig(ca_file=given.ca_file))
+        self._opened.push_async_callback(fetch.close)
+        registration = registered(name, given, self._root)
+        book = GrantBook(
+            name,
+            AuthorizationServer(registration, fetch, SYSTEM),
+            self._rows,
+            self._sealer,
+            self._sealer.key_id,
+            self._state,
+            SYSTEM,
+            refresh_before_s=given.refresh_before,
+            life_s=given.life,
+            resource=audience_of(url) if given.resource is None else given.resource,
+            new_id=lambda: secrets.token_urlsafe(16),
+            tell=self._tell,
+        )
+        self._opened.push_async_callback(book.close)
+        redirect_uri = f"{self._root}{CALLBACK}/{name}"
+        self.books[name] = book
+        self._flows[name] = GrantFlow(
+            book, redirect_uri, given.scope, given.parameters, urlsplit(url).netloc.rpartition("@")[2]
+        )
+        if given.client_id is None:
+            self._documents[f"{CLIENT}/{name}"] = jsonrpc.encode(
+                described(registration.client_id, redirect_uri, self._config.agent.name, given)
+            )
+        return ByGrant(name, book, about)
+
+    def into(
+        self, steps: Steps, authenticate: Authenticate | Disabled, sealer: Sealer, limits: Policy[Arrival] | None
+    ) -> Steps:
+        """`steps` with those of the grants."""
+        config, is_secure = self._config, self._root.startswith("https://")
+        askings = Askings(self._state)
+        step = Grants(self.books, askings, f"{self._root}{CONNECT}", SYSTEM)
+        if isinstance(authenticate, Disabled):
+            raise ConfigError("forward_identity", "user needs callers that are known, and auth.enabled is false")
+        consents = Consents(
+            sealer, Pending(self._state), authenticate.recognise, SYSTEM, is_secure=is_secure, purpose="connect"
+        )
+        serves = config.auth.server is not None and config.auth.server.enabled
+        connect = Connect(
+            self._flows,
+            askings,
+            consents,
+            self._record,
+            is_secure=is_secure,
+            same_people=own_issuer(config.auth.jwt, self._root) if serves else "",
+        )
+        endpoints: dict[str, Endpoint] = {CONNECT: connect.connect}
+        endpoints |= {f"{CALLBACK}/{name}": connect.callback for name in self._flows}
+        return replace(steps, grants=step, connect=Pages(self._documents, endpoints, limits, "connect"))
+
+    async def _record(self, event: str, upstream: str, principal: PrincipalKey) -> None:
+        await note(self._journal, SYSTEM, event, object=upstream, principal="/".join(principal), tenant=principal[0])
+
+    def _tell(self, event: str, key: GrantKey, why: str) -> None:
+        principal = "/".join(key[1:])
+        written = note(
+            self._journal,
+            SYSTEM,
+            event,
+            object=key.upstream,
+            principal=principal,
+            tenant=key.tenant,
+            notes={"why": why},
+        )
+        self._tasks.start(written, event)
+
+
+def key_file(config: Config) -> Any:
+    """What grants are sealed with: on the same disk, but not in what is copied when the database is."""
+    return config.database.path.parent / "keys" / "grants.key"
+
+
+def registered(name: str, given: UserConfig, root: str) -> Registration:
+    """This node as the upstream's authorization server knows it. Raises `ConfigError`."""
+    where = f"{name}: user"
+    if given.client_id is None and not root.startswith("https://"):
+        raise ConfigError(
+            f"{where}.client_id", "is not set, and the node's own metadata is not at https", "register the node there"
+        )
+    client_id = given.client_id or f"{root}{CLIENT}/{name}"
+    secret: Secret | None = given.client_secret
+    if secret is None and given.client_secret_file:
+        secret = read_secret(given.client_secret_file)
+    assertion = None
+    if given.private_key_file:
+        sign = signer(read_pem(given.private_key_file), "JWT")
+
+        def assertion() -> str:
+            now = int(SYSTEM.wall())
+            return sign(
+                {
+                    "iss": client_id,
+                    "sub": client_id,
+                    "aud": given.issuer,  # and nothing else: no other server can use it (OAUTH-08)
+                    "iat": now,
+                    "exp": now + ASSERTION_LIFE_S,
+                    "jti": secrets.token_urlsafe(16),
+                }
+            )
+
+    return Registration(
+        given.issuer,
+        client_id,
+        secret,
+        given.client_auth,
+        assertion,
+        given.authorization_endpoint or "",
+        given.token_endpoint or "",
+        given.revocation_endpoint or "",
+    )
+
+
+def described(client_id: str, redirect_uri: str, name: str, given: UserConfig) -> dict[str, Any]:
+    """The node's client metadata for one authorization server (draft-ietf-oauth-client-id-metadata-document)."""
+    told: dict[str, Any] = {
+        "client_id": client_id,
+        "client_name": name,
+        "redirect_uris": [redirect_uri],
+        "grant_types": ["authorization_code", "refresh_token"],
+        "response_types": ["code"],
+        "token_endpoint_auth_method": "none",
+    }
+    if given.scope:
+        told["scope"] = " ".join(given.scope)
+    if given.private_key_file:
+        told |= {
+            "token_endpoint_auth_method": "private_key_jwt",
+            "jwks": {"keys": [read_pem(given.private_key_file).jwk]},
+        }
+    return told
+
+
+class KeptGrants:
+    """`upstreams.identity.user.kept.Rows` in SQLite: the rows know columns, the book what they mean."""
+
+    def __init__(self, rows: GrantRows) -> None:
+        self._rows = rows
+
+    async def find(self, key: GrantKey, /) -> Row | None:
+        """One of them."""
+        found = await self._rows.find(key)
+        return None if found is None else Row(*found)
+
+    async def put(self, key: GrantKey, row: Row, replaced: int | None, /) -> bool:
+        """Keep it."""
+        return await self._rows.put(key, row, replaced)
+
+    async def drop(self, key: GrantKey, version: int | None = None, /) -> bool:
+        """Forget it."""
+        return await self._rows.drop(key, version)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._rows.close()
+
+
+def users_of(config: Config) -> Mapping[str, UserConfig]:
+    """The upstreams that are told of callers by their own grants."""
+    upstreams = [*(config.mcp.servers if config.mcp.enabled else ()), *config.http_upstreams]
+    return {one.name: given for one in upstreams if (given := getattr(one, "user", None)) is not None}

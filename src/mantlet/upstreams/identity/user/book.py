@@ -1,0 +1,255 @@
+"""The grants of all callers at one upstream: found, kept, refreshed in time, and ended.
+
+One refresh for all who wait: in this process by a task that they share, among the processes of the node by a claim in
+`State`. Who comes second finds the new tokens in the database. A refresh token that rotates is therefore spent once.
+
+Staleness: a process uses a token that it has seen for `LOOK_S` without looking; a grant that is revoked elsewhere is
+used no longer than that.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from mantlet.core.caller import Caller
+from mantlet.core.clock import Clock
+from mantlet.core.ports import Sealer, State, StateKey
+from mantlet.core.refusal import ConsentRequired, Refusal, Unavailable
+from mantlet.core.tasks import Tasks
+from mantlet.upstreams.identity.user.kept import GrantKey, Kept, Row, Rows, seal, unseal
+from mantlet.upstreams.oauth import AuthorizationServer, Refused, Tokens
+
+MAX_HELD: Final = 4_096
+"""Callers whose token a process remembers, 2 KB each; others are looked up again."""
+LOOK_S: Final = 2.0
+CLAIM_S: Final = 30.0
+"""How long one process may take to refresh; then another tries."""
+POLL_S: Final = 0.05
+RETRY_S: Final = 5.0
+"""After a refresh that failed for no fault of the grant, how long the old token is used before the next try."""
+FRESH_S: Final = 30.0
+"""A token this young that the upstream refuses is not refreshed again: the fault is not its age."""
+
+Tell = Callable[[str, GrantKey, str], None]
+"""Told what became of a grant: the event, whose, and why."""
+ENDED: Final = "grant.ended"
+UNREADABLE: Final = "grant.unreadable"
+
+
+@dataclass(slots=True)
+class Held:
+    """A token as this process knows it. Times are Unix seconds, but for `look_at_s`, which is monotonic."""
+
+    token: str
+    version: int
+    refresh_at_s: float
+    look_at_s: float
+    given_s: float
+
+
+class GrantBook:
+    """`identity.port.Grant`, for one upstream."""
+
+    def __init__(
+        self,
+        upstream: str,
+        server: AuthorizationServer,
+        rows: Rows,
+        sealer: Sealer,
+        key_id: str,
+        state: State,
+        clock: Clock,
+        *,
+        refresh_before_s: float,
+        life_s: float,
+        resource: str,
+        new_id: Callable[[], str],
+        tell: Tell,
+    ) -> None:
+        self.upstream, self.server, self.resource = upstream, server, resource
+        self._rows, self._sealer, self._key_id = rows, sealer, key_id
+        self._state, self._clock = state, clock
+        self._before_s, self._life_s, self._new_id, self._tell = refresh_before_s, life_s, new_id, tell
+        self._held: OrderedDict[tuple[str, str, str], Held] = OrderedDict()
+        self._asked: dict[tuple[str, str, str], asyncio.Task[Held]] = {}
+        self._tasks = Tasks(lambda _error: None)  # whoever waits is told
+        self.refreshes = 0
+
+    async def token(self, caller: Caller, /) -> str:
+        """A current access token of the caller's. Raises `ConsentRequired` when there is none."""
+        held = self._held.get(caller.key)
+        if held is not None and self._clock.monotonic() < held.look_at_s and self._clock.wall() < held.refresh_at_s:
+            return held.token
+        return (await self._shared(caller.key, "")).token
+
+    async def renewed(self, caller: Caller, refused: str, /) -> str | None:
+        """Another token than `refused`, which the upstream did not take; None when a new one is no better.
+
+        Raises `ConsentRequired` when there is none, `Refusal`s of the token endpoint.
+        """
+        held = self._held.get(caller.key)
+        if held is not None and held.token == refused and self._clock.wall() < held.given_s + FRESH_S:
+            return None
+        for _ in range(2):  # the first may be an asking that was under way, and knew nothing of the refusal
+            held = await self._shared(caller.key, refused)
+            if held.token != refused:
+                return held.token
+        return None
+
+    async def keep(self, caller_key: tuple[str, str, str], tokens: Tokens) -> None:
+        """The caller has consented, now: from here on these tokens are theirs. Durable on return."""
+        key, now_s = self._key(caller_key), self._clock.wall()
+        kept = self._kept(tokens, now_s)
+        before = await self._rows.find(key)
+        await self._rows.put(key, self._row(key, kept, 1 + (0 if before is None else before.version), now_s), None)
+        self._held.pop(caller_key, None)
+
+    async def drop(self, caller_key: tuple[str, str, str]) -> bool:
+        """Forget the grant, here at once and elsewhere within `LOOK_S`, and ask its server to; was there one?."""
+        key = self._key(caller_key)
+        row = await self._rows.find(key)
+        self._held.pop(caller_key, None)
+        if row is None or not await self._rows.drop(key):
+            return False
+        if (kept := unseal(row.sealed, key, row.server, self._sealer)) is not None:
+            await self.server.revoke(kept.refresh_token or kept.access_token)
+        return True
+
+    async def close(self) -> None:
+        """Ask nothing more."""
+        await self._tasks.close()
+
+    async def _shared(self, key: tuple[str, str, str], refused: str) -> Held:
+        task = self._asked.get(key)
+        if task is None:
+            task = self._asked[key] = self._tasks.start(self._find(key, refused), "grants", tells_itself=True)
+            task.add_done_callback(lambda ended: self._settled(key, ended))
+        await asyncio.wait([task])  # whoever leaves must not take the answer from the others
+        if task.cancelled():
+            raise Unavailable(why="grants: closed")
+        return task.result()
+
+    def _settled(self, key: tuple[str, str, str], task: "asyncio.Task[Held]") -> None:
+        self._asked.pop(key, None)
+        if not task.cancelled():
+            task.exception()  # looked at, also when all who waited have left
+
+    async def _find(self, caller_key: tuple[str, str, str], refused: str) -> Held:
+        key = self._key(caller_key)
+        row, kept = await self._read(key)
+        if self._is_good(kept, refused):
+            return self._hold(caller_key, row, kept)
+        try:
+            row, kept = await self._refreshed(key, row, kept, refused)
+        except ConsentRequired:
+            self._held.pop(caller_key, None)
+            raise
+        except Refusal:
+            # Not the grant's fault. What is still good serves on; the next try is a little later.
+            if refused or (kept.ends_s and self._clock.wall() >= kept.ends_s):
+                raise
+            held = self._hold(caller_key, row, kept)
+            held.refresh_at_s = self._clock.wall() + RETRY_S
+            return held
+        return self._hold(caller_key, row, kept)
+
+    async def _read(self, key: GrantKey) -> tuple[Row, Kept]:
+        """The grant as it stands. Raises `ConsentRequired` for one that is missing, unreadable, another's or old."""
+        row = await self._rows.find(key)
+        mine = self.server.registration
+        if row is None:
+            self._held.pop(key[1:], None)
+            raise ConsentRequired(self.upstream)
+        kept = unseal(row.sealed, key, row.server, self._sealer) if row.server == mine.issuer else None
+        if kept is None and row.server == mine.issuer:
+            self._tell(UNREADABLE, key, "it was sealed for another row, or with another key")
+        if kept is None or kept.client_id != mine.client_id or self._clock.wall() >= kept.created_s + self._life_s:
+            self._held.pop(key[1:], None)
+            raise ConsentRequired(self.upstream, why=f"{self.upstream}: the grant is another server's, or too old")
+        return row, kept
+
+    def _is_good(self, kept: Kept, refused: str) -> bool:
+        if refused:
+            return kept.access_token != refused
+        return not kept.ends_s or self._clock.wall() < self._refresh_at(kept)
+
+    def _refresh_at(self, kept: Kept) -> float:
+        if not kept.ends_s:
+            return kept.created_s + self._life_s
+        return kept.ends_s - (self._before_s if kept.refresh_token else 0.0)
+
+    async def _refreshed(self, key: GrantKey, row: Row, kept: Kept, refused: str) -> tuple[Row, Kept]:
+        """The grant after its refresh, by this process or by another."""
+        place: StateKey = ("grants", "refresh", *key)
+        until_s = self._clock.monotonic() + CLAIM_S
+        while self._clock.monotonic() < until_s:
+            mine = self._new_id().encode()
+            if await self._state.claim(place, mine, CLAIM_S) == mine:
+                try:
+                    row, kept = await self._read(key)  # as it stands now that nobody else changes it
+                    return (row, kept) if self._is_good(kept, refused) else await self._refresh(key, row, kept)
+                finally:
+                    if await self._state.get(place) == mine:
+                        await self._state.drop(place)
+            await asyncio.sleep(POLL_S)
+            row, kept = await self._read(key)
+            if self._is_good(kept, refused):
+                return row, kept
+        raise Unavailable(why="grants: another process takes too long to refresh")
+
+    async def _refresh(self, key: GrantKey, row: Row, kept: Kept) -> tuple[Row, Kept]:
+        if not kept.refresh_token:
+            raise await self._ended(key, row, "the token is over, and there is none to refresh it with")
+        form = {"grant_type": "refresh_token", "refresh_token": kept.refresh_token}
+        if self.resource:
+            form["resource"] = self.resource
+        self.refreshes += 1
+        try:
+            tokens = await self.server.ask(form)
+        except Refused as refusal:
+            if refusal.error != "invalid_grant":
+                raise Unavailable(why=f"oauth: {self.upstream}: refresh refused: {refusal.error}") from refusal
+            raise await self._ended(key, row, "its server gives no tokens for it any more") from refusal
+        now_s = self._clock.wall()
+        after = self._kept(tokens, now_s, kept)
+        written = self._row(key, after, row.version + 1, now_s)
+        if not await self._rows.put(key, written, row.version):
+            # Revoked or consented to anew while we asked: what we hold now belongs to nobody.
+            await self.server.revoke(after.refresh_token)
+            raise ConsentRequired(self.upstream, why=f"{self.upstream}: the grant changed while it was refreshed")
+        return written, after
+
+    async def _ended(self, key: GrantKey, row: Row, why: str) -> ConsentRequired:
+        if await self._rows.drop(key, row.version):
+            self._tell(ENDED, key, why)
+        return ConsentRequired(self.upstream, why=f"{self.upstream}: {why}")
+
+    def _kept(self, tokens: Tokens, now_s: float, before: Kept | None = None) -> Kept:
+        return Kept(
+            tokens.access_token,
+            tokens.refresh_token or ("" if before is None else before.refresh_token),
+            tokens.ends_s,
+            tokens.scope or ("" if before is None else before.scope),
+            now_s if before is None else before.created_s,
+            self.server.registration.client_id,
+        )
+
+    def _row(self, key: GrantKey, kept: Kept, version: int, now_s: float) -> Row:
+        server = self.server.registration.issuer
+        return Row(
+            seal(kept, key, server, self._sealer), self._key_id, version, server, kept.scope, kept.created_s, now_s
+        )
+
+    def _hold(self, caller_key: tuple[str, str, str], row: Row, kept: Kept) -> Held:
+        look_at_s = self._clock.monotonic() + LOOK_S
+        held = Held(kept.access_token, row.version, self._refresh_at(kept), look_at_s, row.written_s)
+        self._held[caller_key] = held
+        self._held.move_to_end(caller_key)
+        if len(self._held) > MAX_HELD:
+            self._held.popitem(last=False)
+        return held
+
+    def _key(self, caller_key: tuple[str, str, str]) -> GrantKey:
+        return GrantKey(self.upstream, *caller_key)

@@ -1,36 +1,33 @@
-"""What every `LimitStore` promises, over every one of them. Valkey is a real server, started once a session."""
+"""What every `LimitStore` promises, over every one of them; those outside the process are real servers."""
 
 import asyncio
 import random
 from collections.abc import AsyncIterator
 
 import pytest
+from tests.contracts.outside import OUTSIDE, connected, store_named
 
 from mantlet.core.clock import SYSTEM
 from mantlet.core.ports import Charge, LimitStore
 from mantlet.stores.failover import FailoverLimits
 from mantlet.stores.memory import MemoryLimits
-from mantlet.stores.valkey.client import ValkeyClient
-from mantlet.stores.valkey.limits import ValkeyLimits
+from mantlet.stores.valkey.limits import SLOT, ValkeyLimits
 
 
-def fail(error: BaseException) -> None:
-    raise error
-
-
-@pytest.fixture(params=["memory", "valkey", "failover"])
+@pytest.fixture(params=["memory", "failover", *OUTSIDE])
 async def store(request: pytest.FixtureRequest) -> AsyncIterator[LimitStore]:
     if request.param == "memory":
         yield MemoryLimits(SYSTEM)
         return
-    client = ValkeyClient(request.getfixturevalue("valkey_url"), chance=random.random, on_error=fail, timeout_s=5.0)
-    assert await client.start()
-    limits = ValkeyLimits(client)
-    if request.param == "valkey":
-        yield limits
-    else:
-        yield FailoverLimits(limits, SYSTEM, on_failure="local_share", sharers=1, epoch=lambda: client.epoch)
-    await client.close()
+    is_failover = request.param == "failover"
+    async with connected(store_named(request, "valkey" if is_failover else request.param)) as client:
+        limits = ValkeyLimits(client)
+        if is_failover:
+            yield FailoverLimits(
+                limits, SYSTEM, on_failure="local_share", sharers=1, epoch=lambda: client.epoch_of(SLOT)
+            )
+        else:
+            yield limits
 
 
 @pytest.fixture

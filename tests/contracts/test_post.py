@@ -5,34 +5,30 @@ import random
 from collections.abc import AsyncIterator
 
 import pytest
+from tests.contracts.outside import OUTSIDE, connected, fail, store_named
 
 from mantlet.core.ports import Post
 from mantlet.stores.post import LocalPost
-from mantlet.stores.valkey.client import ValkeyClient
 from mantlet.stores.valkey.post import ValkeyPost
 
 
-def fail(error: BaseException) -> None:
-    raise error
-
-
-@pytest.fixture(params=["local", "valkey"])
+@pytest.fixture(params=["local", *OUTSIDE])
 async def two(request: pytest.FixtureRequest) -> AsyncIterator[tuple[Post, Post]]:
     """Two processes' ends, in one loop."""
     if request.param == "local":
         houses: dict[str, LocalPost] = {}
         yield LocalPost(houses), LocalPost(houses)
         return
-    url = request.getfixturevalue("valkey_url")
-    client = ValkeyClient(url, chance=random.random, on_error=fail, timeout_s=5.0)
-    assert await client.start()
-    ends = [ValkeyPost(url, client, chance=random.random, on_error=fail) for _ in range(2)]
-    for end in ends:
-        await end.start()
-    yield ends[0], ends[1]
-    for end in ends:
-        await end.stop()
-    await client.close()
+    store = store_named(request, request.param)
+    async with connected(store) as client:
+        ends = [
+            ValkeyPost(store.url, client, access=store.access, chance=random.random, on_error=fail) for _ in range(2)
+        ]
+        for end in ends:
+            await end.start()
+        yield ends[0], ends[1]
+        for end in ends:
+            await end.stop()
 
 
 async def test_a_message_reaches_the_box_it_names_in_the_order_sent(two: tuple[Post, Post]) -> None:

@@ -5,6 +5,7 @@ import random
 from collections.abc import AsyncIterator
 
 import pytest
+from tests.contracts.outside import OUTSIDE, connected, fail, store_named
 
 from mantlet.core.clock import SYSTEM
 from mantlet.core.ports import State
@@ -14,19 +15,13 @@ from mantlet.stores.valkey.client import ValkeyClient
 from mantlet.stores.valkey.state import ValkeyState
 
 
-def fail(error: BaseException) -> None:
-    raise error
-
-
-@pytest.fixture(params=["memory", "valkey"])
+@pytest.fixture(params=["memory", *OUTSIDE])
 async def state(request: pytest.FixtureRequest) -> AsyncIterator[State]:
     if request.param == "memory":
         yield MemoryState(SYSTEM)
         return
-    client = ValkeyClient(request.getfixturevalue("valkey_url"), chance=random.random, on_error=fail, timeout_s=5.0)
-    assert await client.start()
-    yield ValkeyState(client)
-    await client.close()
+    async with connected(store_named(request, request.param)) as client:
+        yield ValkeyState(client)
 
 
 @pytest.fixture

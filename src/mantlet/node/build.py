@@ -37,7 +37,7 @@ from mantlet.node.filters import open_filters
 from mantlet.node.forward import Forward
 from mantlet.node.forwarding import Forwarding, open_grants
 from mantlet.node.gauges import watch_endpoint, watch_places, watch_servers
-from mantlet.node.housekeeping import audit_told, every, failed, log, log_warning
+from mantlet.node.housekeeping import audit_told, every, failed, log_warning
 from mantlet.node.identity import open_identity
 from mantlet.node.issuers import KnownIssuers
 from mantlet.node.kills import Kills, open_kills
@@ -48,6 +48,7 @@ from mantlet.node.revoked import open_revoked
 from mantlet.node.services import Service, open_services
 from mantlet.node.sse import open_sse
 from mantlet.node.steps import make_aggregate, make_steps
+from mantlet.node.store import open_store
 from mantlet.node.upstreams import Server, open_upstreams
 from mantlet.policies.addresses.blocks import SYNC_S
 from mantlet.policies.addresses.policy import Addresses
@@ -55,8 +56,6 @@ from mantlet.policies.aggregate.opening import Ports as AggregatePorts
 from mantlet.policies.authenticate.streams import CHECK_S, CurrentStreams
 from mantlet.policies.limits.status import LimitsAdmin
 from mantlet.policies.record.policy import RecordPolicy
-from mantlet.stores.limits import open_limits
-from mantlet.stores.shared import open_shared
 from mantlet.stores.sqlite.names import SqliteNames
 from mantlet.upstreams.egress import Guard
 from mantlet.upstreams.relayed.upstream import RelayedUpstream
@@ -144,19 +143,9 @@ async def build(config: Config, shared: Shared) -> AsyncIterator[Node]:
         opened.push_async_callback(egress.close)
         fetch = open_fetcher(config, egress)
         opened.push_async_callback(fetch.close)
-        limits = await opened.enter_async_context(
-            open_limits(
-                shared.store_url,
-                clock=SYSTEM,
-                chance=random.random,
-                on_error=failed,
-                on_failure=config.limits.on_store_failure,
-                sharers=shared.workers * config.limits.nodes,
-                on_change=lambda state, why: log.warning("limits.store", state=state, why=why),
-            )
-        )
-        state, post = await opened.enter_async_context(
-            open_shared(shared.store_url, clock=SYSTEM, chance=random.random, on_error=failed)
+        sharers = shared.workers * config.limits.nodes
+        limits, state, post = await opened.enter_async_context(
+            open_store(config, shared.store_url, sharers, journal, metrics, tasks)
         )
         names = SqliteNames(config.database.path)
         opened.callback(names.close)

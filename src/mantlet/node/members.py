@@ -45,6 +45,7 @@ class LocalMember:
             or not self._node.config.audit.must_record_in(self._node.config.environment),
             "audit": "able" if self._node.journal.is_able else "unable",
             "limits": str(limits),
+            "store": getattr(self._node.limits, "why", ""),
             "doors": self._doors.ports(),
         }
 

@@ -69,8 +69,8 @@ def needs_both(standing: Standing, window_s: float, *, epoch: int, now_s: float)
 class FailoverLimits:
     """A `LimitStore` that survives its shared store, as `on_failure` says.
 
-    `epoch` numbers the connection to the store. `on_change(state, why)` is told of every change, for log, metric,
-    audit and health; it must not raise.
+    `epoch` numbers the connection to the store; `is_ready` says whether there is one. `on_change(state, why)` is told
+    of every change, for log, metric, audit and health; it must not raise.
     """
 
     def __init__(
@@ -81,6 +81,7 @@ class FailoverLimits:
         on_failure: OnFailure,
         sharers: int,
         epoch: Callable[[], int],
+        is_ready: Callable[[], bool] = lambda: True,
         on_change: Callable[[State, str], None] = lambda state, why: None,
         max_keys: int = MAX_KEYS,
     ) -> None:
@@ -90,14 +91,29 @@ class FailoverLimits:
         self._on_failure = on_failure
         self._sharers = max(1, sharers)
         self._epoch = epoch
+        self._is_ready = is_ready
         self._on_change = on_change
+        self._why = ""
         # Epoch 1 is the first connection ever: nothing was granted before it that could be granted twice.
         self._standing = Standing("shared", clock.monotonic(), 1)
 
     @property
     def state(self) -> State:
-        """`shared`, `degraded` or `recovering`, as of the last call."""
+        """`shared`, `degraded` or `recovering`, as of the last call or look."""
         return self._standing.state
+
+    @property
+    def why(self) -> str:
+        """What the latest change came from; for health. Holds no secret."""
+        return self._why
+
+    def look(self) -> None:
+        """Notice without a call that the store is gone or back; to be called now and then."""
+        is_ready = self._is_ready()
+        if not is_ready and self._standing.state != "degraded":
+            self._failed(StoreUnavailable(why="no connection to the store"))
+        elif is_ready and self._standing.state != "shared":
+            self._answered()
 
     @property
     def is_degraded(self) -> bool:
@@ -141,7 +157,7 @@ class FailoverLimits:
                 raise
             return Taken(-1, 0, charges[0].limit, 0.0)
         if self._standing.state != "shared":
-            self._move(Standing("shared", self._monotonic(), self._epoch()), "the store answers")
+            self._answered()
         return taken
 
     async def _take_both(self, charges: Sequence[Charge]) -> Taken:
@@ -170,6 +186,9 @@ class FailoverLimits:
         return taken
 
     def _answered(self) -> None:
+        if self._on_failure != "local_share":  # nothing was granted beside the store that it does not know
+            self._move(Standing("shared", self._monotonic(), self._epoch()), "the store answers")
+            return
         longest_s = self._local.longest_window_s
         now_s = self._monotonic()
         self._move(answered(self._standing, epoch=self._epoch(), longest_s=longest_s, now_s=now_s), "the store answers")
@@ -180,6 +199,7 @@ class FailoverLimits:
     def _move(self, standing: Standing, why: str) -> None:
         before, self._standing = self._standing, standing
         if before.state != standing.state:
+            self._why = why
             self._on_change(standing.state, why)
 
     def _shares(self, charges: Sequence[Charge]) -> list[Charge]:

@@ -7,14 +7,16 @@ from mantlet.core.clock import Clock
 from mantlet.core.ports import LimitStore
 from mantlet.stores.failover import FailoverLimits, OnFailure, State
 from mantlet.stores.memory import MAX_KEYS, MemoryLimits
-from mantlet.stores.valkey.client import ValkeyClient
+from mantlet.stores.valkey.access import Access
 from mantlet.stores.valkey.embedded import EmbeddedValkey
-from mantlet.stores.valkey.limits import ValkeyLimits
+from mantlet.stores.valkey.limits import SLOT, ValkeyLimits
+from mantlet.stores.valkey.opening import make_client
 
 
 @asynccontextmanager
 async def open_limits(
     url: str,
+    access: Access | None = None,
     *,
     clock: Clock,
     chance: Callable[[], float],
@@ -38,7 +40,7 @@ async def open_limits(
             server = EmbeddedValkey(on_error=on_error, url=url)
             url = await server.start()
             opened.push_async_callback(server.close)
-        client = ValkeyClient(url, chance=chance, on_error=on_error)
+        client = make_client(url, access, chance=chance, on_error=on_error)
         opened.push_async_callback(client.close)
         await client.start()
         yield FailoverLimits(
@@ -46,7 +48,8 @@ async def open_limits(
             clock,
             on_failure=on_failure,
             sharers=sharers,
-            epoch=lambda: client.epoch,
+            epoch=lambda: client.epoch_of(SLOT),
+            is_ready=lambda: client.is_ready_for(SLOT),
             on_change=on_change,
             max_keys=max_keys,
         )

@@ -8,7 +8,8 @@ from mantlet.core.clock import Clock
 from mantlet.core.ports import Post, State
 from mantlet.stores.post import LocalPost
 from mantlet.stores.state import MemoryState
-from mantlet.stores.valkey.client import ValkeyClient
+from mantlet.stores.valkey.access import Access
+from mantlet.stores.valkey.opening import make_client
 from mantlet.stores.valkey.post import ValkeyPost
 from mantlet.stores.valkey.state import ValkeyState
 
@@ -19,6 +20,7 @@ TIMEOUT_S: Final = 1.0
 @asynccontextmanager
 async def open_shared(
     url: str,
+    access: Access | None = None,
     *,
     clock: Clock,
     chance: Callable[[], float],
@@ -33,10 +35,10 @@ async def open_shared(
         yield MemoryState(clock), LocalPost()
         return
     async with AsyncExitStack() as opened:
-        client = ValkeyClient(url, chance=chance, on_error=on_error, timeout_s=TIMEOUT_S)
+        client = make_client(url, access, chance=chance, on_error=on_error, timeout_s=TIMEOUT_S)
         opened.push_async_callback(client.close)
         await client.start()
-        post = ValkeyPost(url, client, chance=chance, on_error=on_error)
+        post = ValkeyPost(url, client, chance=chance, on_error=on_error, access=access)
         opened.push_async_callback(post.stop)
         await post.start()
         yield ValkeyState(client), post

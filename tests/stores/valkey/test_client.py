@@ -10,7 +10,6 @@ import pytest
 
 from mantlet.core.ports import Charge
 from mantlet.core.refusal import Overloaded, StoreUnavailable
-from mantlet.stores.valkey.address import parse
 from mantlet.stores.valkey.client import ValkeyClient, encode
 from mantlet.stores.valkey.embedded import EmbeddedValkey
 from mantlet.stores.valkey.limits import ValkeyLimits
@@ -187,27 +186,3 @@ async def test_a_window_is_small(client: ValkeyClient) -> None:
     await asyncio.sleep(0.02)
     await limits.take([Charge(("b",), 5, 0.2)])
     assert await client.call("STRLEN", name) == 228
-
-
-@pytest.mark.parametrize(
-    ("url", "name", "is_tls", "database"),
-    [
-        ("valkey://host", "host:6379", False, 0),
-        ("valkey://:secret@host:7000/2", "host:7000", False, 2),
-        ("rediss://user:secret@[::1]:7000", "::1:7000", True, 0),
-        ("unix:///run/v.sock?db=4", "/run/v.sock", False, 4),
-    ],
-)
-def test_urls(url: str, name: str, is_tls: bool, database: int) -> None:
-    address = parse(url)
-    assert (address.name, address.is_tls, address.database) == (name, is_tls, database)
-    assert "secret" not in repr(address)
-
-
-@pytest.mark.parametrize(
-    "url", ["http://:secret@x", "valkey+cluster://:secret@x", "valkey://:secret@x/a", "unix://", ""]
-)
-def test_a_url_that_is_not_understood_is_refused_without_repeating_it(url: str) -> None:
-    with pytest.raises(ValueError) as caught:
-        parse(url)
-    assert "secret" not in str(caught.value)

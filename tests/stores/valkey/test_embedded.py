@@ -49,7 +49,9 @@ async def test_nobody_else_can_reach_it(server: tuple[EmbeddedValkey, str], clie
     ("option", "value"),
     [("maxmemory", b"67108864"), ("maxmemory-policy", b"noeviction"), ("save", b""), ("appendonly", b"no")],
 )
-async def test_memory_is_bounded_and_nothing_is_written(client: ValkeyClient, option: str, value: bytes) -> None:
+async def test_memory_is_bounded_and_nothing_is_written(
+    server: tuple[EmbeddedValkey, str], client: ValkeyClient, option: str, value: bytes
+) -> None:
     """Evicting a window would hand out its quota again (RATE-02)."""
     assert await client.call("CONFIG", "GET", option) == [option.encode(), value]
 

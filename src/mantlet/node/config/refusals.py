@@ -15,6 +15,7 @@ from mantlet.core.weak_secret import why_weak
 from mantlet.node.config.inert import inert
 from mantlet.node.config.model import Config, Environment
 from mantlet.node.config.problem import Problem
+from mantlet.stores.config import StoreConfig
 from mantlet.upstreams.transports.tcp.config import TcpServerConfig
 
 EVERYWHERE: Final[frozenset[Environment]] = frozenset({"development", "staging", "production"})
@@ -258,15 +259,17 @@ def _guards(config: Config) -> Iterator[Reason]:
         yield Reason("unchecked_arguments", "validation.schemas", "arguments would reach tools that do not take them")
     if config.audit.on_failure == "continue":
         yield Reason("audit_gaps", "audit.on_failure", "calls would go on unrecorded")
-    if config.store.url.startswith(("valkey", "redis")) and not _has_password(config.store.full_url):
+    if config.store.url.startswith(("valkey", "redis")) and not _has_password(config.store):
         yield Reason("open_store", "store.url", "has no password: whoever reaches the store could lift every limit")
     if config.execution is not None and config.execution.dagger.mount_docker_socket:
         yield Reason("docker_socket", "execution.dagger.mount_docker_socket", "gives root on the host to what it runs")
 
 
-def _has_password(url: str) -> bool:
+def _has_password(store: StoreConfig) -> bool:
+    if store.password or store.rotating_password_file:
+        return True
     try:
-        return bool(urlsplit(url).password)
+        return bool(urlsplit(store.url).password)
     except ValueError:
         return False
 

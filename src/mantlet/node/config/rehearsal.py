@@ -88,8 +88,10 @@ def _parts(config: Config) -> Iterator[Part]:
         yield "http.http2", require_http2
     for name, tls in tls_listeners(config):
         yield f"{name}.tls", lambda tls=tls: tls_context(tls, callers_ca_file=callers_ca(config, tls))  # type: ignore[misc]
-    if not config.store.url.startswith(("memory://", "embedded://")):
+    if not config.store.is_own:
         yield "store.url", lambda: address.parse(config.store.url)
+        if config.store.url.startswith(("valkeys", "rediss")):
+            yield "store.tls", config.store.access.check_files
     yield from _forwarding(config)
     for server in config.mcp.servers:
         if isinstance(server, HttpServerConfig):

@@ -1,14 +1,14 @@
-"""A store that is kept connected: log in, watch, reconnect with back-off."""
+"""Commands to a store, and one server of it that is kept connected: log in, watch, reconnect with back-off."""
 
 import asyncio
 import contextlib
-import ssl
-from collections.abc import Callable, Sequence
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final, Protocol
 
 from mantlet.core.refusal import StoreUnavailable
 from mantlet.core.tasks import Tasks
-from mantlet.stores.valkey.address import Address, parse
+from mantlet.stores.valkey.access import Access
+from mantlet.stores.valkey.address import Address, Place, parse
 from mantlet.stores.valkey.connection import MAX_IN_FLIGHT, Connection, ReplyError, reader
 
 TIMEOUT_S: Final = 0.035
@@ -17,6 +17,68 @@ the connection is given up and calls are refused at once."""
 CONNECT_TIMEOUT_S: Final = 2.0
 _FIRST_RETRY_S: Final = 0.05
 _LAST_RETRY_S: Final = 2.0
+_USELESS: Final = ("READONLY", "NOAUTH", "LOADING", "MASTERDOWN")
+"""Errors that mean: this server, or this log-in, is not the one (any more). Another connection may find it."""
+_NO_MASTER: Final = ([b"slave"], [b"sentinel"])
+
+Locate = Callable[[], Awaitable[Address]]
+"""Which server to connect to now. Raises `StoreUnavailable` or `OSError` when it cannot be told."""
+
+
+class Client(Protocol):
+    """A store: one server, whichever Sentinel names, or a cluster."""
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether commands are being sent."""
+        ...
+
+    @property
+    def why(self) -> str:
+        """Why it is not ready; for the log and health. Holds no secret."""
+        ...
+
+    def is_ready_for(self, slot: int) -> bool:
+        """Whether commands for `slot` are being sent."""
+        ...
+
+    def epoch_of(self, slot: int) -> int:
+        """Counts the servers and connections behind `slot`: behind a new one may stand a store that forgot."""
+        ...
+
+    def send(self, command: bytes, slot: int = 0) -> asyncio.Future[Any]:
+        """Send an encoded command to whoever has `slot`; server errors come as `ReplyError` values.
+
+        Raises `StoreUnavailable` at once when nobody is there: nobody waits for a reconnect.
+        """
+        ...
+
+    async def settle(self, reply: Any, command: bytes, slot: int = 0) -> Any:
+        """Give what `reply` means: itself, or after a redirection the reply of the right server."""
+        ...
+
+    async def call(self, *args: bytes | str | int, key: bytes | str | None = None) -> Any:
+        """Send a command and give its reply; a server's error becomes `StoreUnavailable`.
+
+        It goes to whoever has `key`, which unless said is the first argument.
+        """
+        ...
+
+    def locator(self, slot: int) -> Locate | None:
+        """How a further connection finds the server that has `slot`; None where there is one server by URL."""
+        ...
+
+    def on_move(self, moved: Callable[[], None]) -> None:
+        """`moved` is told when slots may have come to other servers; it must not raise."""
+        ...
+
+    async def start(self, wait_s: float = CONNECT_TIMEOUT_S) -> bool:
+        """Begin to connect; gives whether the first attempt succeeded within `wait_s`. If not, trying goes on."""
+        ...
+
+    async def close(self) -> None:
+        """Disconnect and stop trying."""
+        ...
 
 
 def encode(*args: bytes | str | int) -> bytes:
@@ -26,51 +88,77 @@ def encode(*args: bytes | str | int) -> bytes:
 
 
 class ValkeyClient:
-    """One pipelined connection, reconnected by a task of its own.
+    """A `Client` of one server: one pipelined connection, reconnected by a task of its own.
 
-    While it is down, `send` raises `StoreUnavailable` at once: nobody waits for a reconnect.
-    `epoch` counts the connections made: behind a new one may stand an empty store. `greeting` are encoded commands sent
-    on each of them after the log-in; with a subscription among them, `on_message` hears what is published.
+    `greeting` are encoded commands sent on each connection after the log-in; with a subscription among them,
+    `on_message` hears what is published. `locate` is asked before each connection which server it is (else the one that
+    the URL names); with `is_master` the server must then say of itself that it is one.
     """
 
     def __init__(
         self,
-        url: str,
+        place: str | Place,
         *,
         chance: Callable[[], float],
         on_error: Callable[[BaseException], None],
+        access: Access | None = None,
         timeout_s: float = TIMEOUT_S,
         max_in_flight: int = MAX_IN_FLIGHT,
         greeting: Sequence[bytes] = (),
         on_message: Callable[[bytes], None] | None = None,
+        locate: Locate | None = None,
+        is_master: bool = False,
+        on_change: Callable[[], None] = lambda: None,
     ) -> None:
-        self._address = parse(url)
+        self._place = parse(place) if isinstance(place, str) else place
+        self._access = access or Access()
         self._chance = chance
         self._timeout_s = timeout_s
         self._max_in_flight = max_in_flight
         self._greeting = greeting
         self._on_message = on_message
+        self._locate = locate
+        self._is_master = is_master
+        self._on_change = on_change
         self._connection: Connection | None = None
         self._tasks = Tasks(on_error)
         self._tried = asyncio.Event()
+        self._nudged = asyncio.Event()
+        self._is_up = asyncio.Event()
+        self._attempt: asyncio.Timeout | None = None
         self._why = "not connected yet"
         self.epoch = 0
+        """How many connections were made."""
+        self.address: Address | None = None
+        """Of the latest connection or attempt."""
 
     @property
     def is_ready(self) -> bool:
-        """Whether commands are being sent."""
+        """See the port."""
         return self._connection is not None
 
     @property
     def why(self) -> str:
-        """Why it is not ready; for the log and health."""
+        """See the port."""
         return self._why
 
-    async def start(self, wait_s: float = CONNECT_TIMEOUT_S) -> bool:
-        """Begin to connect; gives whether the first attempt succeeded within `wait_s`. If not, trying goes on.
+    def is_ready_for(self, slot: int) -> bool:
+        """See the port."""
+        return self._connection is not None
 
-        Raises `ModuleNotFoundError` naming the extra to install when hiredis is missing.
-        """
+    def epoch_of(self, slot: int) -> int:
+        """See the port."""
+        return self.epoch
+
+    def locator(self, slot: int) -> Locate | None:
+        """See the port."""
+        return self._locate
+
+    def on_move(self, moved: Callable[[], None]) -> None:
+        """See the port: one server has all slots, always."""
+
+    async def start(self, wait_s: float = CONNECT_TIMEOUT_S) -> bool:
+        """See the port. Raises `ModuleNotFoundError` naming the extra to install when hiredis is missing."""
         reader()
         self._tasks.start(self._keep(), "valkey connection")
         with contextlib.suppress(TimeoutError):
@@ -78,56 +166,95 @@ class ValkeyClient:
         return self.is_ready
 
     async def close(self) -> None:
-        """Disconnect and stop trying."""
+        """See the port."""
         await self._tasks.close()
         if self._connection is not None:
             self._connection.close()
         self._connection = None
 
-    def send(self, command: bytes) -> asyncio.Future[Any]:
-        """Send an encoded command; server errors come as `ReplyError` values. Raises `StoreUnavailable`."""
+    async def until_ready(self, timeout_s: float) -> None:
+        """Return once it is connected; raises `StoreUnavailable` after `timeout_s`."""
+        try:
+            await asyncio.wait_for(self._is_up.wait(), timeout_s)
+        except TimeoutError as error:
+            raise StoreUnavailable(why=f"store {self._place.name}: {self._why}") from error
+
+    def abandon(self, why: str) -> None:
+        """Leave this server, or the attempt to reach it, and look for the right one at once."""
+        self._nudged.set()
+        if self._connection is not None:
+            self._connection.close(why)
+        elif self._attempt is not None:
+            self._attempt.reschedule(asyncio.get_running_loop().time())
+
+    def send(self, command: bytes, slot: int = 0) -> asyncio.Future[Any]:
+        """See the port."""
         connection = self._connection
         if connection is None:
-            raise StoreUnavailable(why=f"store {self._address.name}: {self._why}")
+            raise StoreUnavailable(why=f"store {self._place.name}: {self._why}")
         return connection.send(command)
 
-    async def call(self, *args: bytes | str | int) -> Any:
-        """Send a command and give its reply; a server's error becomes `StoreUnavailable`."""
+    async def settle(self, reply: Any, command: bytes, slot: int = 0) -> Any:
+        """See the port. A server that is not the one any more is left."""
+        if isinstance(reply, ReplyError) and any(word in str(reply) for word in _USELESS):
+            self.abandon(f"left the server: {reply}")
+            raise StoreUnavailable(why=f"store {self._place.name}: {reply}")
+        return reply
+
+    async def call(self, *args: bytes | str | int, key: bytes | str | None = None) -> Any:
+        """See the port."""
         reply = await self.send(encode(*args))
         if isinstance(reply, ReplyError):
-            raise StoreUnavailable(why=f"store {self._address.name}: {reply}")
+            reply = await self.settle(reply, b"")
+            raise StoreUnavailable(why=f"store {self._place.name}: {reply}")
         return reply
 
     async def _keep(self) -> None:
         delay_s = _FIRST_RETRY_S
         while True:
             lost = asyncio.Event()
-            connection: Connection | None = None
+            self._nudged.clear()
             try:
-                async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                    connection = await self._open(lost)
-                    await self._log_in(connection)
+                connection = await self._connect(lost)
             except (OSError, TimeoutError, StoreUnavailable) as error:
                 self._why = error.why if isinstance(error, StoreUnavailable) else f"{type(error).__name__}: {error}"
-                if connection is not None:
-                    connection.close()
                 self._tried.set()
                 # Between half and all of the delay: many nodes must not come back in one instant.
-                await asyncio.sleep(delay_s * (0.5 + self._chance() / 2))
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._nudged.wait(), delay_s * (0.5 + self._chance() / 2))
                 delay_s = min(delay_s * 2, _LAST_RETRY_S)
                 continue
             self._connection = connection
             self.epoch += 1
             self._tried.set()
+            self._is_up.set()
+            self._on_change()
             delay_s = _FIRST_RETRY_S
             try:
                 await lost.wait()
             finally:
                 connection.close()
                 self._connection = None
-            self._why = "connection lost or answer late"
+                self._is_up.clear()
+            self._why = connection.why or "connection lost"
+            self._on_change()
 
-    async def _open(self, lost: asyncio.Event) -> Connection:
+    async def _connect(self, lost: asyncio.Event) -> Connection:
+        connection: Connection | None = None
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT_S) as self._attempt:
+                self.address = self._place.addresses[0] if self._locate is None else await self._locate()
+                connection = await self._open(self.address, lost)
+                await self._log_in(connection)
+                return connection
+        except BaseException:
+            if connection is not None:
+                connection.close()
+            raise
+        finally:
+            self._attempt = None
+
+    async def _open(self, where: Address, lost: asyncio.Event) -> Connection:
         loop = asyncio.get_running_loop()
 
         def on_lost() -> None:
@@ -143,20 +270,29 @@ class ValkeyClient:
                 on_message=self._on_message,
             )
 
-        where: Address = self._address
         if where.path:
             return (await loop.create_unix_connection(make, where.path))[1]
-        tls = ssl.create_default_context() if where.is_tls else None
-        return (await loop.create_connection(make, where.host, where.port, ssl=tls))[1]
+        if not self._place.is_tls:
+            return (await loop.create_connection(make, where.host, where.port))[1]
+        access = self._access
+        name = access.tls.server_name or where.host
+        return (await loop.create_connection(make, where.host, where.port, ssl=access.context(), server_hostname=name))[
+            1
+        ]
 
     async def _log_in(self, connection: Connection) -> None:
-        where = self._address
+        place, access = self._place, self._access
         commands = [encode("PING")]
-        if where.password:
-            commands.insert(0, encode("AUTH", *([where.user] if where.user else []), where.password))
-        if where.database:
-            commands.append(encode("SELECT", where.database))
-        for command in (*commands, *self._greeting):
+        user = place.user or access.user
+        if password := place.password or access.current_password():
+            commands.insert(0, encode("AUTH", *([user] if user else []), password))
+        if place.database:
+            commands.append(encode("SELECT", place.database))
+        if self._is_master:
+            commands.append(encode("ROLE"))
+        for command in (*commands, *self._greeting):  # one after the other: what follows a subscription is refused
             reply = await connection.send(command)
             if isinstance(reply, ReplyError):
                 raise StoreUnavailable(why=f"log-in refused: {reply}")
+            if type(reply) is list and reply[:1] in _NO_MASTER:
+                raise StoreUnavailable(why="the server that Sentinel names is no master (yet)")

@@ -17,6 +17,9 @@ wait for their time-out."""
 _GRACE_S: Final = 0.005
 """A loop that was held up may find the time-out due and the answer unread in one turn; it gets this long to read."""
 
+_PUBLISHED: Final = ([b"message"], [b"smessage"])
+_TAKEN_AWAY: Final = [b"sunsubscribe"]
+
 
 def reader() -> Any:
     """A hiredis parser; the error of a missing one names what to install."""
@@ -62,6 +65,8 @@ class Connection(asyncio.Protocol):
         self._out: list[bytes] = []
         self._watch: asyncio.TimerHandle | None = None
         self._is_lost = False
+        self.why = ""
+        """Why it ended."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Part of `asyncio.Protocol`."""
@@ -93,9 +98,11 @@ class Connection(asyncio.Protocol):
             parser.feed(data)
             # hiredis answers False when more bytes are needed; RESP2 has no booleans to mistake it for.
             while (reply := parser.gets()) is not False:
-                if self._on_message is not None and type(reply) is list and reply[:1] == [b"message"]:
-                    self._on_message(reply[2])  # published, not asked for
+                if self._on_message is not None and type(reply) is list and reply[:1] in _PUBLISHED:
+                    self._on_message(reply[2])  # not asked for
                     continue
+                if not pending and type(reply) is list and reply[:1] == _TAKEN_AWAY:
+                    return self._end("what was subscribed to is another server's now")
                 future, _ = pending.popleft()
                 if not future.done():  # its waiter may have been cancelled
                     future.set_result(reply)
@@ -133,6 +140,7 @@ class Connection(asyncio.Protocol):
         if self._is_lost:
             return
         self._is_lost = True
+        self.why = why
         if self._watch is not None:
             self._watch.cancel()
         if self._transport is not None:

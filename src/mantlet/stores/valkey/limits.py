@@ -8,12 +8,15 @@ from typing import Final
 
 from mantlet.core.ports import Charge, LimitKey, Taken
 from mantlet.core.refusal import StoreUnavailable
-from mantlet.stores.valkey.client import ValkeyClient
+from mantlet.stores.valkey.client import Client
 from mantlet.stores.valkey.connection import ReplyError
-from mantlet.stores.valkey.keys import name_of, under
+from mantlet.stores.valkey.keys import PREFIX, name_of, under
+from mantlet.stores.valkey.slots import slot_of
 from mantlet.stores.window import seconds, width_us
 
 _SCAN_COUNT: Final = 1000
+SLOT: Final = slot_of(PREFIX)
+"""In a cluster all windows lie in one slot: what is counted in one step must be."""
 
 
 def script(name: str) -> bytes:
@@ -29,7 +32,7 @@ class ValkeyLimits:
     Measured for three charges at concurrency 16: 18 µs of CPU in the node, 35 in the server.
     """
 
-    def __init__(self, client: ValkeyClient) -> None:
+    def __init__(self, client: Client) -> None:
         self._client = client
         self._take = _Script(script("take"))
         self._count = _Script(script("count"))
@@ -55,19 +58,22 @@ class ValkeyLimits:
         cursor: bytes | int = 0
         found = 0
         while True:
-            cursor, names = await self._client.call("SCAN", cursor, "MATCH", pattern, "COUNT", _SCAN_COUNT)
+            cursor, names = await self._client.call("SCAN", cursor, "MATCH", pattern, "COUNT", _SCAN_COUNT, key=PREFIX)
             if names:
                 found += await self._client.call("UNLINK", *names)
             if cursor == b"0":
                 return found
 
     async def _run(self, step: "_Script", charges: Sequence[Charge]) -> list[int]:
-        reply = await self._client.send(step.command(charges))
+        command = step.command(charges)
+        reply = await self._client.send(command, SLOT)
         if type(reply) is list:
             return reply
+        reply = await self._client.settle(reply, command, SLOT)
         if isinstance(reply, ReplyError) and str(reply).startswith("NOSCRIPT"):
             # A restarted server forgot it. EVAL loads and runs in one, so a second miss cannot come between.
-            reply = await self._client.send(step.command(charges, is_whole=True))
+            command = step.command(charges, is_whole=True)
+            reply = await self._client.settle(await self._client.send(command, SLOT), command, SLOT)
         if type(reply) is not list:
             raise StoreUnavailable(why=f"limit script failed: {reply!r}")
         return reply

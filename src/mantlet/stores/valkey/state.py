@@ -1,18 +1,25 @@
-"""`State` in Valkey or Redis (7.0 or newer, for SET with NX and GET)."""
+"""`State` in Valkey or Redis."""
 
 from typing import Final
 
 from mantlet.core.ports import StateKey
-from mantlet.stores.valkey.client import ValkeyClient
+from mantlet.stores.valkey.client import Client
 from mantlet.stores.valkey.keys import escaped
 
 PREFIX: Final = "mantlet:state"
+# SET with NX and GET together is only known to Redis 7.0 and newer.
+_CLAIM: Final = """
+local standing = redis.call('GET', KEYS[1])
+if standing then return standing end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return false
+"""
 
 
 class ValkeyState:
-    """One command a step, so each is atomic. Raises `StoreUnavailable`."""
+    """One command a step, so each is atomic. A cluster spreads the keys. Raises `StoreUnavailable`."""
 
-    def __init__(self, client: ValkeyClient) -> None:
+    def __init__(self, client: Client) -> None:
         self._client = client
 
     async def get(self, key: StateKey, /) -> bytes | None:
@@ -26,9 +33,8 @@ class ValkeyState:
 
     async def claim(self, key: StateKey, value: bytes, ttl_s: float, /) -> bytes:
         """See the port."""
-        standing: bytes | None = await self._client.call(
-            "SET", name_of(key), value, "NX", "GET", "PX", _milliseconds(ttl_s)
-        )
+        name = name_of(key)
+        standing: bytes | None = await self._client.call("EVAL", _CLAIM, 1, name, value, _milliseconds(ttl_s), key=name)
         return value if standing is None else standing
 
     async def drop(self, key: StateKey, /) -> None:

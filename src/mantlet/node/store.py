@@ -1,0 +1,92 @@
+"""The store as this node has it: limits with what stands in for them, and shared state.
+
+How it is doing is told to the log, the metrics, the audit trail and health.
+"""
+
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+from mantlet.core.clock import SYSTEM
+from mantlet.core.ports import Journal, LimitStore, Post
+from mantlet.core.ports import State as SharedState
+from mantlet.core.refusal import Refusal
+from mantlet.core.tasks import Tasks
+from mantlet.events.audit.administrative import note
+from mantlet.events.metrics import Metrics
+from mantlet.node.config.model import Config
+from mantlet.node.housekeeping import every, failed, log
+from mantlet.stores.failover import FailoverLimits, State
+from mantlet.stores.limits import open_limits
+from mantlet.stores.shared import open_shared
+
+LOOK_S: Final = 1.0
+"""How long a store that is gone can go unnoticed by a node that nobody calls."""
+_LEVELS: Final[dict[State, int]] = {"shared": 0, "recovering": 1, "degraded": 2}
+
+
+@asynccontextmanager
+async def open_store(
+    config: Config, url: str, sharers: int, journal: Journal, metrics: Metrics, tasks: Tasks
+) -> AsyncIterator[tuple[LimitStore, SharedState, Post]]:
+    """What is at `url` (the configured store, or an embedded one), open until the block ends.
+
+    One that is not there, or does not let us in, is no error: limits go on as `limits.on_store_failure` says.
+    """
+    telling = _Telling(journal, metrics, tasks, config.limits.on_store_failure)
+    access = config.store.access
+    async with (
+        open_limits(
+            url,
+            access,
+            clock=SYSTEM,
+            chance=random.random,
+            on_error=failed,
+            on_failure=config.limits.on_store_failure,
+            sharers=sharers,
+            on_change=telling,
+        ) as limits,
+        open_shared(url, access, clock=SYSTEM, chance=random.random, on_error=failed) as (state, post),
+    ):
+        if isinstance(limits, FailoverLimits):
+            telling.watch(limits)
+        yield limits, state, post
+
+
+class _Telling:
+    """Tells of every change of the store's state, everywhere where somebody looks."""
+
+    def __init__(self, journal: Journal, metrics: Metrics, tasks: Tasks, on_failure: str) -> None:
+        self._journal, self._metrics, self._tasks, self._on_failure = journal, metrics, tasks, on_failure
+        self._failures = 0
+
+    def __call__(self, state: State, why: str) -> None:
+        """On the loop."""
+        if state == "degraded":
+            self._failures += 1
+        log.warning("limits.store", state=state, why=why, on_failure=self._on_failure)
+        self._tasks.start(self._record(state, why), "store.changed")
+
+    def watch(self, limits: FailoverLimits) -> None:
+        """Begin to look, and show what is seen."""
+        self._tasks.start(every(LOOK_S, limits.look), "store.look")
+        self._metrics.gauge(
+            "mantlet_store_state",
+            "Limits by the shared store: 0 exact across nodes, 1 recovering, 2 degraded",
+            lambda: _LEVELS[limits.state],
+            "max",
+        )
+        self._metrics.gauge("mantlet_store_failures", "Times that the store went away", lambda: self._failures)
+
+    async def _record(self, state: State, why: str) -> None:
+        try:
+            await note(
+                self._journal,
+                SYSTEM,
+                f"store.{state}",
+                object="limits",
+                notes={"why": why[:500], "on_failure": self._on_failure},
+            )
+        except Refusal as refusal:  # the failing journal tells of itself
+            log.warning("limits.store", unrecorded=refusal.why)

@@ -76,7 +76,6 @@ RISKY = [
     ("mcp: {pins: {mode: first_use}}", "unpinned_tools", "mcp.pins.mode", "p"),
     ("mcp: {pins: {mode: off}}", "unpinned_tools", "mcp.pins.mode", "p"),
     ("validation: {schemas: warn}", "unchecked_arguments", "validation.schemas", "p"),
-    ("mcp: {servers: [{name: a, url: 'https://h', balance: weighted}]}", "not_enforced", "mcp.servers.a.balance", "p"),
     ("validation: {schemas: off}", "unchecked_arguments", "validation.schemas", "p"),
     ("http_upstreams: [{name: a, url: 'https://h', forward_identity: passthrough}]", "passthrough",
      "http_upstreams.a.forward_identity", "sp"),

@@ -113,7 +113,9 @@ class Endpoints:
         if call.session and call.era == "legacy" and self._sessions is not None:
             return await self._at_home(call, self._sessions.get(call.session, call.caller), tried)
         key = self._key(call) if self._picker.is_keyed else ""
-        avoid: Collection[str] = tried or _NOBODY
+        avoid: Collection[str] = _NOBODY
+        if tried and any(one.name not in tried for one in self.usable):
+            avoid = tried
         failed: Refusal | None = None
         while (chosen := self._choose(call, key, avoid)) is not None:
             endpoint, ticket = chosen
@@ -242,7 +244,7 @@ class Endpoints:
             is_reweighed |= one.weigh(one.health.weight_share(now_s))
             one.forget_load(now_s - LOAD_KEPT_S)
         if is_reweighed:
-            self._refresh()
+            self._picker.between(self.usable)
 
     def drain(self, name: str, for_s: float | None = None) -> bool:
         """Let an endpoint take no new calls, and be stopped `for_s` seconds from now; whether there is one."""
@@ -286,8 +288,7 @@ class Endpoints:
     def _settle(self, endpoint: Endpoint, event: Callable[[], bool]) -> None:
         before = endpoint.health.state
         if event():
-            endpoint.weigh(endpoint.health.weight_share(self._monotonic()))
-            self._refresh()
+            self._refresh(is_reweighed=endpoint.weigh(endpoint.health.weight_share(self._monotonic())))
             self._changed(self._name, endpoint, before)
 
     def _ordered(self, name: str, order: Callable[[Endpoint], bool]) -> bool:
@@ -300,10 +301,12 @@ class Endpoints:
     def _drained_in_s(self, for_s: float | None) -> float:
         return self._settings.drain_s if for_s is None else for_s
 
-    def _refresh(self) -> None:
+    def _refresh(self, *, is_reweighed: bool = False) -> None:
         known = [one for one in self.endpoints if one.health.is_used and one.health.state != "starting"]
         if not known or not self._settings.is_probed:
             known = [one for one in self.endpoints if one.health.is_used]
         near = [one for one in known if one.zone == self._settings.prefer_zone]
-        self.usable = tuple(near or known)
-        self._picker.between(self.usable)
+        usable = tuple(near or known)
+        if usable != self.usable or is_reweighed:  # else everybody's turn goes on
+            self.usable = usable
+            self._picker.between(usable)

@@ -169,7 +169,7 @@ class Health:
                 self._ejections = 0
             self._ejections += 1
             self._ejected_until_s = now_s + min(terms.max_ejection_s, terms.ejection_s * self._ejections)
-            self._is_tried, self._warm_s = False, None
+            self._is_tried, self._warm_s, self._rose = False, None, 0
         return self._settle()
 
     def tick(self, now_s: float) -> bool:

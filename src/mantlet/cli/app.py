@@ -6,6 +6,7 @@ from mantlet.cli import blocks, check, explain, init, kill, login, migrate, node
 from mantlet.cli.approvals import app as approvals
 from mantlet.cli.certs import app as certs
 from mantlet.cli.events import app as events
+from mantlet.cli.grants import app as grants
 from mantlet.cli.keys import app as keys
 from mantlet.cli.limits import app as limits
 from mantlet.cli.pins import app as pins
@@ -26,6 +27,7 @@ for commands in (init, check, migrate, serve, reload, stdio, node, blocks, kill,
     commands.register(app)
 app.add_typer(keys, name="keys")
 app.add_typer(tokens, name="tokens")
+app.add_typer(grants, name="grants")
 app.add_typer(secrets, name="secrets")
 app.add_typer(approvals, name="approvals")
 app.add_typer(certs, name="certs")

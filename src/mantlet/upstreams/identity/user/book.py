@@ -29,8 +29,9 @@ CLAIM_S: Final = 30.0
 POLL_S: Final = 0.05
 RETRY_S: Final = 5.0
 """After a refresh that failed for no fault of the grant, how long the old token is used before the next try."""
-FRESH_S: Final = 30.0
-"""A token this young that the upstream refuses is not refreshed again: the fault is not its age."""
+FORCED_S: Final = 30.0
+"""Where the upstream refuses also what was got because it refused, the fault is not the token's age: so long, no other
+is got for that reason."""
 
 Tell = Callable[[str, GrantKey, str], None]
 """Told what became of a grant: the event, whose, and why."""
@@ -46,7 +47,8 @@ class Held:
     version: int
     refresh_at_s: float
     look_at_s: float
-    given_s: float
+    forced_s: float
+    """When it was got because the upstream refused the one before; 0: it was not."""
 
 
 class GrantBook:
@@ -90,7 +92,7 @@ class GrantBook:
         Raises `ConsentRequired` when there is none, `Refusal`s of the token endpoint.
         """
         held = self._held.get(caller.key)
-        if held is not None and held.token == refused and self._clock.wall() < held.given_s + FRESH_S:
+        if held is not None and held.token == refused and self._clock.wall() < held.forced_s + FORCED_S:
             return None
         for _ in range(2):  # the first may be an asking that was under way, and knew nothing of the refusal
             held = await self._shared(caller.key, refused)
@@ -139,7 +141,7 @@ class GrantBook:
     async def _find(self, caller_key: tuple[str, str, str], refused: str) -> Held:
         key = self._key(caller_key)
         row, kept = await self._read(key)
-        if self._is_good(kept, refused):
+        if self._is_good(row, kept, refused):
             return self._hold(caller_key, row, kept)
         try:
             row, kept = await self._refreshed(key, row, kept, refused)
@@ -153,7 +155,10 @@ class GrantBook:
             held = self._hold(caller_key, row, kept)
             held.refresh_at_s = self._clock.wall() + RETRY_S
             return held
-        return self._hold(caller_key, row, kept)
+        held = self._hold(caller_key, row, kept)
+        if refused:
+            held.forced_s = self._clock.wall()
+        return held
 
     async def _read(self, key: GrantKey) -> tuple[Row, Kept]:
         """The grant as it stands. Raises `ConsentRequired` for one that is missing, unreadable, another's or old."""
@@ -170,15 +175,18 @@ class GrantBook:
             raise ConsentRequired(self.upstream, why=f"{self.upstream}: the grant is another server's, or too old")
         return row, kept
 
-    def _is_good(self, kept: Kept, refused: str) -> bool:
+    def _is_good(self, row: Row, kept: Kept, refused: str) -> bool:
         if refused:
             return kept.access_token != refused
-        return not kept.ends_s or self._clock.wall() < self._refresh_at(kept)
+        return not kept.ends_s or self._clock.wall() < self._refresh_at(row, kept)
 
-    def _refresh_at(self, kept: Kept) -> float:
+    def _refresh_at(self, row: Row, kept: Kept) -> float:
         if not kept.ends_s:
             return kept.created_s + self._life_s
-        return kept.ends_s - (self._before_s if kept.refresh_token else 0.0)
+        if not kept.refresh_token:
+            return kept.ends_s
+        # Not more than half of its life: else one that lives shorter than `refresh_before` were refreshed every time.
+        return kept.ends_s - min(self._before_s, (kept.ends_s - row.written_s) / 2)
 
     async def _refreshed(self, key: GrantKey, row: Row, kept: Kept, refused: str) -> tuple[Row, Kept]:
         """The grant after its refresh, by this process or by another."""
@@ -189,13 +197,13 @@ class GrantBook:
             if await self._state.claim(place, mine, CLAIM_S) == mine:
                 try:
                     row, kept = await self._read(key)  # as it stands now that nobody else changes it
-                    return (row, kept) if self._is_good(kept, refused) else await self._refresh(key, row, kept)
+                    return (row, kept) if self._is_good(row, kept, refused) else await self._refresh(key, row, kept)
                 finally:
                     if await self._state.get(place) == mine:
                         await self._state.drop(place)
             await asyncio.sleep(POLL_S)
             row, kept = await self._read(key)
-            if self._is_good(kept, refused):
+            if self._is_good(row, kept, refused):
                 return row, kept
         raise Unavailable(why="grants: another process takes too long to refresh")
 
@@ -244,7 +252,9 @@ class GrantBook:
 
     def _hold(self, caller_key: tuple[str, str, str], row: Row, kept: Kept) -> Held:
         look_at_s = self._clock.monotonic() + LOOK_S
-        held = Held(kept.access_token, row.version, self._refresh_at(kept), look_at_s, row.written_s)
+        before = self._held.get(caller_key)
+        forced_s = 0.0 if before is None else before.forced_s
+        held = Held(kept.access_token, row.version, self._refresh_at(row, kept), look_at_s, forced_s)
         self._held[caller_key] = held
         self._held.move_to_end(caller_key)
         if len(self._held) > MAX_HELD:

@@ -4,12 +4,18 @@ import ssl
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 from tests.stores.authority import Authority
+from tests.stores.postgres import PostgresServer, binaries
 from tests.stores.proxy import Proxy
 from tests.stores.servers import REDIS, Servers, Store, start_cluster, start_sentinels
 
 from mantlet.core.secret import Secret
 from mantlet.stores.valkey.access import Access, StoreTls
+
+# How long making an example takes is the machine's affair, and it has others to serve: no test asserts on time.
+settings.register_profile("mantlet", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("mantlet")
 
 ACL = (
     "user gate on >s3cr:et&/ ~mantlet:* &mantlet:* +ping +select +role +get +mget +set +setrange +del +unlink "

@@ -126,6 +126,8 @@ class Client(asyncio.Protocol):
     def _next(self, now_s: float) -> None:
         if now_s >= self._until_s or len(self.latencies_s) >= self._limit or self.failed > MAX_FAILURES_PER_CLIENT:
             self._finish()
+        elif self._job.pause_s:
+            asyncio.get_running_loop().call_later(self._job.pause_s, self._send_again)
         else:
             self._send()
 
@@ -151,6 +153,10 @@ class Client(asyncio.Protocol):
         self._turn = (self._turn + 1) % len(self._heads)
         self._sent_at_s = time.perf_counter()
         self._transport.write(self._framed(content))
+
+    def _send_again(self) -> None:
+        if self._running:
+            self._send()
 
     def _framed(self, content: bytes) -> bytes:
         return self._heads[self._turn] + b"%d\r\n\r\n%b" % (len(content), content)

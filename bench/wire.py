@@ -37,6 +37,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float = 1.0
     calls: int = 0
     """When not 0, this many calls instead of so many seconds."""
+    pause_s: float = 0.0
+    """Between an answer and the next call of the same client; 0: at once."""
     warm_up_calls: int = 50
     """Per connection."""
     tools: int = 0

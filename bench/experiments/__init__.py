@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 
 from bench.experiments.bounds import correctness, footprint, overload
 from bench.experiments.crossing import bridge, doors, first_byte, idle
+from bench.experiments.flooding import floods
 from bench.experiments.others import rivals
 from bench.experiments.services import services
 from bench.experiments.switches import audit, policies
@@ -24,6 +25,7 @@ EXPERIMENTS: Mapping[str, Callable[[Lab], list[Table]]] = {
     "idle": idle,
     "rivals": rivals,
     "overload": overload,
+    "flood": floods,
     "footprint": footprint,
     "correctness": correctness,  # last: it also adds up what the others checked
 }

@@ -123,6 +123,8 @@ class Reply:
     upgrade: Callable[[Any], Any] | None = None
     """With status 101: takes the connection over once the head is sent. What it is given and gives is the listener's
     affair (`listeners.http.handover`)."""
+    holds: bool = False
+    """Who gets it is slowed: what its connection says next is not listened to for a while."""
     length: int | None = None
     """Bytes of a body that streams, where its source has promised how many; with HEAD, of the body that GET would give.
     """

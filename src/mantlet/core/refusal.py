@@ -362,6 +362,7 @@ class Blocked(Refusal):
     """The address is blocked."""
 
     reason, title, fault = "blocked", "Address blocked", "caller"
+    holds = True
 
 
 class NotFound(Refusal):
@@ -419,6 +420,7 @@ class RateLimited(Refusal):
         reset_s: float,
         retry_after_s: float,
         is_global: bool,
+        holds: bool = False,
     ) -> None:
         super().__init__(why=f"limit {name}: {limit} per {window_s:g} s")
         self.name = name
@@ -427,6 +429,7 @@ class RateLimited(Refusal):
         self.remaining = remaining
         self.reset_s = reset_s
         self.is_global = is_global
+        self.holds = holds
         self._retry_after_s = retry_after_s
 
     @property

@@ -120,7 +120,7 @@ def refused(refusal: r.Refusal, trail: Trail, *, challenge: str = "") -> Reply:
     headers += _extra(refusal, challenge)
     if wire.closes:
         headers.append((b"connection", b"close"))
-    return Reply(status, headers, body, origin="node")
+    return Reply(status, headers, body, origin="node", holds=refusal.holds)
 
 
 def rpc_error(refusal: r.Refusal, trail: Trail) -> bytes:

@@ -9,6 +9,8 @@ from h2.errors import ErrorCodes
 from hpack import Encoder
 
 from mantlet.core.call import Arrival, Reply
+from mantlet.core.refusal import Blocked
+from mantlet.listeners.http.door import HOLD_S
 from mantlet.wire.http2.frames import PREFACE
 
 CALM = int(ErrorCodes.ENHANCE_YOUR_CALM)
@@ -64,6 +66,26 @@ async def test_a_patient_client_may_do_all_of_it(serve2, connect) -> None:
         await client.until(lambda: client.of(events.PingAckReceived))
         house.pass_s(2)
     assert (await client.answer(client.ask()))[0] == 200
+
+
+async def test_who_is_to_be_slowed_is_read_once_a_while(serve2, connect) -> None:
+    """AUTHN-07: what is answered was read before the first refusal; the rest waits in the client's machine."""
+
+    async def handler(arrival: Arrival) -> Reply:
+        raise Blocked
+
+    house = await serve2(handler)
+    client = await connect(house)
+    assert (await client.head(client.ask()))[0] == 403
+    later = [client.ask() for _ in range(5)]
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert len(house.arrivals) == 1
+    house.pass_s(HOLD_S + 0.01)
+    for stream in later:
+        assert (await client.head(stream))[0] == 403
+    house.pass_s(HOLD_S + 0.01)
+    assert house.errors == []
 
 
 async def test_rapid_resets_end_the_connection_and_leave_no_work(serve2, connect) -> None:

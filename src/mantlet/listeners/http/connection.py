@@ -3,6 +3,7 @@
 A connection is in one of these states, told by its fields:
   waiting    no task, no body          for the first byte of a head, or the rest of it (`_buffer`)
   busy       a task                    the path runs or the answer is written; a body may still be coming in
+  held       a task that has ended     the answer is sent, and nothing is read for a while
   draining   no task, a body           the answer is sent, the rest of the body is thrown away
   closing    `_is_closing`             nothing is read any more except to be thrown away
 """
@@ -377,6 +378,24 @@ class Connection(asyncio.Protocol):
             self.receive_deadline_s = self._idle_deadline_s()
             if self._buffer and not self.is_write_paused:
                 self._continue()
+
+    def hold(self, closes: bool) -> None:
+        """The same, a while later: until then nothing more is read, and the seat stays taken.
+
+        So who floods gets as many answers a second as it may have connections, and what else it sends waits in its own
+        machine. A proxy brings what many say: it is not made to wait.
+        """
+        if self._is_trusted or self._is_closing:
+            self.finish(closes)
+            return
+        self._pause_reading()
+        self.door.hold(self, closes)
+
+    def release(self, closes: bool) -> None:
+        """The while is over."""
+        self.finish(closes or self.door.is_leaving)
+        if not self._is_closing and self._task is None and self._body is None:
+            self._resume_reading()
 
     def _continue(self) -> None:
         """Begin on what was sent ahead."""

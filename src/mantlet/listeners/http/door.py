@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final, Protocol
@@ -24,6 +25,10 @@ OnError = Callable[[BaseException, Trail | None], None]
 NEVER_S: Final = math.inf
 SWEEP_S: Final = 0.25
 """How late a deadline may be noticed. One timer a listener, instead of one a request (1.5 µs each)."""
+
+
+HOLD_S: Final = 1.0
+"""How long a connection waits that is made to: one guess a second of each, where a flood would make thousands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +68,14 @@ class Guest(Protocol):
         ...
 
 
+class Holding(Protocol):
+    """A connection that is made to wait."""
+
+    def release(self, closes: bool, /) -> None:
+        """Its time is over; `closes` is what it was held with."""
+        ...
+
+
 @dataclass(slots=True)
 class Door:
     """One listener's shared state. Touched by its event loop only."""
@@ -91,6 +104,8 @@ class Door:
     """Monotonic, as of the last sweep: good enough for idle times, and free."""
     served: int = 0
     """Connections so far; the next one's id."""
+    held: deque[tuple[float, Holding, bool]] = field(default_factory=deque)
+    """Connections that are not listened to, in the order in which they are again."""
     repeated: Budget = field(default_factory=Budget)
     is_empty: asyncio.Event = field(default_factory=asyncio.Event)
     max_body_bytes: int = 0
@@ -123,6 +138,10 @@ class Door:
         if not self.seats:
             self.is_empty.set()
 
+    def hold(self, guest: Holding, closes: bool) -> None:
+        """Tell `guest` when `HOLD_S` are over, give or take a sweep; never more of them than connections."""
+        self.held.append((self.now_s + HOLD_S, guest, closes))
+
     def sweep(self) -> None:
         """Look at the clock once for everybody, and let go who is past a deadline (HTTP-05)."""
         now_s = self.now_s = self.clock.monotonic()
@@ -130,3 +149,6 @@ class Door:
         late = [g for g in self.guests if g.receive_deadline_s <= now_s or g.write_deadline_s <= now_s]
         for guest in late:
             guest.expire(now_s)
+        while self.held and self.held[0][0] <= now_s:
+            _, held, closes = self.held.popleft()
+            held.release(closes)

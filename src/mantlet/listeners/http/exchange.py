@@ -94,7 +94,10 @@ class Exchange:
             body = reply.body if isinstance(reply.body, bytes) else b""
             head = self._head(reply, b"content-length: %d\r\n" % len(body), closes)
         connection.write(head + body if has_body else head)
-        connection.finish(closes)
+        if reply.holds:
+            connection.hold(closes)
+        else:
+            connection.finish(closes)
 
     def _switch(self, reply: Reply) -> None:
         connection = self.connection

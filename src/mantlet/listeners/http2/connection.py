@@ -74,7 +74,7 @@ class Http2Connection(asyncio.Protocol):
         self._streams: dict[int, Stream] = {}
         self._can_write = asyncio.Event()
         self._can_write.set()
-        self._is_closing = self._is_lost = self._is_leaving = self._has_left = False
+        self._is_closing = self._is_lost = self._is_leaving = self._has_left = self._is_held = False
         self._is_flushing = False
         self._unflushed = self._lingered = 0
         self._loop = asyncio.get_running_loop()
@@ -405,7 +405,21 @@ class Http2Connection(asyncio.Protocol):
         self._can_write.set()
         self._paused_deadline_s = NEVER_S
         self.reckon()
-        if not self._is_closing:
+        if not self._is_closing and not self._is_held:
+            self._transport.resume_reading()
+
+    def hold(self) -> None:
+        """Read nothing more of this client for a while; see `http.connection`."""
+        if self.is_trusted or self._is_held or self._is_closing:
+            return
+        self._is_held = True
+        self._transport.pause_reading()
+        self.door.hold(self, False)
+
+    def release(self, closes: bool) -> None:
+        """The while is over."""
+        self._is_held = False
+        if not self._is_closing and not self.is_write_paused:
             self._transport.resume_reading()
 
     async def writable(self) -> None:

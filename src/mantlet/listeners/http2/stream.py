@@ -268,6 +268,8 @@ class Stream:
             if reply.upgrade is not None:
                 raise answer.UnsendableHeader  # a protocol is agreed on by other means here (section 8.6)
             await self._write_reply(reply)
+            if reply.holds:
+                self._connection.hold()
         except answer.UnsendableHeader as error:
             self._connection.door.on_error(error, self.trail)
             await self._write_reply(unhandled(self.trail))

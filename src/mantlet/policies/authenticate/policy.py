@@ -276,6 +276,7 @@ class Authenticate:
             reset_s=self._clock.wall() + wait_s,
             retry_after_s=wait_s,
             is_global=False,
+            holds=True,
         )
 
 

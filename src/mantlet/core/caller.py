@@ -60,6 +60,9 @@ class Caller:
     binding: Binding | None = field(default=None, compare=False, repr=False)
     issued_at_s: float = field(default=0.0, compare=False, repr=False)
     """When a token was issued, Unix time; 0 where its issuer does not say: then it is as old as any."""
+    vouched_by: str = field(default="", compare=False, repr=False)
+    """A digest of what the credential was verified with and held to. After a reload it tells whether the same
+    credential would still be taken (AUTHN-06); empty where its provider has nothing of the kind."""
     key: tuple[str, str, str] = field(init=False, compare=False)
     """The principal as one value, for limits, sessions and caches. A tuple, so that no separator can be forged."""
     rights: Rights = field(init=False, compare=False, repr=False)

@@ -1,7 +1,10 @@
 """The verification keys of one issuer: which of them may speak for a token, and whether it does (TOK-01, TOK-03)."""
 
+import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from typing import Final
+
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from mantlet.core.config_error import ConfigError
 from mantlet.core.refusal import InvalidCredential
@@ -13,6 +16,8 @@ from mantlet.keys.jwk import VerificationKey, read_published, read_set
 from mantlet.keys.signing import read_pem
 from mantlet.wire.jws import Jws
 
+_DER: Final = Encoding.DER
+_PUBLIC: Final = PublicFormat.SubjectPublicKeyInfo
 _HMAC: Final = frozenset(BY_KIND["oct"])
 _MIN_HMAC_BYTES: Final = {"HS256": 32, "HS384": 48, "HS512": 64}
 """RFC 7518 section 3.2: a key as long as the hash."""
@@ -23,18 +28,24 @@ class KeyRing:
 
     def __init__(self, keys: Sequence[VerificationKey]) -> None:
         self._all = tuple(keys)
+        self._names = {id(key): _name_of(key) for key in self._all}
         self._by_kid: Mapping[str, VerificationKey] = {key.kid: key for key in keys if key.kid is not None}
         self.algorithms: frozenset[str] = frozenset().union(*(key.algorithms for key in keys))
         if self.algorithms & _HMAC and self.algorithms - _HMAC:
             raise ConfigError("auth.jwt", "mixes a shared secret with public keys", "give the issuer one of the two")
 
-    def check(self, jws: Jws, /) -> None:
-        """Return when the signature is by one of the keys; raises `InvalidCredential` else. No IO, ever."""
+    def check(self, jws: Jws, /) -> str:
+        """The name of the key that signed; raises `InvalidCredential` when none of them did. No IO, ever."""
         key = self._key_for(jws)
         if jws.algorithm not in key.algorithms:
             raise InvalidCredential("token: algorithm not accepted")
         if not ALGORITHMS[jws.algorithm].verify(jws.signed, key.key, jws.signature):
             raise InvalidCredential("token: signature does not match")
+        return self._names[id(key)]
+
+    def names(self) -> Collection[str]:
+        """Of each key a digest: it has the same in the ring of the next configuration, and no other key has it."""
+        return self._names.values()
 
     def has(self, jws: Jws, /) -> bool:
         """Whether a key for `jws` stands here, so that a newer set would say nothing else."""
@@ -126,3 +137,8 @@ def _check_hmac(key: VerificationKey, allowed: frozenset[str], where: str) -> No
     needed = max((_MIN_HMAC_BYTES[name] for name in key.algorithms & (allowed or {"HS256"})), default=32)
     if len(key.key) < needed:
         raise ConfigError(where, f"has a shared secret of {len(key.key)} bytes, at least {needed} are needed")
+
+
+def _name_of(key: VerificationKey) -> str:
+    material = key.key if isinstance(key.key, bytes) else key.key.public_bytes(_DER, _PUBLIC)
+    return hashlib.sha256(material).hexdigest()[:32]

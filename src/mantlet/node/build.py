@@ -194,6 +194,7 @@ async def build(config: Config, shared: Shared) -> AsyncIterator[Node]:
             kills.targets.watch,
             adaptive=mcp.adaptive,
             priorities=mcp.priorities,
+            recheck=kills.refuse,
         )
         watch_places(metrics, forward)
         aggregated = AggregatePorts(
@@ -221,7 +222,7 @@ async def build(config: Config, shared: Shared) -> AsyncIterator[Node]:
                 metrics=metrics,
                 tasks=tasks,
                 definitions=definitions,
-                recheck=kills.recheck(is_current),
+                recheck=kills.recheck(is_current, current.allows),
             )
         new_id, refuse = request_ids(), partial(_refuse, record)
         sse = open_sse(
@@ -272,7 +273,12 @@ async def build(config: Config, shared: Shared) -> AsyncIterator[Node]:
                 steps = grants.into(steps, authenticate, sealer, steps.caller_limits)
             return Generation(number, config, steps, authenticate, admin, path(steps, sse), messages(steps))
 
-        renewal = Renewal(current, make, tasks)
+        def taken(_: Generation) -> None:
+            """What flows is held to the new configuration at once (AUTHZ-06)."""
+            kills.targets.end_unless(current.allows)
+            streams.check()
+
+        renewal = Renewal(current, make, tasks, taken)
         opened.push_async_callback(renewal.close)
         await renewal.prepare(config)
         renewal.commit()

@@ -7,9 +7,10 @@ sees one generation from its first step to its last.
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from mantlet.core.call import Arrival, Reply
+from mantlet.core.call import Arrival, Call, Reply
 from mantlet.core.caller import Caller
 from mantlet.core.policy import ArrivalHandler
+from mantlet.core.refusal import DelegationRefused
 from mantlet.node.config.model import Config
 from mantlet.node.path import Steps
 from mantlet.policies.authenticate.policy import Authenticate, Disabled
@@ -49,6 +50,16 @@ class Current:
     def messages(self, arrival: Arrival) -> Awaitable[Reply]:
         """A message of a connection whose caller is known."""
         return self.messages_handler(arrival)
+
+    def allows(self, call: Call) -> bool:
+        """Whether `call`, which passed under an older generation, would pass under the one in force."""
+        steps, caller = self.generation.steps, call.caller
+        try:
+            if caller.act and steps.delegation is not None:
+                caller = steps.delegation.admitted(caller)
+        except DelegationRefused:
+            return False
+        return steps.authorize.allows(call, caller.rights)
 
     def may_reach(self, caller: Caller, server: str) -> bool:
         """Whether the rules in force let the caller talk to `server` at all."""

@@ -67,14 +67,16 @@ class Forward:
         *,
         adaptive: AdaptiveConfig = AdaptiveConfig(),
         priorities: Sequence[PriorityRule] = (),
+        recheck: Callable[[Call], object] = lambda call: None,
     ) -> None:
+        """`recheck` raises when a call that has waited may no longer go on."""
         most = limit if adaptive.max is None else min(limit, adaptive.max)
         least = adaptive.min if adaptive.enabled else most
         self._places = {name: Places(upstream, Adaptive(least, most)) for name, upstream in upstreams.items()}
         self._is_shared = len(upstreams) > 1
         self._limit = limit
         self._monotonic = monotonic
-        self._watch = watch
+        self._watch, self._recheck = watch, recheck
         self._slow_s = None if adaptive.slow_ms is None or not adaptive.enabled else adaptive.slow_ms / 1000
         self._priorities = priorities
         self._line = Line(queue, len(upstreams))
@@ -99,6 +101,12 @@ class Forward:
             self._enter(places)
         else:
             await self._turn(call, places)
+            try:
+                # It may have waited a while: what was stopped meanwhile does not go on.
+                self._recheck(call)
+            except BaseException:
+                self._leave(places)
+                raise
         began_s = 0.0 if self._slow_s is None else self._monotonic()
         try:
             reply = await places.upstream.send(call)

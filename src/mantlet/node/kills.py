@@ -9,7 +9,7 @@ from mantlet.core.call import Call
 from mantlet.core.caller import Caller
 from mantlet.core.clock import SYSTEM
 from mantlet.core.ports import Journal, State
-from mantlet.core.refusal import InvalidCredential, InvalidParams
+from mantlet.core.refusal import Denied, InvalidCredential, InvalidParams
 from mantlet.core.tasks import Tasks
 from mantlet.events.audit.administrative import note
 from mantlet.events.metrics import Metrics
@@ -52,14 +52,20 @@ class Kills:
     callers: KilledCallers
     targets: KilledTargets
 
-    def recheck(self, is_current: Callable[[Caller], bool]) -> Callable[[Call], None]:
+    def refuse(self, call: Call) -> None:
+        """Raise `Killed` for a call whose caller or target was stopped while it waited."""
+        self.callers.refuse(call.caller, call.trail)
+        self.targets.refuse(call)
+
+    def recheck(self, is_current: Callable[[Caller], bool], allows: Callable[[Call], bool]) -> Callable[[Call], None]:
         """What is asked of a call that has waited: raises when it may no longer go on."""
 
         def check(call: Call) -> None:
-            self.callers.refuse(call.caller, call.trail)
-            self.targets.refuse(call)
+            self.refuse(call)
             if not is_current(call.caller):
                 raise InvalidCredential("the credential ended while the call waited")
+            if not allows(call):
+                raise Denied("This is not allowed any more.", why="the rules changed while the call waited")
 
         return check
 

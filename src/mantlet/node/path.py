@@ -52,7 +52,7 @@ class Steps:
     pins: Policy[Call] | None = None
     schemas: Policy[Call] | None = None
     approvals: Policy[Call] | None = None
-    delegation: Policy[Arrival] | None = None
+    delegation: "Delegation | None" = None
     filters: Policy[Call] | None = None
     connect: "AuthorizationServer | None" = None
     grants: "Grants | None" = None

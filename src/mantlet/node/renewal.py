@@ -22,8 +22,11 @@ Make = Callable[[Config, int, Tasks, AsyncExitStack], Awaitable[Generation]]
 class Renewal:
     """Opens generations and closes them; one is prepared at a time."""
 
-    def __init__(self, current: Current, make: Make, tasks: Tasks) -> None:
-        self._current, self._make, self._tasks = current, make, tasks
+    def __init__(
+        self, current: Current, make: Make, tasks: Tasks, taken: Callable[[Generation], object] = lambda _: None
+    ) -> None:
+        """`taken` is told of each generation that is put in force."""
+        self._current, self._make, self._tasks, self._taken = current, make, tasks, taken
         self._count = 0
         self._in_force: AsyncExitStack | None = None
         self._prepared: tuple[Generation, AsyncExitStack] | None = None
@@ -50,6 +53,7 @@ class Renewal:
         generation, opened = self._prepared
         old, self._in_force, self._prepared = self._in_force, opened, None
         self._current.take(generation)
+        self._taken(generation)
         if old is not None:
             self._leaving.add(old)
             self._tasks.start(self._leave(old, generation.config), "generation.leaves")

@@ -36,6 +36,7 @@ class _Ticket(msgspec.Struct, array_like=True):
     credential_id: str
     act: tuple[str, ...]
     issued_at_s: float = 0.0
+    vouched_by: str = ""
 
 
 _DECODER: Final = msgspec.msgpack.Decoder(_Ticket)
@@ -66,6 +67,7 @@ class Tickets:
                 caller.credential_id,
                 caller.act,
                 caller.issued_at_s,
+                caller.vouched_by,
             )
         )
         await self._state.put((_KEPT, name), self._sealer.seal(plain, name.encode()).encode(), self._lifetime_s)
@@ -100,6 +102,7 @@ class Tickets:
             found.credential_id,
             found.act,
             issued_at_s=found.issued_at_s,
+            vouched_by=found.vouched_by,
         )
 
 

@@ -64,13 +64,21 @@ class ApiKeyProvider:
         return _caller_of(record)
 
     def is_current(self, caller: Caller, /) -> bool | None:
-        """Whether the key would still be accepted."""
+        """Whether the key would still be accepted, and gives all that `caller` has: a reload may have put another key
+        under its name, or taken a role from it."""
         if caller.method != METHOD or caller.issuer != ISSUER:
             return None
-        record = self._ids.get(caller.credential_id)
+        return self.gives(caller.credential_id, caller)
+
+    def gives(self, key_id: str, caller: Caller, /) -> bool:
+        """Whether the key `key_id` is accepted, and gives its owner all that `caller` has."""
+        record = self._ids.get(key_id)
         if record is None and self._store is not None:
-            record = self._store.find(caller.credential_id)
-        return record is not None and record.is_live(self._clock.wall())
+            record = self._store.find(key_id)
+        if record is None or not record.is_live(self._clock.wall()):
+            return False
+        is_same_key = caller.method != METHOD or caller.vouched_by in ("", _word_of(record))
+        return is_same_key and _gives(record, caller)
 
     def _stored(self, credential: bytes, presented: str) -> ApiKeyRecord:
         key_id = id_of(credential)
@@ -95,4 +103,15 @@ def _caller_of(record: ApiKeyRecord) -> Caller:
         record.expires_at_s,
         record.id,
         binding=Binding(doors=record.doors) if record.doors else None,
+        vouched_by=_word_of(record),
     )
+
+
+def _word_of(record: ApiKeyRecord) -> str:
+    # Enough to tell two keys apart; the whole hash stays where it is.
+    return record.hash[:16]
+
+
+def _gives(record: ApiKeyRecord, caller: Caller) -> bool:
+    is_owner = (record.owner, record.tenant, record.kind) == (caller.subject, caller.tenant, caller.kind)
+    return is_owner and caller.roles <= record.roles and caller.scopes <= record.scopes

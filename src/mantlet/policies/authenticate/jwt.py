@@ -1,5 +1,7 @@
 """Bearer tokens of one issuer whose keys are at hand."""
 
+from collections.abc import Callable, Collection
+from dataclasses import replace
 from typing import Final, Protocol
 
 from mantlet.core.call import Arrival
@@ -7,6 +9,7 @@ from mantlet.core.caller import Caller
 from mantlet.core.clock import Clock
 from mantlet.core.refusal import InvalidCredential
 from mantlet.policies.authenticate import claims
+from mantlet.policies.authenticate.terms import terms_of
 from mantlet.wire.jws import Jws, looks_like_token, parse
 
 FRESH_S: Final = 60.0
@@ -15,8 +18,12 @@ FRESH_S: Final = 60.0
 class SignatureCheck(Protocol):
     """The keys of one issuer (`keys.ring.KeyRing`)."""
 
-    def check(self, jws: Jws, /) -> None:
-        """Return when the signature is by one of the keys; raises `InvalidCredential` else."""
+    def check(self, jws: Jws, /) -> object:
+        """What names the key that made the signature; raises `InvalidCredential` when none of them did."""
+        ...
+
+    def names(self) -> Collection[str]:
+        """What names the keys that are accepted now."""
         ...
 
 
@@ -26,10 +33,18 @@ class JwtProvider:
     is_costly = True
 
     def __init__(
-        self, keys: SignatureCheck, expected: claims.Expectation, clock: Clock, fresh_s: float = FRESH_S
+        self,
+        keys: SignatureCheck,
+        expected: claims.Expectation,
+        clock: Clock,
+        fresh_s: float = FRESH_S,
+        *,
+        key_gives: Callable[[str, Caller], bool] = lambda key_id, caller: True,
     ) -> None:
-        self._keys, self._expected, self._clock = keys, expected, clock
+        """`key_gives` is asked whether an API key still has what a token got that was made of it."""
+        self._keys, self._expected, self._clock, self._key_gives = keys, expected, clock, key_gives
         self.fresh_s = fresh_s
+        self._terms = terms_of(expected)
 
     @property
     def leeway_s(self) -> float:
@@ -47,13 +62,24 @@ class JwtProvider:
         caller = claims.read(jws.claims, self._expected, self._clock.wall())
         # Last, though it decides: an expired or foreign token is refused without arithmetic. Nothing of `caller` is
         # used before this line returns.
-        self._keys.check(jws)
-        return caller
+        key = self._keys.check(jws)
+        # The authorization server begins a `jti` with what the token came from: here, with the client itself.
+        origin, dot, _ = caller.credential_id.partition(".")
+        api_key = origin if dot and origin == jws.claims.get("client_id") else ""
+        if api_key and not self._key_gives(api_key, caller):
+            raise InvalidCredential("token: the key that it came from does not give this any more")
+        return replace(caller, vouched_by=f"{self._terms} {key} {api_key}")
 
     def is_current(self, caller: Caller, /) -> bool | None:
-        """Whether the token has not expired."""
+        """Whether the token has not expired, its key is still accepted, and tokens are held to what it was."""
         if caller.method != "jwt" or caller.issuer != self._expected.issuer:
             return None
+        if caller.vouched_by:
+            terms, key, api_key = caller.vouched_by.split(" ", 2)
+            if terms != self._terms or key not in self._keys.names():
+                return False
+            if api_key and not self._key_gives(api_key, caller):
+                return False
         return caller.expires_at_s is not None and self._clock.wall() < caller.expires_at_s
 
 

@@ -76,7 +76,7 @@ def open_authenticate(
     if config.mock.tokens:
         providers.append(MockProvider(config.mock.tokens, development=environment == "development"))
     own = (
-        [_jwt(config, keys, public_url, parts_of(public_url, published), clock, environment)]
+        [_jwt(config, keys, public_url, parts_of(public_url, published), clock, environment, api_keys)]
         if config.jwt.has_key
         else []
     )
@@ -122,6 +122,7 @@ def _jwt(
     parts: Mapping[str, str],
     clock: Clock,
     environment: Environment,
+    api_keys: ApiKeyProvider,
 ) -> JwtProvider:
     if keys is None:
         raise ConfigError("auth.jwt", "names a key, and none was opened")
@@ -151,7 +152,7 @@ def _jwt(
         checks_issuer=validate.issuer is not False,
         checks_audience=validate.audience is not False,
     )
-    return JwtProvider(keys, expected, clock)
+    return JwtProvider(keys, expected, clock, key_gives=api_keys.gives)
 
 
 def _record_of(config: ApiKeyConfig, index: int, pepper: bytes, read_secret: Callable[[str], Secret]) -> ApiKeyRecord:

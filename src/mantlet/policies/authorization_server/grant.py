@@ -29,6 +29,7 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
     via: str = ""
     via_issuer: str = ""
     via_method: str = ""
+    via_vouched_by: str = ""
 
     @property
     def scope(self) -> str:
@@ -51,6 +52,7 @@ def grant_of(
         via=caller.credential_id,
         via_issuer=caller.issuer,
         via_method=caller.method,
+        via_vouched_by=caller.vouched_by,
     )
 
 

@@ -164,7 +164,17 @@ class Issuing:
 
 def _behind(grant: Grant) -> Caller:
     """Who consented, as the credential they showed says."""
-    return Caller(grant.subject, grant.via_issuer, grant.via_method, grant.tenant, credential_id=grant.via)
+    return Caller(
+        grant.subject,
+        grant.via_issuer,
+        grant.via_method,
+        grant.tenant,
+        grant.kind,
+        frozenset(grant.roles),  # what was given must still be theirs to give
+        frozenset(grant.scopes),
+        credential_id=grant.via,
+        vouched_by=grant.via_vouched_by,
+    )
 
 
 def _for(grant: Grant, audience: str) -> Grant:

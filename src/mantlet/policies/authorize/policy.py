@@ -105,6 +105,10 @@ class Authorize:
             return decision
         return decision.settle(Facts(caller, server, method, name, self._wall(), is_outline=True))
 
+    def allows(self, call: Call, rights: Rights) -> bool:
+        """Whether `call`, which passed before, would pass now: rules may have changed while it waits or flows."""
+        return self._verdict(self._applicable(rights), call).allowed
+
     def may_reach(self, caller: Caller, server: str) -> bool:
         """Whether the caller may talk to `server` at all."""
         return self.explain(caller, server, "", "").allowed

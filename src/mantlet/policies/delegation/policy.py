@@ -23,7 +23,8 @@ class Delegation:
         self._terms = terms_of(config, own_name)
         self._budget = config.budget
         self._limits = limits
-        self._admitted = lru_cache(CALLERS_KEPT)(self._admit)
+        self.admitted = lru_cache(CALLERS_KEPT)(self._admit)
+        """The caller with the rights of its whole chain; raises `DelegationRefused`."""
 
     def __call__(self, arrival: Arrival, onward: ArrivalHandler, /) -> Awaitable[Reply]:
         """Pass on who calls for themselves."""
@@ -36,7 +37,7 @@ class Delegation:
         trail = arrival.trail
         trail.notes["act"] = " < ".join(caller.act)[:MAX_NOTE_CHARACTERS]
         trail.rule = "delegation"
-        arrival.caller = self._admitted(caller)
+        arrival.caller = self.admitted(caller)
         if self._budget is not None:
             # By the subject for whom it is all done: an agent that spins does so in somebody's name.
             key = ("delegation", caller.tenant, caller.subject)

@@ -1,7 +1,10 @@
 """Callers on the word of another node, as providers of the step `authenticate`."""
 
 from collections.abc import Mapping, Sequence
+from hashlib import sha256
 from typing import Final
+
+import msgspec
 
 from mantlet.core.call import Arrival
 from mantlet.core.caller import Caller
@@ -23,6 +26,7 @@ class Peer:
     def __init__(self, config: PeerConfig, receiver: Receiver) -> None:
         self.receiver = receiver
         self.issuer = config.issuer
+        self.terms = sha256(msgspec.json.encode(config, enc_hook=str, order="deterministic")).hexdigest()
         self._config = config
 
     def caller(self, found: Forwarded) -> Caller:
@@ -40,6 +44,7 @@ class Peer:
             found.expires_at_s,
             found.jti,
             found.actors,
+            vouched_by=self.terms,
         )
 
 
@@ -52,9 +57,11 @@ class _Callers:
         self._clock = clock
 
     def is_current(self, caller: Caller, /) -> bool | None:
-        """Whether its token has not ended."""
+        """Whether its token has not ended, and its peer is taken at its word on the same terms."""
         if caller.method != METHOD or caller.issuer not in self._peers:
             return None
+        if caller.vouched_by not in ("", self._peers[caller.issuer].terms):
+            return False
         return caller.expires_at_s is not None and self._clock.wall() < caller.expires_at_s
 
 

@@ -19,7 +19,7 @@ MAX_AGE_S: Final = 21_600.0
 class Ring(Protocol):
     """`keys.ring.KeyRing`."""
 
-    def check(self, jws: Jws, /) -> None:
+    def check(self, jws: Jws, /) -> object:
         """Raises `InvalidCredential`."""
         ...
 

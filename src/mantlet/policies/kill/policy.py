@@ -45,7 +45,7 @@ class KilledTargets:
 
     def __init__(self, switches: Switches) -> None:
         self._switches = switches
-        self._streams: dict[Endable, tuple[str, str, str]] = {}
+        self._streams: dict[Endable, Call] = {}
         """As many as `current_streams` lets callers have."""
         switches.changed = self._end_streams
 
@@ -68,8 +68,13 @@ class KilledTargets:
         """Told of every stream that begins, by whoever has it first: only there it costs the other calls nothing."""
         assert not isinstance(reply.body, bytes)
         stream = Endable(reply.body, self._forget)
-        self._streams[stream] = (call.server, call.method, call.target)
+        self._streams[stream] = call
         reply.body = stream
+
+    def end_unless(self, allows: Callable[[Call], bool]) -> None:
+        """End the streams of calls that would not be allowed now: the rules have changed (AUTHZ-06)."""
+        for stream in [stream for stream, call in self._streams.items() if not allows(call)]:
+            stream.end()
 
     def refuse(self, call: Call) -> None:
         """Raise `Killed` for one whose target is stopped."""
@@ -80,8 +85,7 @@ class KilledTargets:
 
     def _end_streams(self) -> None:
         target = self._switches.stopped.target
-        for stream in [stream for stream, what in self._streams.items() if target(*what) is not None]:
-            stream.end()
+        self.end_unless(lambda call: target(call.server, call.method, call.target) is None)
 
     def _forget(self, stream: Endable) -> None:
         self._streams.pop(stream, None)

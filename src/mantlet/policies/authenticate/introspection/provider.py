@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from hashlib import sha256
 from typing import Any, Final
 
@@ -16,6 +17,7 @@ from mantlet.policies.authenticate.introspection.asking import Client, ask
 from mantlet.policies.authenticate.issuers.kept import Kept
 from mantlet.policies.authenticate.issuers.mapping import Meaning, read
 from mantlet.policies.authenticate.issuers.source import Learned
+from mantlet.policies.authenticate.terms import terms_of
 from mantlet.wire.jws import looks_like_token
 
 METHOD: Final = "introspection"
@@ -45,7 +47,7 @@ class Introspection:
         fresh_s: float = MAX_CACHE_S,
     ) -> None:
         self.name, self.fresh_s = name, fresh_s
-        self._expected, self._meaning = expected, meaning
+        self._expected, self._meaning, self._terms = expected, meaning, terms_of(expected, meaning)
         self._learned, self._client, self._fetch = learned, client, fetch
         self._clock, self._tasks, self._prefix = clock, tasks, prefix
         self._asked: dict[bytes, asyncio.Task[Mapping[str, Any]]] = {}
@@ -55,16 +57,19 @@ class Introspection:
         if looks_like_token(credential) or not credential.startswith(self._prefix):
             return None
         claims, now_s = await self._ask(credential), self._clock.wall()
-        return read(_whole(claims, self._expected.issuer, now_s), self._expected, self._meaning, now_s, METHOD)
+        caller = read(_whole(claims, self._expected.issuer, now_s), self._expected, self._meaning, now_s, METHOD)
+        return replace(caller, vouched_by=self._terms)
 
     async def confirm(self, credential: bytes) -> None:
         """Return for a signed token that the issuer still holds for active; raises `InvalidCredential` else."""
         await self._ask(credential)
 
     def is_current(self, caller: Caller, /) -> bool | None:
-        """Whether the token has not expired."""
+        """Whether the token has not expired, and its issuer's tokens still mean what they meant."""
         if caller.method != METHOD or caller.issuer != self._expected.issuer:
             return None
+        if caller.vouched_by not in ("", self._terms):
+            return False
         return caller.expires_at_s is not None and self._clock.wall() < caller.expires_at_s
 
     async def _ask(self, credential: bytes) -> Mapping[str, Any]:

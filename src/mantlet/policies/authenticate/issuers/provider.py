@@ -1,7 +1,7 @@
 """Signed tokens of foreign issuers: keys, audience and meaning are chosen by `iss`, and by nothing else (TOK-06)."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from mantlet.core.call import Arrival
@@ -12,6 +12,7 @@ from mantlet.policies.authenticate.claims import Expectation, check_type
 from mantlet.policies.authenticate.issuers.kept import Kept
 from mantlet.policies.authenticate.issuers.mapping import Meaning, read
 from mantlet.policies.authenticate.issuers.source import Learned
+from mantlet.policies.authenticate.terms import terms_of
 from mantlet.wire.jws import looks_like_token, parse
 
 METHOD: Final = "jwt"
@@ -31,6 +32,10 @@ class Issuer:
     learned: Kept[Learned]
     confirm: Confirm | None = None
     fresh_s: float = FRESH_S
+    terms: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "terms", terms_of(self.expected, self.meaning))
 
 
 class Issuers:
@@ -72,10 +77,12 @@ class Issuers:
         learned.keys.check(jws)
         if issuer.confirm is not None:
             await issuer.confirm(credential)
-        return caller
+        return replace(caller, vouched_by=issuer.terms)
 
     def is_current(self, caller: Caller, /) -> bool | None:
-        """Whether the token has not expired."""
+        """Whether the token has not expired, and its issuer's tokens still mean what they meant."""
         if caller.method != METHOD or caller.issuer not in self._issuers:
             return None
+        if caller.vouched_by not in ("", self._issuers[caller.issuer].terms):
+            return False
         return caller.expires_at_s is not None and self._clock.wall() < caller.expires_at_s

@@ -20,7 +20,7 @@ class Keys(Protocol):
         """Whether the key that `jws` names is among them."""
         ...
 
-    def check(self, jws: Jws, /) -> None:
+    def check(self, jws: Jws, /) -> object:
         """Return when the signature is by one of the keys; raises `InvalidCredential` else."""
         ...
 

@@ -70,7 +70,8 @@ class Mtls:
             return None
         _, serial, spki_sha256 = caller.credential_id.split(":")
         is_live = caller.expires_at_s is not None and self._clock.wall() < caller.expires_at_s
-        return is_live and not self._revocations.has_any(serial, spki_sha256)
+        is_known = _known_of(caller) in self._known.values()  # a reload may have given it less
+        return is_live and is_known and not self._revocations.has_any(serial, spki_sha256)
 
     def look(self) -> None:
         """Take up a changed revocation list; call it every few seconds."""
@@ -90,3 +91,7 @@ def _caller_of(known: Known, certificate: PeerCertificate) -> Caller:
         # What one needs to revoke it, as it stands in every record.
         f"x509:{certificate.serial}:{certificate.spki_sha256}",
     )
+
+
+def _known_of(caller: Caller) -> Known:
+    return Known(caller.subject, caller.tenant, caller.kind, caller.roles, caller.scopes)

@@ -32,10 +32,14 @@ class SnapshotCollector(Collector):
             for labels, buckets in snapshot.histograms.get(name, ()):
                 histogram.add_metric(labels, _cumulative(buckets), sum_value=buckets[-1])
             yield histogram
+        families: dict[str, GaugeMetricFamily] = {}
         for gauge in snapshot.gauges:
-            family = GaugeMetricFamily(gauge.name, gauge.help)
-            family.add_metric((), gauge.value)
-            yield family
+            family = families.get(gauge.name)
+            if family is None:
+                names = [name for name, _ in gauge.labels]
+                family = families[gauge.name] = GaugeMetricFamily(gauge.name, gauge.help, labels=names)
+            family.add_metric([value for _, value in gauge.labels], gauge.value)
+        yield from families.values()
 
 
 def render(snapshot: Snapshot) -> bytes:

@@ -8,7 +8,7 @@ import operator
 import re
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final, Literal, TypeVar
 
 import msgspec
@@ -23,6 +23,8 @@ BOUNDS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0,
 
 OTHER: Final = "other"
 Labels = tuple[str, ...]
+Series = tuple[tuple[str, str], ...]
+"""Labels of a gauge, by their names."""
 V = TypeVar("V", float, list[float])
 Combine = Literal["sum", "max", "min"]
 
@@ -43,6 +45,11 @@ COUNTERS: Final[dict[str, tuple[str, Labels]]] = {
     "mantlet_egress_refusals": ("Destinations that were not connected to", ("reason",)),
     "mantlet_cache_lookups": ("Cache lookups by outcome", ("outcome",)),
     "mantlet_breaker_transitions": ("Breakers that changed state", ("server", "state")),
+    "mantlet_upstream_repeats": (
+        "Calls made again (`again`), not made again for want of budget (`budget`), made twice (`hedged`)",
+        ("server", "what"),
+    ),
+    "mantlet_fallbacks": ("Calls answered by a fallback", ("server", "source")),
 }
 """Family, what it counts, its labels. A family that is not here is not counted."""
 
@@ -74,6 +81,7 @@ class Gauge(msgspec.Struct, frozen=True):
     help: str
     value: float
     combine: Combine = "sum"
+    labels: tuple[tuple[str, str], ...] = ()
 
 
 class Snapshot(msgspec.Struct):
@@ -96,7 +104,7 @@ class Metrics:
         self._known: dict[tuple[str | int, ...], tuple[Labels, list[list[float]]]] = {}
         self._tools: set[tuple[str, str]] = set()
         self._tools_of: Counter[str] = Counter()
-        self._gauges: dict[str, tuple[str, Callable[[], float], Combine]] = {}
+        self._gauges: dict[tuple[str, Series], tuple[str, Callable[[], float], Combine]] = {}
         self.in_flight = 0
         self.streams = 0
         self.gauge("mantlet_requests_in_flight", "Requests being worked on", lambda: self.in_flight)
@@ -209,16 +217,28 @@ class Metrics:
 
     # --- off the hot path ----------------------------------------------------------------------------------------
 
-    def gauge(self, name: str, help: str, read: Callable[[], float], combine: Combine = "sum") -> None:  # noqa: A002
-        """Have `read` called whenever figures are asked for. The same name again replaces it."""
-        self._gauges[name] = (help, read, combine)
+    def gauge(
+        self,
+        name: str,
+        help: str,  # noqa: A002
+        read: Callable[[], float],
+        combine: Combine = "sum",
+        *,
+        labels: Mapping[str, str] = {},
+    ) -> None:
+        """Have `read` called whenever figures are asked for. The same name and labels again replace it; the values of
+        labels come from the configuration, never from a caller."""
+        self._gauges[name, tuple(labels.items())] = (help, read, combine)
 
     def snapshot(self) -> Snapshot:
         """Everything counted so far."""
         return Snapshot(
             {name: list(series.items()) for name, series in self._counters.items()},
             {name: [(labels, buckets[:]) for labels, buckets in s.items()] for name, s in self._histograms.items()},
-            [Gauge(name, text, float(read()), combine) for name, (text, read, combine) in self._gauges.items()],
+            [
+                Gauge(name, text, float(read()), combine, labels)
+                for (name, labels), (text, read, combine) in self._gauges.items()
+            ],
         )
 
 
@@ -240,7 +260,7 @@ def merge(snapshots: Iterable[Snapshot]) -> Snapshot:
     """The figures of several processes as one. Workers that died are missing from it, as after any restart."""
     counters: dict[str, dict[Labels, float]] = {}
     histograms: dict[str, dict[Labels, list[float]]] = {}
-    gauges: dict[str, Gauge] = {}
+    gauges: dict[tuple[str, Series], Gauge] = {}
     for snapshot in snapshots:
         for name, counted in snapshot.counters.items():
             series = counters.setdefault(name, {})
@@ -252,7 +272,8 @@ def merge(snapshots: Iterable[Snapshot]) -> Snapshot:
                 before = of.get(labels)
                 of[labels] = [a + b for a, b in zip(before, buckets, strict=True)] if before else buckets[:]
         for gauge in snapshot.gauges:
-            gauges[gauge.name] = _combined(gauges.get(gauge.name), gauge)
+            key = (gauge.name, gauge.labels)
+            gauges[key] = _combined(gauges.get(key), gauge)
     return Snapshot(
         {name: list(series.items()) for name, series in counters.items()},
         {name: list(of.items()) for name, of in histograms.items()},
@@ -264,4 +285,4 @@ def _combined(before: Gauge | None, gauge: Gauge) -> Gauge:
     if before is None:
         return gauge
     value = _COMBINE[gauge.combine](before.value, gauge.value)
-    return Gauge(gauge.name, gauge.help, value, gauge.combine)
+    return Gauge(gauge.name, gauge.help, value, gauge.combine, gauge.labels)

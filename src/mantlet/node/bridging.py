@@ -8,6 +8,7 @@ from mantlet.core.clock import SYSTEM
 from mantlet.core.ports import Post, Sealer, State, Upstream
 from mantlet.events.metrics import Metrics
 from mantlet.node.gauges import watch_bridge
+from mantlet.node.resilience import transport_of
 from mantlet.upstreams.bridge.bridged import Bridged, Unbridged
 from mantlet.upstreams.bridge.config import BridgeConfig
 from mantlet.upstreams.bridge.to_legacy import Places, ToLegacy
@@ -50,7 +51,8 @@ def bridged(
             on_error=on_error,
         )
         opened.push_async_callback(to_modern.close)
-        room = inner.room if isinstance(inner, HttpServer | Endpoints) else None  # channels carry any number at once
+        bare = transport_of(inner)
+        room = bare.room if isinstance(bare, HttpServer | Endpoints) else None  # channels carry any number at once
         to_legacy = ToLegacy(inner, config, sealer, post, places, room=room, on_error=on_error)
         opened.push_async_callback(to_legacy.close)
         joined[name] = Bridged(inner, to_legacy, to_modern)

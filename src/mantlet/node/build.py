@@ -6,7 +6,7 @@ What is built here serves one process. What several processes of a node share co
 import itertools
 import random
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from mantlet.core.call import Reply
 from mantlet.core.caller import Caller
 from mantlet.core.clock import SYSTEM
-from mantlet.core.ports import Fetch, LimitStore, Post, State
+from mantlet.core.ports import Fetch, LimitStore, Post, State, Upstream
 from mantlet.core.record import Trail
 from mantlet.core.refusal import Refusal
 from mantlet.core.tasks import Tasks
@@ -43,6 +43,7 @@ from mantlet.node.issuers import KnownIssuers
 from mantlet.node.kills import Kills, open_kills
 from mantlet.node.path import messages, path
 from mantlet.node.renewal import Renewal
+from mantlet.node.resilience import Resilience
 from mantlet.node.resources import public_url, resources
 from mantlet.node.revoked import open_revoked
 from mantlet.node.services import Service, open_services
@@ -103,6 +104,8 @@ class Node:
     sealer: NodeSealer
     upstreams: dict[str, Server]
     services: dict[str, Service]
+    reached: Sequence[Upstream]
+    """All of these as calls reach them: with what stands before their transports."""
     kills: Kills
     approvals: "Book | None"
     is_current: Callable[[Caller], bool]
@@ -154,8 +157,11 @@ async def build(config: Config, shared: Shared) -> AsyncIterator[Node]:
         sealer = open_sealer(config.database.path.parent / "keys" / "node.key")
         grants = open_grants(config, egress, state, journal, tasks, opened)
         forwarding = Forwarding(config, egress, opened, grants)
-        upstreams = await open_upstreams(config, shared.sockets, sealer, egress, forwarding, opened)
-        services = open_services(config, tasks, egress.resolve, forwarding, opened)
+        resilience = Resilience(journal, metrics, tasks)
+        upstreams = await open_upstreams(config, shared.sockets, sealer, egress, forwarding, opened, resilience)
+        services = open_services(config, tasks, egress.resolve, forwarding, opened, resilience)
+        guarded = resilience.around_all(config.mcp.servers, upstreams)
+        serving = resilience.around_all(config.http_upstreams, services)
         addresses = open_addresses(config, state, journal, metrics, tasks)
         if addresses is not None:
             tasks.start(every(SYNC_S, addresses.blocks.sync), "blocks.sync")
@@ -173,10 +179,10 @@ async def build(config: Config, shared: Shared) -> AsyncIterator[Node]:
         streams = CurrentStreams(is_current, config.limits.connections.streams_per_caller)
         tasks.start(every(CHECK_S, streams.check), "streams.check")
         mcp = config.mcp.limits
-        relayed = {name: upstream for name, upstream in upstreams.items() if isinstance(upstream, RelayedUpstream)}
+        relayed = {name: guarded[name] for name, upstream in upstreams.items() if isinstance(upstream, RelayedUpstream)}
         joined = relayed | bridged(  # what is relayed has the bridge at its owner: one session a caller, on any worker
             config.mcp.bridge,
-            {name: upstream for name, upstream in upstreams.items() if name not in relayed},
+            {name: upstream for name, upstream in guarded.items() if name not in relayed},
             sealer,
             state,
             post,
@@ -208,6 +214,7 @@ async def build(config: Config, shared: Shared) -> AsyncIterator[Node]:
             report=log_warning,
         )
         definitions = open_definitions(config, forward, journal, metrics, tasks, opened)
+        resilience.take(definitions)
         book: Book | None = None
         approvals: Approvals | None = None
         if config.authorization.approvals is not None:
@@ -239,7 +246,7 @@ async def build(config: Config, shared: Shared) -> AsyncIterator[Node]:
         )
         aggregate = make_aggregate(config, list(upstreams), aggregated, current.may_reach)
 
-        issuers = KnownIssuers(metrics)
+        issuers, fallback = KnownIssuers(metrics), resilience.fallback(config)
 
         async def make(config: Config, number: int, tasks: Tasks, opened: AsyncExitStack) -> Generation:
             guard = open_egress(config, journal, metrics, tasks)  # it knows the issuers of this configuration
@@ -254,7 +261,7 @@ async def build(config: Config, shared: Shared) -> AsyncIterator[Node]:
                 kills,
                 limits,
                 upstreams,
-                services,
+                serving,
                 aggregate,
                 sealer,
                 forward,
@@ -268,6 +275,8 @@ async def build(config: Config, shared: Shared) -> AsyncIterator[Node]:
                 ports = ServerPorts(state, sealer, limits, fetch)
                 server = open_authorization_server(config, authenticate, revoked, steps.caller_limits, ports, opened)
                 steps = replace(steps, authorization_server=server)
+            if fallback is not None:
+                steps = replace(steps, fallback=fallback)
             admin = LimitsAdmin(config.limits, limits, SYSTEM)
             if grants is not None:
                 steps = grants.into(steps, authenticate, sealer, steps.caller_limits)
@@ -311,6 +320,7 @@ async def build(config: Config, shared: Shared) -> AsyncIterator[Node]:
             sealer=sealer,
             upstreams=upstreams,
             services=services,
+            reached=[*guarded.values(), *serving.values()],
             kills=kills,
             approvals=book,
             is_current=is_current,

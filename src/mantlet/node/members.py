@@ -59,5 +59,4 @@ class LocalMember:
 
     async def upstreams(self) -> list[dict[str, Any]]:
         """Its upstreams' states."""
-        node = self._node
-        return [dict(await upstream.health()) for upstream in (*node.upstreams.values(), *node.services.values())]
+        return [dict(await upstream.health()) for upstream in self._node.reached]

@@ -4,7 +4,7 @@ Users switch and tune steps; they do not reorder the ones that guard.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from mantlet.core.call import Arrival, Call, Reply
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mantlet.policies.authorization_server.policy import AuthorizationServer
     from mantlet.policies.delegation.policy import Delegation
     from mantlet.policies.grants.policy import Grants
+    from mantlet.upstreams.fallback.step import Fallback
 
 T = TypeVar("T")
 
@@ -54,6 +55,7 @@ class Steps:
     approvals: Policy[Call] | None = None
     delegation: "Delegation | None" = None
     filters: Policy[Call] | None = None
+    fallback: "Fallback | None" = None
     connect: "AuthorizationServer | None" = None
     grants: "Grants | None" = None
 
@@ -110,9 +112,14 @@ def _calls(steps: Steps) -> CallHandler:
             steps.authorize,  # on what was parsed, never on headers; lists are filtered on their way back
             None if steps.approvals is None or steps.grants is None else steps.grants.check,  # before a yes is spent
             steps.approvals,  # only for what may be called at all is a human asked
+            _fallback(steps),  # outside the cache, which must not keep it; another server is asked by all of this way
         ),
         steps.forward,
     )
+
+
+def _fallback(steps: Steps) -> Policy[Call] | None:
+    return None if steps.fallback is None else steps.fallback.over(_calls(replace(steps, fallback=None)))
 
 
 def _services(steps: Steps) -> Policy[Arrival] | None:

@@ -9,6 +9,7 @@ from mantlet.node.config.model import Config
 from mantlet.node.config.refusals import is_let
 from mantlet.node.endpoints import Around, open_service
 from mantlet.node.forwarding import Forwarding
+from mantlet.node.resilience import Resilience
 from mantlet.policies.services.policy import Services
 from mantlet.policies.services.route import Route, Routes
 from mantlet.upstreams.client import Resolve
@@ -21,7 +22,12 @@ Service = ServiceServer | Endpoints
 
 
 def open_services(
-    config: Config, tasks: Tasks, resolve: Resolve, forwarding: Forwarding, opened: AsyncExitStack
+    config: Config,
+    tasks: Tasks,
+    resolve: Resolve,
+    forwarding: Forwarding,
+    opened: AsyncExitStack,
+    resilience: Resilience,
 ) -> dict[str, Service]:
     """Every service by its name, closed with `opened`."""
     services: dict[str, Service] = {}
@@ -30,7 +36,7 @@ def open_services(
     for one in config.http_upstreams:
         told = forwarding.of(one.name, one.url, one)
         make = partial(ServiceServer, tasks=tasks, is_plain_allowed=is_plain_allowed, resolve=resolve, identity=told)
-        services[one.name] = open_service(one, around, make)
+        services[one.name] = open_service(one, around, make, resilience.breakers(one))
     opened.push_async_callback(around.tasks.close)  # before the services that they ask
     return services
 

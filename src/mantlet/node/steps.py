@@ -1,19 +1,19 @@
 """The steps of the path, made from the config. Their order is not here but in `path`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from mantlet import __version__
 from mantlet.core.caller import Caller
 from mantlet.core.clock import SYSTEM
-from mantlet.core.ports import LimitStore, Sealer
+from mantlet.core.ports import LimitStore, Sealer, Upstream
 from mantlet.node.config.model import Config
 from mantlet.node.definitions import Definitions
 from mantlet.node.forward import Forward, straight
 from mantlet.node.issuers import published
 from mantlet.node.kills import Kills
 from mantlet.node.path import Steps
-from mantlet.node.services import Service, make_services
+from mantlet.node.services import make_services
 from mantlet.node.upstreams import Server
 from mantlet.policies.addresses.policy import Addresses
 from mantlet.policies.aggregate.opening import Bounds as AggregateBounds
@@ -70,7 +70,7 @@ def make_steps(
     kills: Kills,
     limits: LimitStore,
     upstreams: dict[str, Server],
-    services: dict[str, Service],
+    services: Mapping[str, Upstream],
     aggregate: Aggregate,
     sealer: Sealer,
     forward: Forward,

@@ -10,6 +10,7 @@ from mantlet.node.config.refusals import is_let
 from mantlet.node.endpoints import Around, open_http
 from mantlet.node.forwarding import Forwarding
 from mantlet.node.housekeeping import log_event
+from mantlet.node.resilience import Resilience
 from mantlet.policies.parse.policy import ENDPOINT
 from mantlet.upstreams.egress import Guard
 from mantlet.upstreams.endpoints import Endpoints
@@ -26,7 +27,13 @@ Server = HttpServer | Endpoints | ChannelServer | IsolatedServer | RelayedUpstre
 
 
 async def open_upstreams(
-    config: Config, sockets: str, sealer: NodeSealer, egress: Guard, forwarding: Forwarding, opened: AsyncExitStack
+    config: Config,
+    sockets: str,
+    sealer: NodeSealer,
+    egress: Guard,
+    forwarding: Forwarding,
+    opened: AsyncExitStack,
+    resilience: Resilience,
 ) -> dict[str, Server]:
     """Every server by its name, closed with `opened`. `sockets` is where the owner of shared channels serves them, or
     empty when this process owns them itself."""
@@ -59,7 +66,7 @@ async def open_upstreams(
             make = partial(
                 HttpServer, sealer=sealer, is_plain_allowed=is_plain_allowed, resolve=egress.resolve, identity=told
             )
-            upstream = open_http(server, sealer, around, make)
+            upstream = open_http(server, sealer, around, make, resilience.breakers(server))
         upstreams[server.name] = upstream
     opened.push_async_callback(around.tasks.close)  # before the servers that they ask
     return upstreams

@@ -12,8 +12,6 @@ SWITCHED: Final = ("cache", "llm", "p2p")
 """Sections with a switch of their own: set when it is on."""
 WHOLE: Final = ("execution", "backup", "remote_agents", "alerts")
 """Sections that are set when they say anything."""
-HTTP_SERVER: Final = ("breaker", "retry", "fallback")
-"""Keys of a server behind HTTP."""
 
 
 def inert(config: Config) -> list[str]:
@@ -29,9 +27,5 @@ def _keys(config: Config) -> Iterator[str]:
     for name in WHOLE:
         if getattr(config, name):
             yield name
-    for server in config.mcp.servers:
-        for key in HTTP_SERVER:
-            if getattr(server, key, None) not in (None, [], "none"):
-                yield f"mcp.servers.{server.name}.{key}"
     if config.telemetry.otlp_endpoint:
         yield "telemetry.otlp_endpoint"

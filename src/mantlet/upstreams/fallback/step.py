@@ -4,7 +4,7 @@ Such an answer is marked in `_meta` and in the record. Another server is asked b
 it would take, rules and limits and all: a fallback opens nothing that is not open to the caller.
 """
 
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -38,9 +38,17 @@ class _Outcome(msgspec.Struct):
 class Fallback:
     """For the servers that have `plans`; all others cost one look-up."""
 
-    def __init__(self, plans: Mapping[str, Plan], answers: Answers) -> None:
+    def __init__(
+        self,
+        plans: Mapping[str, Plan],
+        answers: Answers,
+        *,
+        tell: Callable[[str, str], None] = lambda server, source: None,
+    ) -> None:
+        """`tell` hears of each call that was answered so: its server, and `server`, `cached` or `static`."""
         self._plans = plans
         self._answers = answers
+        self._tell = tell
 
     def over(self, again: CallHandler) -> Policy[Call]:
         """The step; `again` is how a call to another server goes, from the first decision on."""
@@ -88,7 +96,7 @@ class Fallback:
             if call.era == "modern":
                 result = {"resultType": "complete", **(result or {})}
         body = b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (call.id or b"null", msgspec.json.encode(result))
-        return _marked(call, Reply(200, [_JSON], body, origin="node"), {"from": source, "reason": reason})
+        return self._marked(call, Reply(200, [_JSON], body, origin="node"), {"from": source, "reason": reason})
 
     async def _of_server(self, call: Call, server: str, reason: str, again: CallHandler) -> Reply | None:
         mark = {"from": "server", "server": server, "reason": reason}
@@ -107,7 +115,12 @@ class Fallback:
             await _give_up(reply)
             call.trail.notes["fallback_refused"] = f"{server}: status {reply.status}"
             return None
-        return _marked(call, reply, mark)
+        return self._marked(call, reply, mark)
+
+    def _marked(self, call: Call, reply: Reply, mark: Mapping[str, str]) -> Reply:
+        call.trail.notes["fallback"] = ", ".join(mark.values())
+        self._tell(call.server, mark["from"])
+        return rewritten(reply, noted(MARK, mark))
 
     def _kept(self, call: Call) -> Change:
         def keep(data: bytes) -> None:
@@ -127,11 +140,6 @@ def _good_result(data: bytes) -> bytes | None:
     if message.method is not msgspec.UNSET or outcome.isError or outcome.resultType != "complete":
         return None
     return bytes(message.result)
-
-
-def _marked(call: Call, reply: Reply, mark: Mapping[str, str]) -> Reply:
-    call.trail.notes["fallback"] = ", ".join(mark.values())
-    return rewritten(reply, noted(MARK, mark))
 
 
 async def _give_up(reply: Reply) -> None:

@@ -1,7 +1,7 @@
 """An upstream whose slow reads are asked for once more; who answers last is told to stop."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from mantlet.core.call import Call, Era, Reply
@@ -11,7 +11,7 @@ from mantlet.core.tasks import Tasks
 from mantlet.upstreams.guarded.verdict import BUSY
 from mantlet.upstreams.hedge.config import HedgeConfig
 from mantlet.upstreams.retry.budget import Budget
-from mantlet.upstreams.retry.retried import as_first, under_new_id
+from mantlet.upstreams.retry.retried import Elsewhere, Tried, as_first, under_new_id
 
 
 class Hedged:
@@ -24,9 +24,11 @@ class Hedged:
         is_idempotent: Callable[[Call], bool],
         tasks: Tasks,
         *,
+        elsewhere: Elsewhere | None = None,
         tell: Callable[[str], None] = lambda what: None,
     ) -> None:
         self.inner = inner
+        self._elsewhere = elsewhere
         self.budget = Budget(config.budget_percent)
         self._config = config
         self._is_idempotent = is_idempotent
@@ -43,12 +45,17 @@ class Hedged:
         """See `bridge.bridged.Speaks`."""
         return getattr(self.inner, "spoken", None)
 
-    async def send(self, call: Call, /) -> Reply:
+    async def send(self, call: Call, /, tried: Tried | None = None) -> Reply:
         """See the port: the first answer, or the refusal of the first call where none brings one."""
         self.budget.called()
+        asked: Tried = set() if tried is None else tried
+
+        def send(made: Call) -> Awaitable[Reply]:
+            return self.inner.send(made) if self._elsewhere is None else self._elsewhere(made, asked)
+
         if not self._is_idempotent(call):
-            return await self.inner.send(call)
-        race = Race(call, self._tasks, self.inner)
+            return await send(call)
+        race = Race(call, self._tasks, send)
         try:
             race.start(call)
             for _ in range(self._config.max):
@@ -70,10 +77,10 @@ class Hedged:
 class Race:
     """The same call several times. What is not the winner's is given up: the transport tells the server."""
 
-    def __init__(self, call: Call, tasks: Tasks, inner: Upstream) -> None:
+    def __init__(self, call: Call, tasks: Tasks, send: Callable[[Call], Awaitable[Reply]]) -> None:
         self._call = call
         self._tasks = tasks
-        self._inner = inner
+        self._send = send
         self._runners: dict[asyncio.Task[Reply | Refusal], Call] = {}
         self._won: asyncio.Task[Reply | Refusal] | None = None
 
@@ -114,7 +121,7 @@ class Race:
 
     async def _run(self, made: Call) -> Reply | Refusal:
         try:
-            return await self._inner.send(made)
+            return await self._send(made)
         except Refusal as refusal:
             return refusal
 

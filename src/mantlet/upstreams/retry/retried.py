@@ -18,6 +18,10 @@ from mantlet.upstreams.retry.budget import Budget
 from mantlet.upstreams.retry.config import RetryConfig
 from mantlet.wire.mcp.rewriting import reissued, renamed, rewritten
 
+Tried = set[str]
+"""Names of the endpoints that were asked already."""
+Elsewhere = Callable[[Call, Tried], Awaitable[Reply]]
+"""Sends a call to an endpoint that was not asked yet, where there is one, and adds its name."""
 Tell = Callable[[str], None]
 """Hears `again` for each time, and `budget` when there was none left."""
 
@@ -52,10 +56,12 @@ class Retried:
         *,
         clock: Clock,
         chance: Callable[[], float],
+        elsewhere: Elsewhere | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         tell: Tell = lambda what: None,
     ) -> None:
         self.inner = inner
+        self._elsewhere = elsewhere
         self.budget = Budget(config.budget_percent)
         self._config = config
         self._is_idempotent = is_idempotent
@@ -77,7 +83,8 @@ class Retried:
     async def send(self, call: Call, /) -> Reply:
         """See the port. What is raised, or given, is what became of the last time that reached the server."""
         self.budget.called()
-        made, end = call, await self._try(call)
+        tried: Tried = set()
+        made, end = call, await self._try(call, tried)
         for before in range(self._config.max):
             wait_s = self._wait_s(call, end, before)
             if wait_s is None:
@@ -88,7 +95,7 @@ class Retried:
             self._tell("again")
             try:
                 await self._sleep(wait_s)
-                again = await self._try(made)
+                again = await self._try(made, tried)
             except BaseException:
                 await _give_up(end)
                 raise
@@ -105,9 +112,9 @@ class Retried:
         told = {"again": self.budget.spent, "over_budget": self.budget.refused}
         return {**await self.inner.health(), "retries": told}
 
-    async def _try(self, call: Call) -> Reply | Refusal:
+    async def _try(self, call: Call, tried: Tried) -> Reply | Refusal:
         try:
-            return await self.inner.send(call)
+            return await (self.inner.send(call) if self._elsewhere is None else self._elsewhere(call, tried))
         except (UpstreamUnavailable, BadUpstream) as refusal:
             return refusal
 

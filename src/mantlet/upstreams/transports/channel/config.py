@@ -5,6 +5,11 @@ from typing import Final, Literal
 
 import msgspec
 
+from mantlet.upstreams.breaker.config import BreakerConfig
+from mantlet.upstreams.fallback.config import FallbackRule
+from mantlet.upstreams.hedge.config import HedgeConfig
+from mantlet.upstreams.retry.config import RetryConfig
+
 _NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?")
 
 
@@ -48,6 +53,12 @@ class ChannelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     """What waits for a server that does not read; more is refused as `overloaded`."""
     max_sessions: int = 10_000
     """Legacy sessions with state here; the longest unused is forgotten first."""
+    breaker: BreakerConfig | None = None
+    """When the server is left alone (docs/upstreams.md). Absent: never; while its channel is closed, its calls are
+    refused at once anyway."""
+    retry: RetryConfig | None = None
+    hedge: HedgeConfig | None = None
+    fallback: list[FallbackRule] | None = None
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):

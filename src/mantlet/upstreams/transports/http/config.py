@@ -2,12 +2,16 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from mantlet.core.secret import Secret
 from mantlet.upstreams.balance.config import BalancedConfig
+from mantlet.upstreams.breaker.config import BreakerConfig
 from mantlet.upstreams.client import Bounds, TlsConfig
+from mantlet.upstreams.fallback.config import FallbackRule
+from mantlet.upstreams.hedge.config import HedgeConfig
 from mantlet.upstreams.identity import EncryptConfig, ExchangeConfig, Mode, UserConfig, check_identity
+from mantlet.upstreams.retry.config import RetryConfig
 
 EraSetting = Literal["auto", "modern", "legacy", "dual"]
 
@@ -63,10 +67,11 @@ class HttpServerConfig(BalancedConfig, frozen=True, forbid_unknown_fields=True, 
     encrypt: EncryptConfig | None = None
     user: UserConfig | None = None
 
-    # Understood, not acted on in this version.
-    breaker: Any = None
-    retry: Any = None
-    fallback: Any = None
+    breaker: BreakerConfig | None = BreakerConfig()
+    """When the server is left alone (docs/upstreams.md). Null: never. With `endpoints` each has one of its own."""
+    retry: RetryConfig | None = None
+    hedge: HedgeConfig | None = None
+    fallback: list[FallbackRule] | None = None
 
     def __post_init__(self) -> None:
         check_name(self.name)

@@ -6,8 +6,12 @@ from typing import Literal
 import msgspec
 
 from mantlet.core.secret import Secret
+from mantlet.upstreams.breaker.config import BreakerConfig
 from mantlet.upstreams.client import Bounds, TlsConfig
+from mantlet.upstreams.fallback.config import FallbackRule
+from mantlet.upstreams.hedge.config import HedgeConfig
 from mantlet.upstreams.identity import EncryptConfig, ExchangeConfig, Mode, UserConfig, check_identity
+from mantlet.upstreams.retry.config import RetryConfig
 from mantlet.upstreams.transports.http.config import check_headers, check_name
 
 
@@ -35,6 +39,11 @@ class OpenApiServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
     idle_timeout: float = 55.0
     max_answer_bytes: int = 1_048_576
     """A larger answer of the service is refused; it would become part of a model's context."""
+    breaker: BreakerConfig | None = BreakerConfig()
+    """When the service is left alone (docs/upstreams.md). Null: never."""
+    retry: RetryConfig | None = None
+    hedge: HedgeConfig | None = None
+    fallback: list[FallbackRule] | None = None
 
     def __post_init__(self) -> None:
         check_name(self.name)

@@ -9,8 +9,11 @@ import msgspec
 from mantlet.core.refusal import Malformed
 from mantlet.core.secret import Secret
 from mantlet.upstreams.balance.config import BalancedConfig
+from mantlet.upstreams.breaker.config import BreakerConfig
 from mantlet.upstreams.client import Bounds, TlsConfig
+from mantlet.upstreams.hedge.config import HedgeConfig
 from mantlet.upstreams.identity import EncryptConfig, ExchangeConfig, Mode, UserConfig, check_identity
+from mantlet.upstreams.retry.config import RetryConfig
 from mantlet.upstreams.transports.http.config import check_headers, check_name
 from mantlet.upstreams.transports.service.fields import check_passed
 from mantlet.wire.http1 import decode_path
@@ -63,6 +66,11 @@ class ServiceConfig(BalancedConfig, frozen=True, forbid_unknown_fields=True, kw_
     connect_timeout: Seconds = 5.0
     idle_timeout: Seconds = 55.0
     tls: TlsConfig = TlsConfig()
+    breaker: BreakerConfig | None = BreakerConfig()
+    """When the service is left alone (docs/upstreams.md). Null: never. With `endpoints` each has one of its own."""
+    retry: RetryConfig | None = None
+    """Of GET and HEAD, and of whatever could not be sent."""
+    hedge: HedgeConfig | None = None
     forward_identity: Mode | None = None
     """What the service is told of the caller (docs/forwarding.md). Unset: nothing."""
     exchange: ExchangeConfig | None = None

@@ -214,3 +214,71 @@ class Post(Protocol):
     def close(self, box: str, /) -> None:
         """Hear it no longer."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A value that another process left in the store, and how long ago."""
+
+    value: bytes
+    age_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Lead:
+    """The right to compute, until the lease ends. `token` grows with every such right (a fence); `marks` is what the
+    scopes stood at."""
+
+    token: int
+    marks: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Another process has that right, for `lease_s` more unless it holds on to it."""
+
+    lease_s: float
+
+
+class CacheStore(Protocol):
+    """What the caches of several processes have in common: values for a time, and the right to make one.
+
+    Every step is atomic. Methods raise `StoreUnavailable`. Scopes name what can make a value old (a server, a kind).
+    """
+
+    @property
+    def is_able(self) -> bool:
+        """Whether it answers, and what it has to tell is heard."""
+        ...
+
+    @property
+    def epoch(self) -> int:
+        """Another after each time that something may have gone unheard."""
+        ...
+
+    async def enter(
+        self, key: bytes, scopes: Sequence[str], lease_s: float, max_age_s: float, /
+    ) -> "Found | Lead | Wait":
+        """The value, if it is no older than `max_age_s` and none of its scopes was forgotten since; else the right to
+        make it for `lease_s`, unless another has that."""
+        ...
+
+    async def hold(self, key: bytes, token: int, lease_s: float, /) -> bool:
+        """Keep the right for `lease_s` from now; False when it was lost."""
+        ...
+
+    async def settle(
+        self, key: bytes, scopes: Sequence[str], lead: Lead, value: bytes, ttl_s: float, news: bytes, /
+    ) -> bool:
+        """Give the right back and tell those who wait `news`; keep `value` (if any) for `ttl_s`, if none of its scopes
+        was forgotten since. False, and nothing is done, where the right was lost meanwhile."""
+        ...
+
+    async def forget(self, scope: str, /) -> None:
+        """Every value under `scope` is old from now on, and every process is told."""
+        ...
+
+    def listen(self, settled: Callable[[bytes, bytes], None], forgotten: Callable[[str], None], /) -> None:
+        """Hear what is told: of a key its news, and a scope that another process forgot. Called on the event loop;
+        neither may raise. At most once each: whoever waits for news bounds the wait."""
+        ...

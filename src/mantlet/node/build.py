@@ -63,6 +63,7 @@ from mantlet.upstreams.relayed.upstream import RelayedUpstream
 from mantlet.wire import answer
 
 if TYPE_CHECKING:  # what is opened where the config asks for it, and is not waited for elsewhere
+    from mantlet.node.cache import NodeCache
     from mantlet.policies.approvals.book import Book
     from mantlet.policies.approvals.policy import Approvals
     from mantlet.policies.pins.policy import Pins
@@ -108,6 +109,7 @@ class Node:
     """All of these as calls reach them: with what stands before their transports."""
     kills: Kills
     approvals: "Book | None"
+    cache: "NodeCache | None"
     is_current: Callable[[Caller], bool]
     """Whether a caller's credential holds and nobody has stopped it: asked of whoever keeps something open."""
     pins: "Pins | None"
@@ -215,6 +217,11 @@ async def build(config: Config, shared: Shared) -> AsyncIterator[Node]:
         )
         definitions = open_definitions(config, forward, journal, metrics, tasks, opened)
         resilience.take(definitions)
+        cache: NodeCache | None = None
+        if config.cache.enabled:
+            from mantlet.node.cache import open_cache
+
+            cache = open_cache(config, shared, upstreams, definitions, metrics, opened)
         book: Book | None = None
         approvals: Approvals | None = None
         if config.authorization.approvals is not None:
@@ -277,6 +284,8 @@ async def build(config: Config, shared: Shared) -> AsyncIterator[Node]:
                 steps = replace(steps, authorization_server=server)
             if fallback is not None:
                 steps = replace(steps, fallback=fallback)
+            if cache is not None:
+                steps = replace(steps, cache=cache.step(config))
             admin = LimitsAdmin(config.limits, limits, SYSTEM)
             if grants is not None:
                 steps = grants.into(steps, authenticate, sealer, steps.caller_limits)
@@ -323,6 +332,7 @@ async def build(config: Config, shared: Shared) -> AsyncIterator[Node]:
             reached=[*guarded.values(), *serving.values()],
             kills=kills,
             approvals=book,
+            cache=cache,
             is_current=is_current,
             pins=definitions.pins,
             tasks=tasks,

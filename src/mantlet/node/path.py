@@ -53,6 +53,7 @@ class Steps:
     pins: Policy[Call] | None = None
     schemas: Policy[Call] | None = None
     approvals: Policy[Call] | None = None
+    cache: Policy[Call] | None = None
     delegation: "Delegation | None" = None
     filters: Policy[Call] | None = None
     fallback: "Fallback | None" = None
@@ -112,6 +113,7 @@ def _calls(steps: Steps) -> CallHandler:
             steps.authorize,  # on what was parsed, never on headers; lists are filtered on their way back
             None if steps.approvals is None or steps.grants is None else steps.grants.check,  # before a yes is spent
             steps.approvals,  # only for what may be called at all is a human asked
+            steps.cache,  # a hit too was let pass by all above, and goes back through them: it holds what servers say
             _fallback(steps),  # outside the cache, which must not keep it; another server is asked by all of this way
         ),
         steps.forward,

@@ -11,6 +11,7 @@ LIVE: Final = (
     "accept_risks",
     "auth",
     "authorization",
+    "cache",
     "debug",
     "limits",
     "logging.level",
@@ -20,7 +21,9 @@ LIVE: Final = (
     "validation.max_keys",
 )
 """Keys, each with all below it, that a reload exchanges."""
-FIXED: Final = ("auth.server", "authorization.approvals", "limits.connections", "limits.nodes",
+FIXED: Final = ("auth.server", "authorization.approvals", "cache.early_refresh", "cache.enabled", "cache.max_bytes",
+                "cache.max_entries", "cache.max_entry_bytes", "cache.store_max_bytes", "cache.tenant_share",
+                "limits.connections", "limits.nodes",
                 "limits.on_store_failure")  # fmt: skip
 """Keys below those that belong to something that is open."""
 

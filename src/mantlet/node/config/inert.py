@@ -8,7 +8,7 @@ from typing import Final
 
 from mantlet.node.config.model import Config
 
-SWITCHED: Final = ("cache", "llm", "p2p")
+SWITCHED: Final = ("llm", "p2p")
 """Sections with a switch of their own: set when it is on."""
 WHOLE: Final = ("execution", "backup", "remote_agents", "alerts")
 """Sections that are set when they say anything."""

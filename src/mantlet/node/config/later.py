@@ -18,16 +18,6 @@ class _Later(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """The common manner of all sections."""
 
 
-class CacheConfig(_Later, frozen=True, kw_only=True):
-    """Cached results and shared misses."""
-
-    enabled: bool = False
-    ttl: float = 300
-    max_bytes: int = 268_435_456
-    stale_while_revalidate: float = 0
-    tools: list[str] = []
-
-
 class RemoteAgentConfig(_Later, frozen=True, kw_only=True):
     """An A2A agent behind the node."""
 

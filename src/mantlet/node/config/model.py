@@ -20,7 +20,6 @@ from mantlet.listeners.websocket.config import WebSocketConfig
 from mantlet.node.config.inter_agent import InterAgentConfig
 from mantlet.node.config.later import (
     BackupConfig,
-    CacheConfig,
     ExecutionConfig,
     LlmConfig,
     P2pConfig,
@@ -30,6 +29,7 @@ from mantlet.policies.addresses.config import AddressesConfig
 from mantlet.policies.aggregate.config import VirtualServerConfig
 from mantlet.policies.authenticate.config import AuthConfig
 from mantlet.policies.authorize.config import AuthorizationConfig
+from mantlet.policies.cache.config import CacheConfig
 from mantlet.policies.limits.config import LimitsConfig
 from mantlet.policies.parse.config import McpLimits, ValidationConfig
 from mantlet.policies.pins.config import PinsConfig
@@ -180,9 +180,9 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     egress: EgressConfig = EgressConfig()
     secrets: SecretsConfig = SecretsConfig()
     http_upstreams: list[ServiceConfig] = []
+    cache: CacheConfig = CacheConfig()
 
     # Understood, not acted on in this version (see `later` and `inert`).
-    cache: CacheConfig | None = None
     remote_agents: list[RemoteAgentConfig] = []
     llm: LlmConfig | None = None
     execution: ExecutionConfig | None = None

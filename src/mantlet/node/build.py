@@ -36,7 +36,7 @@ from mantlet.node.egress import open_egress, open_fetcher
 from mantlet.node.filters import open_filters
 from mantlet.node.forward import Forward
 from mantlet.node.forwarding import Forwarding, open_grants
-from mantlet.node.gauges import watch_endpoint, watch_places, watch_servers
+from mantlet.node.gauges import watch_endpoint, watch_endpoints, watch_places, watch_servers
 from mantlet.node.housekeeping import audit_told, every, failed, log_warning
 from mantlet.node.identity import open_identity
 from mantlet.node.issuers import KnownIssuers
@@ -307,6 +307,7 @@ async def build(config: Config, shared: Shared) -> AsyncIterator[Node]:
             "max",
         )
         watch_servers(metrics, upstreams)
+        watch_endpoints(metrics, [*upstreams.values(), *services.values()])
         watch_endpoint(metrics, aggregate)
         opened.push_async_callback(tasks.close)  # first of all: nothing reads a database that is closed meanwhile
         yield Node(

@@ -2,7 +2,7 @@
 for; each process tells its own, and `/metrics` their sum."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from mantlet.core.ports import Upstream
 from mantlet.events.metrics import Metrics
@@ -11,11 +11,13 @@ from mantlet.policies.aggregate.policy import Aggregate
 from mantlet.upstreams.bridge.to_legacy import Places, ToLegacy
 from mantlet.upstreams.bridge.to_modern import ToModern
 from mantlet.upstreams.endpoints import Endpoints
+from mantlet.upstreams.health.state import STATES, State
 from mantlet.upstreams.transports.channel.isolated.server import IsolatedServer
 from mantlet.upstreams.transports.channel.server import ChannelServer
 from mantlet.upstreams.transports.http import HttpServer
 
 T = TypeVar("T")
+_GRAVITY: Final[tuple[State, ...]] = ("healthy", "starting", "degraded", "draining", "unhealthy", "stopped")
 
 
 def watch_bridge(
@@ -100,6 +102,35 @@ def watch_servers(metrics: Metrics, servers: Mapping[str, Upstream]) -> None:
         "Streams from servers over HTTP, and calls that keep a connection while they wait for input",
         _sum(lambda each: each.room.taken, over_http),
     )
+
+
+def watch_endpoints(metrics: Metrics, servers: Iterable[Upstream]) -> None:
+    """The endpoints of servers that have several. Their names come from the configuration."""
+    for server in servers:
+        if not isinstance(server, Endpoints):
+            continue
+        for state in STATES:
+            metrics.gauge(
+                "mantlet_endpoint_changes",
+                "Endpoints that came to be in a state, since the start",
+                lambda server=server, state=state: server.changes[state],  # type: ignore[misc]
+                labels={"server": server.name, "state": state},
+            )
+        for one in server.endpoints:
+            labels = {"server": server.name, "endpoint": one.name}
+            metrics.gauge(
+                "mantlet_endpoint_state",
+                "0 healthy, 1 starting, 2 degraded, 3 draining, 4 unhealthy, 5 stopped; the worst of all workers",
+                lambda one=one: _GRAVITY.index(one.health.state),  # type: ignore[misc]
+                "max",
+                labels=labels,
+            )
+            metrics.gauge(
+                "mantlet_endpoint_in_flight",
+                "Calls and streams under way at an endpoint",
+                lambda one=one: one.in_flight,  # type: ignore[misc]
+                labels=labels,
+            )
 
 
 def _over_http(server: Upstream) -> list[HttpServer]:

@@ -24,7 +24,7 @@ from mantlet.core.refusal import (
 from mantlet.upstreams.balance.pickers import Picker
 from mantlet.upstreams.endpoints.endpoint import MARK_BYTES, Counted, Endpoint
 from mantlet.upstreams.guarded.verdict import is_failed_reply, is_failure
-from mantlet.upstreams.health.state import State
+from mantlet.upstreams.health.state import STATES, State
 from mantlet.upstreams.room import Room
 from mantlet.upstreams.transports.http.session import OpenedIds
 
@@ -82,6 +82,8 @@ class Endpoints:
         self._sessions = sessions
         self._changed = changed
         self.room = Room(0) if room is None else room
+        self.changes: dict[State, int] = dict.fromkeys(STATES, 0)
+        """How often an endpoint came to be in each state."""
         self.usable: tuple[Endpoint, ...] = ()
         """Those that new calls may go to, but for breakers."""
         self._refresh()
@@ -289,6 +291,7 @@ class Endpoints:
         before = endpoint.health.state
         if event():
             self._refresh(is_reweighed=endpoint.weigh(endpoint.health.weight_share(self._monotonic())))
+            self.changes[endpoint.health.state] += 1
             self._changed(self._name, endpoint, before)
 
     def _ordered(self, name: str, order: Callable[[Endpoint], bool]) -> bool:

@@ -1,0 +1,203 @@
+"""A node with one server at several endpoints: what a client sees of it, and an operator."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.attacks.house import Answer, House, Upstream, open_house
+from tests.servers.plain import served
+
+PATIENCE_S = 20.0
+HASTE: dict[str, Any] = {"interval": 0.05, "timeout": 0.05, "recheck": 0.05, "fall": 2, "rise": 1}
+
+
+@asynccontextmanager
+async def behind(
+    folder: Path, ups: list[Upstream], weights: Sequence[float] = (1, 1, 1), **server: Any
+) -> AsyncIterator[House]:
+    for up in ups:
+        await up.open()
+    one = {
+        "name": "one",
+        "transport": "http",
+        "url": "http://one.internal/mcp",  # a name, and nowhere to go
+        "era": "dual",
+        "endpoints": [
+            {"url": f"http://127.0.0.1:{up.port}/mcp", "name": up.name, "weight": weight}
+            for up, weight in zip(ups, weights, strict=True)
+        ],
+        "health": {"interval": 3600, "timeout": 1},
+        **server,
+    }
+    try:
+        async with asyncio.timeout(PATIENCE_S), open_house(folder, servers=0, mcp={"servers": [one]}) as house:
+            yield house
+    finally:
+        for up in ups:
+            await up.close()
+
+
+@pytest.fixture
+def ups() -> list[Upstream]:
+    return [Upstream(name) for name in ("a", "b", "c")]
+
+
+def by(answer: Answer) -> str:
+    assert answer.status == 200, answer.body
+    return str(answer.json["result"]["from"])
+
+
+async def state_of(house: House, name: str) -> Any:
+    answer = await house.ask(
+        "GET", "/admin/v1/upstreams", {"Authorization": f"Bearer {house.keys['root']}"}, door="admin"
+    )
+    (upstream,) = answer.json["upstreams"]
+    return next(one for one in upstream["endpoints"] if one["name"] == name)
+
+
+async def until(house: House, name: str, *states: str) -> None:
+    while (await state_of(house, name))["state"] not in states:
+        await asyncio.sleep(0.01)
+
+
+async def test_calls_are_spread_and_recorded(tmp_path: Path, ups: list[Upstream]) -> None:
+    async with behind(tmp_path, ups) as house:
+        counted = Counter([by(await house.call()) for _ in range(9)])
+        assert counted == {"a": 3, "b": 3, "c": 3}
+        noted = Counter(line["notes"].get("endpoint") for line in house.audit() if line["action"] == "tools/call")
+        assert noted == counted
+
+
+async def test_weights_count(tmp_path: Path, ups: list[Upstream]) -> None:
+    async with behind(tmp_path, ups, (4, 1, 1), balance="weighted") as house:
+        assert Counter([by(await house.call()) for _ in range(12)]) == {"a": 8, "b": 2, "c": 2}
+
+
+async def test_a_caller_stays_at_one_endpoint_where_that_is_asked_for(tmp_path: Path, ups: list[Upstream]) -> None:
+    async with behind(tmp_path, ups, balance="session_affinity") as house:
+        alice = {by(await house.call()) for _ in range(5)}
+        assert len(alice) == 1
+
+
+async def test_a_session_stays_where_it_was_opened_and_its_id_does_not_say_where(
+    tmp_path: Path, ups: list[Upstream]
+) -> None:
+    """MCP-04"""
+    async with behind(tmp_path, ups) as house:
+        sessions = {}
+        for up in ups:
+            opened = await house.legacy("initialize", {"protocolVersion": "2025-11-25"}, server="one")
+            session = opened.headers["mcp-session-id"]
+            assert up.name in {name for name in ("a", "b", "c") if f"session-of-{name}" not in session}
+            sessions[session] = await house.legacy("tools/call", {"name": "echo"}, server="one", session=session)
+        assert Counter(by(answer) for answer in sessions.values()) == {"a": 1, "b": 1, "c": 1}
+        for session, answer in sessions.items():
+            for _ in range(3):
+                again = await house.legacy("tools/call", {"name": "echo"}, server="one", session=session)
+                assert by(again) == by(answer)
+        for up in ups:  # each was shown its own word, and nothing of ours
+            shown = {sent.headers["mcp-session-id"] for sent in up.sent if "mcp-session-id" in sent.headers}
+            assert shown == up.sessions
+
+
+async def test_another_callers_session_is_nobodys(tmp_path: Path, ups: list[Upstream]) -> None:
+    """MCP-04, AUTHZ-04"""
+    async with behind(tmp_path, ups) as house:
+        opened = await house.legacy("initialize", {"protocolVersion": "2025-11-25"}, server="one")
+        session = opened.headers["mcp-session-id"]
+        before = [len(up.sent) for up in ups]
+        answer = await house.legacy("tools/call", {"name": "echo"}, server="one", session=session,
+                                    credential=house.keys["bob"])  # fmt: skip
+        assert answer.status == 404
+        assert [len(up.sent) for up in ups] == before
+
+
+async def test_the_dead_lose_their_own_sessions_and_no_calls(tmp_path: Path, ups: list[Upstream]) -> None:
+    """RES-06"""
+    async with behind(tmp_path, ups, health=HASTE) as house:
+        for name in ("a", "b", "c"):
+            await until(house, name, "healthy")
+        sessions = {}
+        for _ in ups:
+            opened = await house.legacy("initialize", {"protocolVersion": "2025-11-25"}, server="one")
+            session = opened.headers["mcp-session-id"]
+            sessions[by(await house.legacy("tools/call", {"name": "echo"}, server="one", session=session))] = session
+        await ups[1].close()
+        assert {by(await house.call()) for _ in range(6)} == {"a", "c"}  # no client hears of it
+        await until(house, "b", "unhealthy")
+        lost = await house.legacy("tools/call", {"name": "echo"}, server="one", session=sessions["b"])
+        assert lost.status == 404  # so that its client begins a new one (2025-11-25, Session Management)
+        for name in ("a", "c"):
+            assert by(await house.legacy("tools/call", {"name": "echo"}, server="one", session=sessions[name])) == name
+        told = await state_of(house, "b")
+        assert "probe: no connection" in told["reasons"][0]
+        await ups[1].open()
+        await until(house, "b", "healthy", "degraded")
+        assert {by(await house.call()) for _ in range(6)} == {"a", "b", "c"}
+
+
+async def test_one_that_hangs_is_found_out_and_left_alone(tmp_path: Path, ups: list[Upstream]) -> None:
+    """RES-06"""
+    async with behind(tmp_path, ups, health=HASTE) as house:
+        await until(house, "a", "healthy")
+        ups[0].hangs = True
+        await until(house, "a", "unhealthy")
+        assert "no answer within" in (await state_of(house, "a"))["reasons"][0]
+        assert {by(await house.call()) for _ in range(6)} == {"b", "c"}
+
+
+async def test_a_path_is_probed_where_one_is_named(tmp_path: Path) -> None:
+    async with served() as plain:
+        one = {
+            "name": "plain",
+            "url": "http://plain.internal/base",
+            "endpoints": [{"url": f"{plain.url}/base", "name": "good"}, {"url": f"{plain.url}/base/", "name": "bad"}],
+            "health": {**HASTE, "timeout": 0.05, "path": "/base/echo/health"},
+        }
+        rules = [{"name": "all", "allow": {"roles": ["user"]}}]
+        async with (
+            asyncio.timeout(PATIENCE_S),
+            open_house(tmp_path, servers=0, http_upstreams=[one], authorization={"rules": rules}) as house,
+        ):
+            await until(house, "good", "healthy")
+            answer = await house.ask("GET", "/api/plain/echo/x", {"Authorization": f"Bearer {house.keys['alice']}"})
+            assert answer.status == 200
+
+
+async def test_one_url_is_watched_and_nothing_stands_before_it(tmp_path: Path) -> None:
+    up = Upstream("one")
+    await up.open()
+    server = {"name": "one", "transport": "http", "url": f"http://127.0.0.1:{up.port}/mcp", "health": HASTE}
+    try:
+        async with asyncio.timeout(PATIENCE_S), open_house(tmp_path, servers=0, mcp={"servers": [server]}) as house:
+            root = {"Authorization": f"Bearer {house.keys['root']}"}
+
+            async def told() -> Any:
+                return (await house.ask("GET", "/admin/v1/upstreams", root, door="admin")).json["upstreams"][0]
+
+            while (await told())["state"] != "healthy":
+                await asyncio.sleep(0.01)
+            up.hangs = True
+            while (await told())["state"] != "unhealthy":
+                await asyncio.sleep(0.01)
+            up.hangs = False
+            up.release.set()
+            assert (await house.call()).status == 200  # it decides nothing
+    finally:
+        await up.close()
+
+
+async def test_figures_tell_of_each_endpoint(tmp_path: Path, ups: list[Upstream]) -> None:
+    async with behind(tmp_path, ups, health=HASTE) as house:
+        await until(house, "a", "healthy")
+        await ups[1].close()
+        await until(house, "b", "unhealthy")
+        text = (await house.ask("GET", "/metrics", door="admin")).body.decode()
+        assert 'mantlet_endpoint_state{endpoint="a",server="one"} 0.0' in text
+        assert 'mantlet_endpoint_state{endpoint="b",server="one"} 4.0' in text
+        assert 'mantlet_endpoint_in_flight{endpoint="a",server="one"} 0.0' in text
+        assert 'mantlet_endpoint_changes{server="one",state="unhealthy"} 1.0' in text

@@ -54,10 +54,10 @@ HEAVY: dict[str, str | tuple[str, ...]] = {
     "joserfc": ("keys", "embed"),
     "jsonschema_rs": ("policies.schemas", "policies.filters.rules"),
     "keyring": "keys",
-    "mcp": ("ops", "upstreams.transports.python"),
+    "mcp": ("ops", "upstreams.transports.python", "embed.tools"),
 }
 """Libraries that one room alone may import, so that the others start without them. Servers that run in the node are
-written with `mcp`: that one concept may import it when such a server is configured."""
+written with `mcp`: that one concept may import it when such a server is configured, and so may their middleware."""
 
 FILES = sorted(ROOT.rglob("*.py"))
 

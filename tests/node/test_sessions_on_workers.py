@@ -49,8 +49,12 @@ class Exchange:
         if session:
             headers |= {"Mcp-Session-Id": session, "MCP-Protocol-Version": "2025-11-25"}
         body = json.dumps({"jsonrpc": "2.0", **message}) if message else None
-        self._connection.request(verb, f"/mcp/{server}", body, headers)
-        self.answer = self._connection.getresponse()
+        try:
+            self._connection.request(verb, f"/mcp/{server}", body, headers)
+            self.answer = self._connection.getresponse()
+        except BaseException:  # nobody else knows of it
+            self.close()
+            raise
 
     def next(self) -> Any:
         """The next event."""
@@ -61,8 +65,10 @@ class Exchange:
 
     def whole(self) -> tuple[int, Any]:
         """Status and body."""
-        body = self.answer.read()
-        self.close()
+        try:
+            body = self.answer.read()
+        finally:
+            self.close()
         return self.answer.status, json.loads(body) if body else None
 
     def close(self) -> None:

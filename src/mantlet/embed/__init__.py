@@ -1,11 +1,57 @@
-"""For programs behind a node: who a request is for, on the node's word (docs/forwarding.md).
+"""Mantlet as a library: what the gateway is made of, for other programs (docs/library.md), and for programs behind a
+node what it tells them of their callers (docs/forwarding.md).
 
-Needs what `pip install mantlet` brings, and imports of it no server, client or event loop.
+Every name is imported when it is first used: who limits rates loads no web server, and no cryptography.
 """
 
-from mantlet.embed.asgi import ForwardedIdentity
-from mantlet.embed.node import Node, open_forwarded
-from mantlet.embed.used import MemoryUsed
-from mantlet.wire.forwarded import Forwarded
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
 
-__all__ = ["Forwarded", "ForwardedIdentity", "MemoryUsed", "Node", "open_forwarded"]
+if TYPE_CHECKING:
+    from mantlet.embed.agent_client import SecureAgentClient
+    from mantlet.embed.asgi import ForwardedIdentity
+    from mantlet.embed.circuit_breaker import CircuitBreaker, CircuitOpen
+    from mantlet.embed.gateway import MantletMiddleware
+    from mantlet.embed.node import Node, open_forwarded
+    from mantlet.embed.rate_limiter import RateLimiter
+    from mantlet.embed.tools import ToolGuard
+    from mantlet.embed.used import MemoryUsed
+    from mantlet.wire.forwarded import Forwarded
+
+__all__ = [
+    "CircuitBreaker",
+    "CircuitOpen",
+    "Forwarded",
+    "ForwardedIdentity",
+    "MantletMiddleware",
+    "MemoryUsed",
+    "Node",
+    "RateLimiter",
+    "SecureAgentClient",
+    "ToolGuard",
+    "open_forwarded",
+]
+
+_FROM: Final = {
+    "CircuitBreaker": "mantlet.embed.circuit_breaker",
+    "CircuitOpen": "mantlet.embed.circuit_breaker",
+    "Forwarded": "mantlet.wire.forwarded",
+    "ForwardedIdentity": "mantlet.embed.asgi",
+    "MantletMiddleware": "mantlet.embed.gateway",
+    "MemoryUsed": "mantlet.embed.used",
+    "Node": "mantlet.embed.node",
+    "RateLimiter": "mantlet.embed.rate_limiter",
+    "SecureAgentClient": "mantlet.embed.agent_client",
+    "ToolGuard": "mantlet.embed.tools",
+    "open_forwarded": "mantlet.embed.node",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _FROM:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_FROM[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

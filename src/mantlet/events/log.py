@@ -54,6 +54,24 @@ def set_up(config: LoggingConfig, environment: Environment) -> None:
     )
 
 
+def into_standard_library() -> None:
+    """Hand structlog's events to the standard library's log, for a program whose log is its own affair; once."""
+    if structlog.is_configured():
+        return
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            structlog.stdlib.add_log_level,
+            structlog.processors.format_exc_info,
+            mask,
+            structlog.processors.KeyValueRenderer(key_order=["event"], drop_missing=True),
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=False,
+    )
+
+
 def mask(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """A structlog processor: values under secret names, and text of a credential's shape, are masked."""
     for name, value in event.items():

@@ -10,9 +10,9 @@ from mantlet.core.headers import Headers
 from mantlet.core.policy import chain
 from mantlet.core.record import Trail
 from mantlet.core.refusal import RateLimited
+from mantlet.embed.rate_limiter import RateLimiter
 from mantlet.policies.limits.client import client_of
 from mantlet.policies.limits.config import LimitsConfig
-from mantlet.policies.limits.library import RateLimiter
 from mantlet.policies.limits.policy import CallerLimits, CallLimits
 from mantlet.policies.limits.status import LimitsAdmin
 from mantlet.wire.answer import refused

@@ -65,10 +65,16 @@ class Report:
         }
 
 
-def examine(files: Sequence[str], environ: Mapping[str, str], *, settings: Mapping[str, str] | None = None) -> Report:
+def examine(
+    files: Sequence[str],
+    environ: Mapping[str, str],
+    *,
+    settings: Mapping[str, str] | None = None,
+    given: Mapping[str, Any] | None = None,
+) -> Report:
     """Load and judge; never raises for what is wrong with the configuration, and opens no port."""
     try:
-        loaded = load(files, environ, settings=settings)
+        loaded = load(files, environ, settings=settings, given=given)
     except ConfigErrors as error:
         return Report(tuple(files), error.problems)
     except ConfigError as error:

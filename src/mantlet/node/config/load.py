@@ -4,10 +4,11 @@ Lowest first: defaults, files in their order, the overlay of the environment, en
 Everything that is wrong is told at once where that is possible: a file that cannot be parsed hides what is in it.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -22,13 +23,15 @@ from mantlet.node.config.places import Findings, absolute, defaults, look_for, w
 from mantlet.node.config.problem import DEFAULT, ConfigErrors, Origin, Problem, dotted, nearest
 from mantlet.node.config.rotated import with_previous
 from mantlet.node.config.sources import with_sources
-from mantlet.node.config.text import read_file
+from mantlet.node.config.text import read_file, read_yaml
 from mantlet.node.config.tree import EMPTY, Node, at, mapped, merged, with_value, without
 from mantlet.node.config.variables import expanded
 
 OVERLAYS: Final = "environments"
 DEFAULT_FILES: Final = ("mantlet.yaml", "mantlet.yml", "mantlet.toml")
 """Looked for in the working directory when no file is named."""
+PROGRAM: Final = "<the program>"
+"""Where a value stands that came in no file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +47,22 @@ class Loaded:
     """Files that the configuration names (secrets, certificates): when one changes, so does the configuration."""
 
 
-def load(files: Sequence[str], environ: Mapping[str, str], *, settings: Mapping[str, str] | None = None) -> Loaded:
+def load(
+    files: Sequence[str],
+    environ: Mapping[str, str],
+    *,
+    settings: Mapping[str, str] | None = None,
+    given: Mapping[str, Any] | None = None,
+) -> Loaded:
     """Read and understand a configuration. Raises `ConfigErrors` with everything that is wrong.
 
-    `settings` come from the command line, by dotted key. Reads `files` and the secret files they name, nothing else.
+    `settings` come from the command line, by dotted key; `given` from a program, over what stands in files. Reads
+    `files` and the secret files they name, nothing else.
     """
     problems: list[Problem] = []
     written = _read(files, problems)
+    if given is not None:
+        written = merged(written, adopted(read_yaml(json.dumps(given), PROGRAM), problems))
     layer = layer_of(environ, Config, problems) + overrides_of(settings or {}, Config, problems)
     environment = _environment(written, layer, environ)
     tree = _overlaid(written, environment, environ, problems)

@@ -35,7 +35,11 @@ _QUERY: Final = re.compile(rb"(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/?\[\]{}|^`\"<>]|%(
 class Services:
     """Calls to the configured services."""
 
-    def __init__(self, routes: Routes, *, bounds: jsonrpc.Bounds, monotonic: Callable[[], float]) -> None:
+    def __init__(
+        self, routes: Routes, *, bounds: jsonrpc.Bounds, monotonic: Callable[[], float], root: str = ROOT
+    ) -> None:
+        """Every path below `root` is for a service."""
+        self._root = root
         self._routes = routes
         self._bounds = bounds
         self._monotonic = monotonic
@@ -49,7 +53,7 @@ class Services:
         """The step that hands what is for a service to `calls`, and passes everything else on."""
 
         def services(arrival: Arrival, onward: ArrivalHandler, /) -> Awaitable[Reply]:
-            if not arrival.path.startswith(ROOT):
+            if not arrival.path.startswith(self._root):
                 return onward(arrival)
             return receive(arrival)
 

@@ -37,6 +37,7 @@ COUNTERS: Final[dict[str, tuple[str, Labels]]] = {
     REQUESTS: ("Requests by how they ended", ("door", "server", "action", "verdict", "reason", "status")),
     "mantlet_authentications": ("Authentications by method and outcome", ("environment", "method", "outcome")),
     "mantlet_limit_refusals": ("Requests refused by a limit", ("limit",)),
+    "mantlet_refusals_told_together": ("Requests refused without a look, as their address was", ("door",)),
     "mantlet_filter_findings": ("Findings of content filters by what was done", ("filter", "mode")),
     "mantlet_audit_unrecorded": ("Requests served without a record, by configuration", ()),
     "mantlet_stream_bytes": ("Bytes of streamed answers", ("door", "server")),

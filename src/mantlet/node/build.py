@@ -50,6 +50,7 @@ from mantlet.node.services import Service, open_services
 from mantlet.node.sse import open_sse
 from mantlet.node.steps import make_aggregate, make_steps
 from mantlet.node.store import open_store
+from mantlet.node.tally import with_tally
 from mantlet.node.upstreams import Server, open_upstreams
 from mantlet.policies.addresses.blocks import SYNC_S
 from mantlet.policies.addresses.policy import Addresses
@@ -279,16 +280,18 @@ async def build(config: Config, shared: Shared) -> AsyncIterator[Node]:
             if config.auth.server is not None:
                 from mantlet.node.authorization_server import ServerPorts, open_authorization_server
 
-                ports = ServerPorts(state, sealer, limits, fetch)
-                server = open_authorization_server(config, authenticate, revoked, steps.caller_limits, ports, opened)
+                ports = ServerPorts(state, sealer, limits, fetch, durable.database)
+                server = open_authorization_server(config, authenticate, revoked, steps.caller_limits, ports)
                 steps = replace(steps, authorization_server=server)
-            if fallback is not None:
-                steps = replace(steps, fallback=fallback)
-            if cache is not None:
-                steps = replace(steps, cache=cache.step(config))
-            admin = LimitsAdmin(config.limits, limits, SYSTEM)
             if grants is not None:
                 steps = grants.into(steps, authenticate, sealer, steps.caller_limits)
+            if cache is not None:
+                steps = replace(steps, cache=cache.step(config))
+            if fallback is not None:
+                steps = replace(steps, fallback=fallback)
+            judge = None if addresses is None else addresses.refused
+            steps = with_tally(steps, authenticate, judge, journal, metrics, tasks, opened)
+            admin = LimitsAdmin(config.limits, limits, SYSTEM)
             return Generation(number, config, steps, authenticate, admin, path(steps, sse), messages(steps))
 
         def taken(_: Generation) -> None:

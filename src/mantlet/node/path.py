@@ -14,6 +14,7 @@ from mantlet.node.published import Published
 from mantlet.policies.aggregate.policy import Aggregate
 from mantlet.policies.authorize.policy import Authorize
 from mantlet.policies.parse.policy import Parse
+from mantlet.policies.record.tally import Tally
 from mantlet.policies.services.policy import Services
 from mantlet.wire import answer
 
@@ -56,6 +57,7 @@ class Steps:
     cache: Policy[Call] | None = None
     delegation: "Delegation | None" = None
     filters: Policy[Call] | None = None
+    tally: Tally | None = None
     fallback: "Fallback | None" = None
     connect: "AuthorizationServer | None" = None
     grants: "Grants | None" = None
@@ -80,7 +82,9 @@ def path(steps: Steps, sse: Policy[Arrival] | None = None) -> ArrivalHandler:
         ),
         steps.parse.then(_calls(steps)),
     )
-    return answering(arrivals, steps.challenge)
+    whole = answering(arrivals, steps.challenge)
+    # What is decided already for a whole address is neither asked nor written down again for each of its requests.
+    return whole if steps.tally is None else steps.tally.before(whole)
 
 
 def messages(steps: Steps) -> ArrivalHandler:

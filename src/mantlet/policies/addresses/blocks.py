@@ -38,6 +38,11 @@ class Blocks:
         block = self._table.get(source)
         return block if block is not None and block.until_s > self._wall() else None
 
+    @property
+    def has_any(self) -> bool:
+        """Whether there is any, in force or remembered."""
+        return bool(self._table)
+
     def in_force(self) -> Table:
         """All that are."""
         now_s = self._wall()

@@ -36,6 +36,7 @@ class Addresses:
         self._scores = Scores(auto.half_life)
         self.blocks = Blocks(state, clock, block_s=auto.block, max_s=auto.max_block, forgotten=self._scores.forget)
         self._auto = auto
+        self._has_lists = bool(config.allow or config.deny)
         self._monotonic = clock.monotonic
         self._tell = tell
 
@@ -49,6 +50,15 @@ class Addresses:
             arrival.trail.rule = "addresses"
             raise Blocked(why=f"blocked: {block.reason}")
         return onward(arrival)
+
+    def refused(self, arrival: Arrival) -> str:
+        """The source of a request that `__call__` would refuse; empty for all others."""
+        if not self._has_lists and not self.blocks.has_any:
+            return ""
+        known = self.standing(arrival.peer)
+        if known.is_denied or (not known.is_exempt and self.blocks.of(known.source) is not None):
+            return known.source
+        return ""
 
     def watch(self, trail: Trail, refusal: Refusal) -> None:
         """Count a refusal against the address it was sent from."""

@@ -46,6 +46,21 @@ class Failures:
         self.limit, self.window_s = limit, window_s
         self._max_sources = max_sources
         self._levels: OrderedDict[str, Level] = OrderedDict()
+        self._full: set[str] = set()
+
+    def is_full(self, source: str, now_s: float) -> bool:
+        """Whether another failure of `source` does not fit. While nobody's does, as cheap as can be."""
+        if source not in self._full:
+            return False
+        if self.wait_s(source, now_s) > 0:
+            return True
+        self._full.discard(source)
+        return False
+
+    @property
+    def has_full(self) -> bool:
+        """Whether anybody is, or was a moment ago."""
+        return bool(self._full)
 
     def wait_s(self, source: str, now_s: float) -> float:
         """How long `source` has to wait before another failure fits; 0 when it need not."""
@@ -53,7 +68,10 @@ class Failures:
         if level is None:
             return 0.0
         level = leaked(level, now_s=now_s, limit=self.limit, window_s=self.window_s)
-        return wait_s(level, limit=self.limit, window_s=self.window_s)
+        wait = wait_s(level, limit=self.limit, window_s=self.window_s)
+        if wait > 0:
+            self._full.add(source)
+        return wait
 
     def count(self, source: str, now_s: float) -> float:
         """Count a failure that fits, and give 0; or count nothing, and give how long to wait."""
@@ -63,7 +81,7 @@ class Failures:
             self._levels[source] = Level(level.failures + 1, level.at_s)
             self._levels.move_to_end(source)
             if len(self._levels) > self._max_sources:
-                self._levels.popitem(last=False)
+                self._full.discard(self._levels.popitem(last=False)[0])
         return wait
 
     def __len__(self) -> int:

@@ -18,6 +18,7 @@ from mantlet.core.refusal import (
     InvalidCredential,
     NonceRequired,
     RateLimited,
+    Refusal,
     Unauthenticated,
 )
 from mantlet.policies.authenticate.binding import Proofs, check_door, check_place, check_scheme
@@ -30,6 +31,7 @@ from mantlet.policies.authenticate.provider import Provider
 from mantlet.policies.authenticate.revoked import Revoked
 from mantlet.policies.authenticate.verified import Verified
 from mantlet.wire.answer import DPOP_NONCE
+from mantlet.wire.jws import looks_like_token
 
 DISABLED: Final = Caller(
     "developer", "mantlet:disabled", "disabled", roles=frozenset({"admin"}), credential_id="authentication-disabled"
@@ -137,6 +139,28 @@ class Authenticate:
         if caller.binding is not None:
             check_door(arrival, caller.binding)
         return caller
+
+    def slowed(self, arrival: Arrival) -> str:
+        """The source of a request that is going to be refused for its neighbours' failures; empty for all others.
+
+        It is not decided here: this only tells beforehand what `_recognise` does with a token that nobody knows yet.
+        """
+        if not self._by_address.has_full:
+            return ""
+        source = source_of(arrival.peer)
+        if not self._by_address.is_full(source, self._clock.monotonic()):
+            return ""
+        if arrival.proof is not None or arrival.peer_certificate is not None:
+            return ""
+        try:
+            credential = take(arrival.headers, arrival.query)
+            check(credential)
+        except Refusal:
+            return ""
+        # What is cheap to check is always checked: the owner of a key gets in whatever its neighbours do (AUTHN-07).
+        if not looks_like_token(credential):
+            return ""
+        return source if self._verified.caller(_digest(arrival.headers, credential)) is None else ""
 
     def _known(self, arrival: Arrival) -> Caller | None:
         """Whose credential it is, if that was found a moment ago."""

@@ -14,9 +14,13 @@ MAX_ARGUMENT_CHARACTERS: Final = 32_768
 
 State = Literal["pending", "approved", "denied", "expired", "used"]
 
-# What a client varies from one attempt to the next, and no server acts on. All else of `_meta` is bound.
-_VARYING: Final = frozenset({"progressToken", "traceparent", "tracestate", "baggage"})
+# What a client varies from one attempt to the next, and no server acts on. All else of `_meta` is bound: a member that
+# only looks like the protocol's own would be a change that nobody approved.
 _PROTOCOL: Final = "io.modelcontextprotocol/"
+_VARYING: Final = frozenset(
+    {"progressToken", "traceparent", "tracestate", "baggage"}
+    | {_PROTOCOL + name for name in ("protocolVersion", "clientInfo", "clientCapabilities", "logLevel")}
+)
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -102,7 +106,7 @@ def _bound(params: Mapping[str, Any]) -> dict[str, Any]:
     bound = dict(params)
     meta = bound.pop("_meta", None)
     if type(meta) is dict:
-        meta = {key: value for key, value in meta.items() if key not in _VARYING and not key.startswith(_PROTOCOL)}
+        meta = {key: value for key, value in meta.items() if key not in _VARYING}
     if meta:
         bound["_meta"] = meta
     return bound

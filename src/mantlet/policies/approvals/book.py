@@ -21,14 +21,27 @@ from mantlet.policies.approvals.asked import Decision, Request, State, standing
 MAX_OPEN: Final = 500
 MAX_OPEN_PER_CALLER: Final = 20
 """Requests that nobody has decided: a human's attention is the thing that runs out."""
+MAX_SHOWN: Final = 1_000
+"""In the list, with those that are decided or over; beyond it the oldest of these are not shown any more."""
 ID_BYTES: Final = 9
-_INDEX: Final[StateKey] = ("approval", "index")
+_INDEX: Final[StateKey] = ("approval", "rows")
 _LOCK: Final[StateKey] = ("approval", "lock")
 _LOCK_S: Final = 5.0
 _TRIES: Final = 100
 _PAUSE_S: Final = 0.02
-_ROWS: Final = msgspec.json.Decoder(list[tuple[str, str, float]])
 T = TypeVar("T")
+
+
+class Row(msgspec.Struct, frozen=True, array_like=True):
+    """A request in the list. `until_s` is when it can no longer be decided."""
+
+    id: str
+    caller: str
+    until_s: float
+    is_decided: bool = False
+
+
+_ROWS: Final = msgspec.json.Decoder(list[Row])
 
 
 class Book:
@@ -55,9 +68,9 @@ class Book:
                 if known is not None and await self.state(known) not in ("expired", "used"):
                     return known, False
                 await self._store.drop(of)
-            await self._note(wanted)
             await self._put("request", wanted.id, wanted)
             if await self._store.claim(of, wanted.id.encode(), self._kept_s) == wanted.id.encode():
+                await self._listed(wanted, of)
                 return wanted, True
             await self._store.drop(("approval", "request", wanted.id))
         raise StoreUnavailable(why="requests for the same call keep ending")
@@ -86,6 +99,7 @@ class Book:
         if waiting is not None:
             waiting.set()
         if stands == sealed:
+            await self._change_rows(lambda rows: [_decided(row) if row.id == request.id else row for row in rows])
             return wanted
         return await self.decision(request) or wanted
 
@@ -97,7 +111,7 @@ class Book:
     async def all(self) -> list[tuple[Request, State]]:
         """Those that are kept, the newest first."""
         rows = _ROWS.decode(await self._store.get(_INDEX) or b"[]")
-        found = [await self.get(request_id) for request_id, _, _ in reversed(rows)]
+        found = [await self.get(row.id) for row in reversed(rows)]
         return [(request, await self.state(request)) for request in found if request is not None]
 
     async def wait(self, request: Request, seconds: float) -> None:
@@ -111,17 +125,34 @@ class Book:
         finally:
             self._decided.pop(request.id, None)
 
-    async def _note(self, request: Request) -> None:
+    async def _listed(self, request: Request, of: StateKey) -> None:
+        """Put it on the list, or take it back: attempts at the same call that come together take one place."""
+
+        def add(rows: list[Row]) -> list[Row]:
+            now_s = self._wall()
+            is_open = [row for row in rows if not row.is_decided and row.until_s > now_s]
+            theirs = sum(row.caller == request.caller for row in is_open)
+            if len(is_open) >= MAX_OPEN or theirs >= MAX_OPEN_PER_CALLER:
+                raise Overloaded(
+                    "Too many calls wait for approval.", why=f"{len(is_open)} requests, {theirs} of the caller"
+                )
+            return [*rows, Row(request.id, request.caller, request.until_s)]
+
+        try:
+            await self._change_rows(add)
+        except BaseException:
+            await self._store.drop(of)
+            await self._store.drop(("approval", "request", request.id))
+            raise
+
+    async def _change_rows(self, change: Callable[[list[Row]], list[Row]]) -> None:
         async with self._locked():
             rows = _ROWS.decode(await self._store.get(_INDEX) or b"[]")
             now_s = self._wall()
-            rows = [row for row in rows if row[2] > now_s and row[0] != request.id]
-            theirs = sum(caller == request.caller for _, caller, _ in rows)
-            if len(rows) >= MAX_OPEN or theirs >= MAX_OPEN_PER_CALLER:
-                raise Overloaded(
-                    "Too many calls wait for approval.", why=f"{len(rows)} requests, {theirs} of the caller"
-                )
-            rows.append((request.id, request.caller, request.until_s + self._validity_s))
+            rows = change([row for row in rows if row.until_s + self._validity_s > now_s])
+            over = [row for row in rows if row.is_decided or row.until_s <= now_s]
+            for row in over[: max(0, len(rows) - MAX_SHOWN)]:
+                rows.remove(row)
             await self._store.put(_INDEX, msgspec.json.encode(rows), self._kept_s)
 
     @asynccontextmanager
@@ -154,3 +185,7 @@ class Book:
 
 def _context(kind: str, request_id: str) -> bytes:
     return f"approval:{kind}:{request_id}".encode()
+
+
+def _decided(row: Row) -> Row:
+    return Row(row.id, row.caller, row.until_s, is_decided=True)

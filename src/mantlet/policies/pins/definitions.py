@@ -1,7 +1,7 @@
 """Definitions out of what servers answer. Pure.
 
-All that a server says of an item is pinned, `_meta` too: clients draw and act on it. Left out is `execution`, which
-says how the older revision starts tasks; a server of both eras says it to one and not to the other.
+All that a server says of an item is pinned, `_meta` too: clients draw and act on it. Left out is `execution` where it
+says no more than how the older revision starts tasks; a server of both eras says it to one and not to the other.
 """
 
 import json
@@ -25,7 +25,9 @@ INSTRUCTIONS: Final = "instructions"
 INTRODUCTIONS: Final = frozenset({"initialize", "server/discover"})
 """Methods whose result holds the server's instructions."""
 
-_NOT_SEEN: Final = "execution"
+_EXECUTION: Final = "execution"
+_TASK_SUPPORT: Final = ({}, *({"taskSupport": word} for word in ("forbidden", "optional", "required")))
+"""All that `execution` may say without being pinned: three words carry no orders."""
 _NEWER: Final = frozenset({"title", "icons", "outputSchema", "annotations", "_meta"})
 """Members that older revisions do not know, so that a client of one gets an item without them."""
 
@@ -35,7 +37,10 @@ def definition_of(server: str, kind: DefinitionKind, item: Mapping[str, Any]) ->
     name = item.get(NAMED_BY[kind])
     if type(name) is not str:
         return None
-    return _made(DefinitionKey(server, kind, name), {key: item[key] for key in item if key != _NOT_SEEN})
+    return _made(
+        DefinitionKey(server, kind, name),
+        {key: item[key] for key in item if not (key == _EXECUTION and item[key] in _TASK_SUPPORT)},
+    )
 
 
 def instructions_of(server: str, text: str) -> Definition:

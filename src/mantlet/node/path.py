@@ -38,6 +38,7 @@ class Steps:
     current_streams: Policy[Arrival]
     current_caller: Policy[Arrival]
     caller_limits: Policy[Arrival] | None
+    concurrent: Policy[Arrival] | None
     parse: Parse
     aggregate: Aggregate
     tasks: Policy[Call]
@@ -77,6 +78,7 @@ def path(steps: Steps, sse: Policy[Arrival] | None = None) -> ArrivalHandler:
             steps.delegation,  # and for whom: what follows sees the rights that all of the chain have
             steps.current_streams,  # a stream ends with the credential that opened it
             sse,  # what comes by HTTP+SSE is messages, and takes their way from here
+            steps.concurrent,  # before the windows: what is refused here has spent nothing there
             steps.caller_limits,  # before the body is read: a refused caller must not make us parse
             _services(steps),  # what is for a plain HTTP service is a call of another kind, and goes its own way here
         ),
@@ -96,6 +98,7 @@ def messages(steps: Steps) -> ArrivalHandler:
             steps.current_caller,  # with every message: what opened the connection may have been revoked since
             steps.killed_callers,
             steps.delegation,
+            steps.concurrent,
             steps.caller_limits,
         ),
         steps.parse.then(_calls(steps)),
@@ -117,8 +120,8 @@ def _calls(steps: Steps) -> CallHandler:
             steps.authorize,  # on what was parsed, never on headers; lists are filtered on their way back
             None if steps.approvals is None or steps.grants is None else steps.grants.check,  # before a yes is spent
             steps.approvals,  # only for what may be called at all is a human asked
-            steps.cache,  # a hit too was let pass by all above, and goes back through them: it holds what servers say
             _fallback(steps),  # outside the cache, which must not keep it; another server is asked by all of this way
+            steps.cache,  # a hit too was let pass by all above, and goes back through them: it holds what servers say
         ),
         steps.forward,
     )

@@ -26,6 +26,8 @@ from mantlet.policies.authenticate.streams import CurrentStreams
 from mantlet.policies.authorize.policy import Authorize
 from mantlet.policies.delegation.policy import Delegation
 from mantlet.policies.filters.policy import Filters
+from mantlet.policies.limits.concurrent import ConcurrentCalls
+from mantlet.policies.limits.config import LimitsConfig
 from mantlet.policies.limits.policy import CallerLimits, CallLimits
 from mantlet.policies.mirrored.policy import Mirrored
 from mantlet.policies.parse.policy import Parse
@@ -90,6 +92,7 @@ def make_steps(
         current_streams=streams,
         current_caller=CurrentCaller(authenticate.is_current),
         caller_limits=CallerLimits(config.limits, limits, SYSTEM) if config.limits.enabled else None,
+        concurrent=_concurrent(config.limits),
         parse=Parse(
             upstreams,
             bounds=Bounds(config.validation.max_depth, config.validation.max_keys),
@@ -115,3 +118,9 @@ def make_steps(
         approvals=approvals,
         delegation=Delegation(config.authorization.delegation, config.agent.name, limits),
     )
+
+
+def _concurrent(config: LimitsConfig) -> ConcurrentCalls | None:
+    if not config.enabled or config.concurrent is None:
+        return None
+    return ConcurrentCalls(config.concurrent, SYSTEM)

@@ -42,10 +42,13 @@ class Route(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     client: Limit | None = None
     all: Limit | None = msgspec.field(default=None, name="global")
     name: Name | None = None
+    cost: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 1
+    """What one call takes of the windows that all calls share: the client's, its tenant's and the global one. Where
+    several profiles match, the dearest counts."""
 
     def __post_init__(self) -> None:
-        if self.client is None and self.all is None:
-            raise ValueError("a route needs client or global")
+        if self.client is None and self.all is None and self.cost == 1:
+            raise ValueError("a route needs client, global or cost")
 
 
 class Connections(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -65,6 +68,14 @@ class LimitsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     burst: Limit | None = Limit(requests=20, window=1)
     tenant: Limit | None = None
     routes: tuple[Route, ...] = ()
+    concurrent: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    """Calls of one client under way at once, in one process, each until its answer begins. Absent: no such limit."""
     connections: Connections = Connections()
     on_store_failure: Literal["local_share", "closed", "open"] = "local_share"
     nodes: Annotated[int, msgspec.Meta(ge=1)] = 1
+
+    def __post_init__(self) -> None:
+        widest = min(limit.requests for limit in (self.client, self.all, self.tenant) if limit is not None)
+        for route in self.routes:
+            if route.cost > widest:
+                raise ValueError(f"routes: a cost of {route.cost} fits no window of {widest}")

@@ -6,6 +6,7 @@ everyone begin with `global`, a tenant's with `tenant`.
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Final
 
@@ -23,6 +24,8 @@ from mantlet.wire.answer import limit_headers
 GLOBAL: Final = "global"
 TENANT: Final = "tenant"
 _CACHED_CLIENTS: Final = 8192
+_SHARED: Final = frozenset({"client", GLOBAL, TENANT})
+"""Windows that every call takes from, by name."""
 _X_LIMIT: Final = b"x-ratelimit-limit"
 
 
@@ -61,9 +64,13 @@ class CallerLimits:
         """Refuse with `RateLimited`, or pass on and tell the caller where it stands."""
         client = client_of(arrival.caller, arrival.peer)
         charges = self._of(client)
+        cost = 1
         for profile in self._profiles:
             if profile.matches_arrival(arrival.path, arrival.verb):
                 charges += self._of_profiles(profile, client)
+                cost = max(cost, profile.cost)
+        if cost > 1:
+            charges = _weighed(charges, cost)
         taken = await self._store.take(charges)
         if taken.refused >= 0:
             raise refusal(charges, taken, arrival.trail, self._wall())
@@ -81,6 +88,7 @@ class CallLimits:
         self._wall = clock.wall
         self._profiles = tuple(p for p in compile_routes(config.routes) if p.needs_call)
         self._of = lru_cache(maxsize=_CACHED_CLIENTS)(_profile_charges)
+        self._of_all = lru_cache(maxsize=_CACHED_CLIENTS)(CallerLimits(config, store, clock).charges)
 
     @property
     def is_needed(self) -> bool:
@@ -92,11 +100,15 @@ class CallLimits:
         tool = call.target if call.method == "tools/call" else ""
         arrival = call.arrival
         charges: tuple[Charge, ...] = ()
+        cost = 1
         for profile in self._profiles:
             if profile.matches_call(call.method, tool, call.server) and profile.matches_arrival(
                 arrival.path, arrival.verb
             ):
                 charges += self._of(profile, client_of(call.caller, arrival.peer))
+                cost = max(cost, profile.cost)
+        if cost > 1:  # one was taken before the body was read
+            charges = _weighed(self._of_all(client_of(call.caller, arrival.peer)), cost - 1, drop_rest=True) + charges
         if not charges:
             return await onward(call)
         taken = await self._store.take(charges)
@@ -114,6 +126,16 @@ def _profile_charges(profile: Profile, client: LimitKey) -> tuple[Charge, ...]:
     if profile.all is not None:
         charges.append(charge((GLOBAL,), profile.all, profile.name))
     return tuple(charges)
+
+
+@lru_cache(maxsize=_CACHED_CLIENTS)
+def _weighed(charges: tuple[Charge, ...], cost: int, *, drop_rest: bool = False) -> tuple[Charge, ...]:
+    """`charges` where those that all calls share take `cost`. A burst is of calls, whatever they cost."""
+    return tuple(
+        replace(each, cost=cost) if each.name in _SHARED else each
+        for each in charges
+        if each.name in _SHARED or not drop_rest
+    )
 
 
 def refusal(charges: Sequence[Charge], taken: Taken, trail: Trail, wall_s: float) -> RateLimited:

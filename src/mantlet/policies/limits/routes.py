@@ -23,6 +23,7 @@ class Profile:
     method: Test | None
     tool: Test | None
     server: Test | None
+    cost: int = 1
 
     @property
     def needs_call(self) -> bool:
@@ -65,6 +66,7 @@ def _profile(route: Route, number: int) -> Profile:
         method=None if is_verb else _test(match.method),
         tool=_test(match.tool),
         server=_test(match.server),
+        cost=route.cost,
     )
 
 

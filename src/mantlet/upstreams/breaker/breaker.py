@@ -69,6 +69,11 @@ class Breaker:
         """How many calls it has turned away."""
 
     @property
+    def is_timed(self) -> bool:
+        """Whether it matters how long an answer took."""
+        return self._slow_s != float("inf")
+
+    @property
     def state(self) -> State:
         """`half_open` also when its time has come and nobody has called yet: the next one is let through."""
         if self._state == "open" and self._monotonic() >= self._until_s:
@@ -109,7 +114,11 @@ class Breaker:
         if elapsed_s > self._slow_s:
             self._went_wrong(slow=True)
         elif self._is_closed:
-            self._window.passed(self._monotonic())
+            # Once for every call: written out, and with no more than a look at the clock.
+            window, now_s = self._window, self._monotonic()
+            if now_s >= window.ends_s:
+                window.turn(now_s)
+            window.calls += 1
         else:
             self._passed += 1
             if self._passed >= self._config.half_open_probes:

@@ -1,0 +1,197 @@
+"""RES-01, RES-02, RES-03: a whole node before servers that fail, over real sockets."""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.attacks.house import Client, House, call_body, fields_of
+from tests.node.failing import WAYS, Failing, node
+
+EAGER = {"max": 3, "budget_percent": 100, "backoff_ms": 1, "max_backoff_ms": 2, "tools": ["echo"]}
+QUICK = {"limits": {"list_timeout_ms": 300, "request_timeout_ms": 400}}
+
+
+async def metrics(house: House) -> str:
+    root = {"Authorization": f"Bearer {house.keys['root']}"}
+    return (await house.ask("GET", "/metrics", root, door="admin")).body.decode()
+
+
+async def breaker_of(house: House, server: str = "one") -> Any:
+    root = {"Authorization": f"Bearer {house.keys['root']}"}
+    upstreams = (await house.ask("GET", "/admin/v1/upstreams", root, door="admin")).json["upstreams"]
+    return next(one for one in upstreams if one["name"] == server)["breaker"]
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_a_call_that_may_change_something_reaches_the_server_once_in_every_failure(
+    tmp_path: Path, way: str
+) -> None:
+    """RES-03"""
+    one = Failing("one", way=way)
+    async with node(tmp_path, one, mcp=QUICK, retry=EAGER, hedge={"after_ms": 5}, breaker=None) as house:
+        answer = await house.call("exec_not", credential=house.keys["root"])
+        assert answer.status in (502, 503, 504), answer.body
+        assert len(one.calls) == 1
+
+
+@pytest.mark.parametrize("way", [way for way in WAYS if way != "hang"])
+async def test_a_call_that_changes_nothing_is_made_again_until_it_is_answered(tmp_path: Path, way: str) -> None:
+    """RES-03: each time under an id of its own, answered under the caller's."""
+    one = Failing("one")
+    async with node(tmp_path, one, retry=EAGER, breaker=None) as house:
+        for _ in range(2):
+            await house.call("echo")  # for the budget
+        one.calls.clear()
+        one.way, one.left = way, 2
+        answer = await house.send(call_body(name="echo", raw_id="mine", a=1))
+        assert answer.status == 200, answer.body
+        assert answer.json["id"] == "mine"
+        assert json.loads(answer.json["result"]["content"][0]["text"]) == {"a": 1}
+        assert len({json.dumps(call["id"]) for call in one.calls}) == len(one.calls) == 3
+        assert len({json.dumps(call["params"]) for call in one.calls}) == 1
+        assert 'mantlet_upstream_repeats_total{server="one",what="again"}' in await metrics(house)
+
+
+async def test_a_server_that_comes_back_while_it_is_tried_again_gets_the_call_once(tmp_path: Path) -> None:
+    """RES-03: before the first byte was sent any call may be tried again."""
+    one = Failing("one")
+    retry = {"max": 5, "budget_percent": 100, "backoff_ms": 20, "max_backoff_ms": 200}
+    async with node(tmp_path, one, retry=retry, breaker=None) as house:
+        for _ in range(5):
+            assert (await house.call("echo")).status == 200
+        await one.close()
+        one.calls.clear()
+        asked = asyncio.ensure_future(house.call("write"))
+        while "again" not in await metrics(house):
+            await asyncio.sleep(0.005)
+        await one.open()
+        assert (await asked).status == 200
+        assert [call["params"]["name"] for call in one.calls] == ["write"]
+
+
+async def test_an_open_breaker_answers_at_once_and_says_when_to_come_again(tmp_path: Path) -> None:
+    """RES-01, RES-02, AUD-01"""
+    one = Failing("one", way="500")
+    async with node(tmp_path, one, breaker={"failures": 3, "open": 60}) as house:
+        for _ in range(3):
+            assert (await house.call("echo")).status == 502
+        answer = await house.call("echo")
+        assert answer.status == 503
+        assert 60 <= int(answer.headers["retry-after"]) <= 72
+        assert answer.json["error"]["data"]["reason"] == "breaker_open"
+        legacy = await house.legacy("tools/call", {"name": "echo"}, server="one")
+        assert legacy.status in (400, 503)
+        sent = len(one.sent)
+        assert (await house.send(call_body("tools/list"))).status == 503
+        assert len(one.sent) == sent, "an open breaker let something through"
+        assert len(one.calls) == 3
+        told = await breaker_of(house)
+        assert told["state"] == "open"
+        assert told["refused"] >= 2
+        text = await metrics(house)
+        assert 'mantlet_breaker_state{endpoint="",server="one"} 2.0' in text
+        assert 'mantlet_breaker_transitions_total{server="one",state="open"} 1.0' in text
+        (record,) = [record for record in house.audit() if record["event"] == "breaker.open"]
+        assert record["object"] == "one"
+        assert "3 of 3 calls failed" in json.dumps(record)
+
+
+async def test_half_open_one_probe_reaches_the_server_whoever_else_asks(tmp_path: Path) -> None:
+    """RES-01"""
+    one = Failing("one", way="500")
+    async with node(tmp_path, one, breaker={"failures": 3, "open": 0.2, "jitter_percent": 0}) as house:
+        for _ in range(3):
+            await house.call("echo")
+        while (await breaker_of(house))["state"] == "open":
+            await asyncio.sleep(0.02)
+        one.calls.clear()
+        one.way = ""
+        probe = asyncio.ensure_future(house.call("hold"))
+        await one.reached.wait()
+        clients = [await Client.to(house.calls.port) for _ in range(200)]
+        body = call_body(name="echo")
+        fields, raw = fields_of(body, house.keys["alice"]), json.dumps(body).encode()
+        answers = await asyncio.gather(*(client.ask("POST", "/mcp/one", fields, raw) for client in clients))
+        assert {answer.status for answer in answers} == {503}
+        assert {answer.headers["retry-after"] for answer in answers} == {"1"}
+        assert len(one.calls) == 1
+        one.release.set()
+        assert (await probe).status == 200
+        assert (await house.call("echo")).status == 200
+        assert (await breaker_of(house))["state"] == "closed"
+        for client in clients:
+            client.close()
+
+
+async def test_a_caller_that_leaves_in_mid_probe_frees_its_place(tmp_path: Path) -> None:
+    """RES-01"""
+    one = Failing("one", way="500")
+    async with node(tmp_path, one, breaker={"failures": 3, "open": 0.1, "jitter_percent": 0}) as house:
+        for _ in range(3):
+            await house.call("echo")
+        while (await breaker_of(house))["state"] == "open":
+            await asyncio.sleep(0.02)
+        one.way = ""
+        client = await Client.to(house.calls.port)
+        body = call_body(name="hold")
+        asked = asyncio.ensure_future(
+            client.ask("POST", "/mcp/one", fields_of(body, house.keys["alice"]), json.dumps(body).encode())
+        )
+        await one.reached.wait()
+        assert (await house.call("echo")).status == 503
+        one.gone.clear()
+        client.close()
+        await one.gone.wait()
+        with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
+            await asked
+        assert (await house.call("echo")).status == 200
+        assert (await breaker_of(house))["state"] == "closed"
+
+
+async def test_what_the_caller_causes_opens_nothing(tmp_path: Path) -> None:
+    """RES-01"""
+    one = Failing("one")
+    async with node(tmp_path, one, breaker={"failures": 1, "min_calls": 1, "failure_percent": 1}) as house:
+        for _ in range(5):
+            assert (await house.call("exec")).status == 403
+            assert (await house.send({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {}})).status == 400
+            assert (await house.legacy("tools/list", server="one", session="forged")).status == 404
+        assert (await breaker_of(house))["state"] == "closed"
+
+
+async def test_a_storm_of_failures_reaches_the_server_no_more_than_the_budget_allows(tmp_path: Path) -> None:
+    """RES-03: at most 10 % of traffic."""
+    one = Failing("one", way="503")
+    retry = {"max": 3, "budget_percent": 10, "backoff_ms": 0, "tools": ["echo"]}
+    async with node(tmp_path, one, retry=retry, breaker=None) as house:
+        client = await Client.to(house.calls.port)
+        body = call_body(name="echo")
+        fields, raw = fields_of(body, house.keys["alice"]), json.dumps(body).encode()
+        for _ in range(300):
+            assert (await client.ask("POST", "/mcp/one", fields, raw)).status == 502
+        assert 300 < len(one.calls) <= 300 + 30 + 1
+        client.close()
+
+
+async def test_a_slow_read_is_asked_for_twice_and_the_slow_one_is_told_to_stop(tmp_path: Path) -> None:
+    """RES-03"""
+    one = Failing("one", way="hang", left=1)
+    async with node(tmp_path, one, retry={"tools": ["echo"]}, hedge={"after_ms": 30}) as house:
+        answer = await house.send(call_body(name="echo", raw_id=77, a=1))
+        assert answer.status == 200
+        assert answer.json["id"] == 77
+        await one.gone.wait()
+        assert len(one.calls) == 2
+
+
+async def test_a_hanging_server_ends_a_call_at_its_deadline_and_is_called_once(tmp_path: Path) -> None:
+    """RES-03"""
+    one = Failing("one", way="hang")
+    async with node(tmp_path, one, mcp=QUICK, retry=EAGER, breaker={"patience": 0.1, "failures": 2}) as house:
+        for _ in range(2):
+            answer = await house.call("echo")
+            assert answer.status == 504
+        assert len(one.calls) == 2
+        assert (await house.call("echo")).json["error"]["data"]["reason"] == "breaker_open"

@@ -74,8 +74,15 @@ BAD = ("none", "bad", "unknown key", "expired", "wrong audience", "wrong issuer"
 async def walk(tmp_path: Path) -> AsyncIterator[Walk]:
     make_signing_key(tmp_path / "jwt.key")
     async with served() as plain:
+        grant = {
+            "issuer": "https://login.test",
+            "client_id": "node",
+            "authorization_endpoint": "https://login.test/a",
+            "token_endpoint": "https://login.test/t",
+        }
+        own = {"name": "own", "url": f"{plain.url}/own", "forward_identity": "user", "user": grant}
         sections = {
-            "http_upstreams": [{"name": "plain", "url": f"{plain.url}/base"}],
+            "http_upstreams": [{"name": "plain", "url": f"{plain.url}/base"}, own],
             "authorization": {"rules": RULES, "approvals": {"tools": ["nothing"]}},
             "addresses": {"auto_block": {"enabled": False}},
             "auth": {
@@ -222,7 +229,7 @@ def test_nothing_but_what_is_listed_stands_before_authentication() -> None:
         if isinstance(function, ast.FunctionDef)
     }
     before = orders["path"][: orders["path"].index("authenticate")]
-    assert before == ["record", "addresses", "published", "authorization_server"]
+    assert before == ["record", "addresses", "published", "authorization_server", "connect"]
     assert orders["messages"][: orders["messages"].index("current_caller")] == ["record", "addresses"]
     assert "authorize" in orders["_calls"]
     assert "authorize" in orders["_services"]

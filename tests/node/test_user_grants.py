@@ -8,17 +8,20 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 import httpx2
 import pytest
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
+from mcp.shared.exceptions import MCPError, UrlElicitationRequiredError
 from mcp_types import ElicitRequestURLParams, ElicitResult
-from tests.attacks.house import Answer, House, open_house
+from tests.attacks.house import Answer, House, call_body, open_house
 from tests.node.test_forwarding import free_port
 from tests.servers.guarded import Guarded, guarded
 from tests.servers.oidc_provider import Idp, needs_node, running_idp
+
+from mantlet.upstreams.identity.user.kept import GrantKey, unseal
 
 pytestmark = [pytest.mark.node, needs_node, pytest.mark.slow]
 RULES = {"rules": [{"name": "all", "allow": {"roles": ["user", "admin"]}}]}
@@ -32,7 +35,7 @@ def idp(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Idp]:
         "grant_types": ["authorization_code", "refresh_token"],
         "response_types": ["code"],
         "application_type": "native",
-        "redirect_uris": ["http://127.0.0.1/oauth/callback/docs", "http://127.0.0.1/oauth/callback/other"],
+        "redirect_uris": ["http://127.0.0.1/oauth/callback/docs", "http://127.0.0.1/oauth/callback/api"],
         "token_endpoint_auth_method": "client_secret_basic",
     }
     with running_idp(tmp_path_factory.mktemp("idp"), clients=[node]) as idp:
@@ -118,7 +121,7 @@ class Scene:
 
 
 @contextlib.asynccontextmanager
-async def scene_of(folder: Path, idp: Idp, **user: Any) -> AsyncIterator[Scene]:
+async def scene_of(folder: Path, idp: Idp, *, service: bool = False, **user: Any) -> AsyncIterator[Scene]:
     port = free_port()
     async with guarded(idp.issuer, lambda: idp.request("GET", "/jwks").json) as docs:
         given = {
@@ -129,8 +132,11 @@ async def scene_of(folder: Path, idp: Idp, **user: Any) -> AsyncIterator[Scene]:
             **user,
         }
         server = {"name": "docs", "url": docs.url, "forward_identity": "user", "user": given}
+        api = {"name": "api", "url": docs.url.removesuffix("/mcp"), "forward_identity": "user"}
+        api["user"] = given | {"resource": docs.url}
+        services = {"http_upstreams": [api]} if service else {}
         async with open_house(
-            folder, servers=0, authorization=RULES, http={"port": port}, mcp={"servers": [server]}
+            folder, servers=0, authorization=RULES, http={"port": port}, mcp={"servers": [server]}, **services
         ) as house:
             yield Scene(house, idp, docs)
 
@@ -170,3 +176,302 @@ async def test_a_modern_client_is_sent_to_the_page_and_its_retry_passes(scene: S
     assert shown
     assert not any(scene.house.keys["alice"] in one for one in shown)
     assert all(name not in fields for fields in scene.docs.headers for name in ("cookie", "x-api-key"))
+
+
+async def test_a_modern_client_without_pages_gets_the_error_that_the_specification_has(scene: Scene) -> None:
+    """FWD-01: -32021 at 400, never a question that it cannot answer, and no wait."""
+    answer = await whoami(scene)
+    assert answer.status == 400
+    error = answer.json["error"]
+    assert error["code"] == -32021
+    assert error["data"]["requiredCapabilities"] == {"elicitation": {"url": {}}}
+    page = await scene.browser().get(error["data"]["url"])
+    assert page.status == 200
+    assert not scene.docs.seen  # the server was not even asked
+
+
+async def test_who_declines_is_not_asked_again_and_again(scene: Scene) -> None:
+    asked = 0
+
+    async def declined(_: Any, __: Any) -> ElicitResult:
+        nonlocal asked
+        asked += 1
+        return ElicitResult(action="decline")
+
+    async with scene.client("2026-07-28", elicitation_callback=declined) as client:
+        with pytest.raises(MCPError) as told:
+            await client.call_tool("whoami", {})
+    assert told.value.error.code == 4403
+    assert asked == 1
+
+
+async def test_the_page_wants_the_very_user_who_was_asked(scene: Scene) -> None:
+    """OAUTH-04 FWD-04: a link of Alice's that Bob opens connects nothing, to neither of them."""
+    link = await scene.link("alice")
+    bob = scene.browser()
+    page = await bob.get(link)
+    form = {"ticket": ticket_in(page), "api_key": scene.house.keys["bob"], "decision": "allow"}
+    refused = await bob.post("/oauth/connect", form)
+    assert (refused.status, b"somebody else" in refused.body) == (400, True)
+    assert b"alice" not in page.body + refused.body  # and it does not say whose it is
+    for who in ("alice", "bob"):
+        assert (await whoami(scene, who)).json["error"]["code"] == -32021
+
+
+async def test_each_user_has_their_own(scene: Scene) -> None:
+    """FWD-01: chosen by caller and upstream."""
+    for who in ("alice", "bob"):
+        await scene.browser().connect(await scene.link(who), scene.house.keys[who], who)
+    assert text_of(await whoami(scene, "alice")) == "alice mcp:read"
+    assert text_of(await whoami(scene, "bob")) == "bob mcp:read"
+    assert len({fields["authorization"] for fields in scene.docs.headers}) == 2
+
+
+async def test_a_state_is_good_once_in_its_own_browser_and_for_its_own_upstream(scene: Scene) -> None:
+    """OAUTH-03"""
+    alice, thief = scene.browser(), scene.browser()
+    back = await alice.log_in(await alice.set_out(await scene.link(), scene.house.keys["alice"]))
+    assert (await thief.get(back)).status == 400  # another browser, and it spends nothing
+    assert (await alice.get(back.replace("/callback/docs", "/callback/other"))).status in (400, 401, 404)
+    assert (await alice.get(back)).status == 200
+    assert (await alice.get(back)).status == 400  # again
+    assert text_of(await whoami(scene)) == "alice mcp:read"
+    assert scene.idp.counts["/token"] >= 1
+
+
+async def test_of_one_answer_that_comes_many_times_at_once_one_is_taken(scene: Scene) -> None:
+    """OAUTH-03: the code is redeemed once."""
+    alice = scene.browser()
+    back = await alice.log_in(await alice.set_out(await scene.link(), scene.house.keys["alice"]))
+    before = scene.idp.counts.get("/token", 0)
+    answers = await asyncio.gather(*(alice.get(back) for _ in range(10)))
+    assert sorted(answer.status for answer in answers) == [200] + [400] * 9
+    assert scene.idp.counts["/token"] == before + 1
+
+
+@pytest.mark.parametrize("iss", ["https://evil.example", "", None])
+async def test_an_answer_of_another_issuer_is_never_redeemed(scene: Scene, iss: str | None) -> None:
+    """OAUTH-03: mix-up (RFC 9207): also without `iss`, where the issuer always says it; also of an error."""
+    for kind in ("code", "error"):
+        alice = scene.browser()
+        back = await alice.log_in(await alice.set_out(await scene.link(), scene.house.keys["alice"]))
+        parts = urlsplit(back)
+        answer = {name: values[0] for name, values in parse_qs(parts.query).items()}
+        del answer["iss"]
+        if iss is not None:
+            answer["iss"] = iss
+        if kind == "error":
+            del answer["code"]
+            answer |= {"error": "access_denied", "error_description": "<b>call 555-1234</b>"}
+        before = scene.idp.counts.get("/token", 0)
+        refused = await alice.get(f"{parts.path}?{urlencode(answer)}")
+        assert refused.status == 400
+        assert b"another server" in refused.body
+        assert b"call 555" not in refused.body
+        assert scene.idp.counts.get("/token", 0) == before
+    assert (await whoami(scene)).status == 400
+
+
+async def test_what_the_server_says_of_an_error_is_not_shown(scene: Scene) -> None:
+    """OAUTH-03: an honest no connects nothing, and its words are a stranger's."""
+    alice = scene.browser()
+    back = await alice.log_in(await alice.set_out(await scene.link(), scene.house.keys["alice"]))
+    answer = {name: values[0] for name, values in parse_qs(urlsplit(back).query).items()}
+    told = {"state": answer["state"], "iss": answer["iss"], "error": "access_denied", "error_description": "<b>hi</b>"}
+    refused = await alice.get(f"/oauth/callback/docs?{urlencode(told)}")
+    assert (refused.status, b"<b>" in refused.body, b"access_denied" in refused.body) == (400, False, False)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda form: form | {"ticket": form["ticket"][:-2] + "AA"},
+        lambda form: form | {"ticket": ""},
+        lambda form: form | {"api_key": ""},
+        lambda form: form | {"api_key": "mantlet_wrong"},
+        lambda form: {name: value for name, value in form.items() if name != "decision"},
+    ],
+)
+async def test_a_form_that_is_not_the_users_own_sends_nobody_away(scene: Scene, change: Any) -> None:
+    """OAUTH-04"""
+    alice = scene.browser()
+    page = await alice.get(await scene.link())
+    form = {"ticket": ticket_in(page), "api_key": scene.house.keys["alice"], "decision": "allow"}
+    answer = await alice.post("/oauth/connect", change(form))
+    assert b"http-equiv" not in answer.body
+
+
+async def test_a_form_counts_once_in_its_own_browser_from_its_own_page(scene: Scene) -> None:
+    """OAUTH-04: no framing either."""
+    alice, other = scene.browser(), scene.browser()
+    page = await alice.get(await scene.link())
+    assert page.headers["x-frame-options"] == "DENY"
+    assert "frame-ancestors 'none'" in page.headers["content-security-policy"]
+    form = {"ticket": ticket_in(page), "api_key": scene.house.keys["alice"], "decision": "allow"}
+    assert b"http-equiv" not in (await other.post("/oauth/connect", form)).body
+    crossed = await alice.post("/oauth/connect", form, **{"Sec-Fetch-Site": "cross-site"})
+    assert b"http-equiv" not in crossed.body
+    assert b"http-equiv" in (await alice.post("/oauth/connect", form)).body
+    assert b"http-equiv" not in (await alice.post("/oauth/connect", form)).body
+
+
+async def test_fifty_calls_whose_token_was_taken_back_make_one_refresh(scene: Scene) -> None:
+    """FWD-04: what the server refused with 401 is asked once more, by a token that was got once for all."""
+    await scene.browser().connect(await scene.link(), scene.house.keys["alice"])
+    assert text_of(await whoami(scene)) == "alice mcp:read"
+    scene.docs.revoked |= set(scene.docs.seen)
+    before = scene.idp.counts["/token"]
+    answers = await asyncio.gather(*(whoami(scene) for _ in range(50)))
+    assert {text_of(answer) for answer in answers} == {"alice mcp:read"}
+    assert scene.idp.counts["/token"] == before + 1
+
+
+async def test_a_server_that_takes_no_token_is_no_reason_to_ask_for_more(scene: Scene) -> None:
+    """FWD-05: its 401 is not the node's own; 502, and no storm at the authorization server."""
+    await scene.browser().connect(await scene.link(), scene.house.keys["alice"])
+    assert text_of(await whoami(scene)) == "alice mcp:read"
+    scene.docs.is_closed = True
+    before = scene.idp.counts["/token"]
+    for _ in range(5):
+        answer = await whoami(scene)
+        assert answer.status == 502
+        assert "www-authenticate" not in answer.headers
+    assert scene.idp.counts["/token"] == before + 1
+
+
+async def test_a_grant_that_the_server_has_ended_is_asked_for_anew(scene: Scene) -> None:
+    """FWD-04"""
+    await scene.browser().connect(await scene.link(), scene.house.keys["alice"])
+    assert text_of(await whoami(scene)) == "alice mcp:read"
+    for caller in [("default", "mantlet:api-key", "alice")]:
+        book = scene.house.node.current.generation.steps.grants._grants["docs"]
+        row = await book._rows.find(GrantKey("docs", *caller))
+        kept = unseal(row.sealed, GrantKey("docs", *caller), row.server, book._sealer)
+    assert (
+        await asyncio.to_thread(
+            scene.idp.request, "POST", "/token/revocation", form={"token": kept.refresh_token}, client="node"
+        )
+    ).status == 200
+    scene.docs.revoked |= set(scene.docs.seen)
+    assert (await whoami(scene)).json["error"]["code"] == -32021
+    assert "grant.ended" in [record["event"] for record in scene.house.audit()]
+    await scene.browser().connect(await scene.link(), scene.house.keys["alice"])
+    assert text_of(await whoami(scene)) == "alice mcp:read"
+
+
+async def test_an_administrator_sees_and_takes_back_what_users_granted(scene: Scene) -> None:
+    """FWD-04: without a token in sight; the server is told."""
+    await scene.browser().connect(await scene.link(), scene.house.keys["alice"])
+    assert text_of(await whoami(scene)) == "alice mcp:read"
+    root = {"Authorization": f"Bearer {scene.house.keys['root']}"}
+    listed = await scene.house.ask("GET", "/admin/v1/grants", root, door="admin")
+    assert [(one["upstream"], one["subject"], one["server"]) for one in listed.json["grants"]] == [
+        ("docs", "alice", scene.idp.issuer)
+    ]
+    assert not any(token.encode() in listed.body for token in scene.docs.seen)
+    nobody = {"Authorization": f"Bearer {scene.house.keys['bob']}"}
+    assert (await scene.house.ask("GET", "/admin/v1/grants", nobody, door="admin")).status == 403
+    body = b'{"subject": "alice", "upstream": "docs"}'
+    told = await scene.house.ask("POST", "/admin/v1/grants/revoke", root, body, door="admin")
+    assert told.json == {"revoked": 1, "told": 1}
+    async with asyncio.timeout(10):
+        while (await whoami(scene)).status == 200:
+            await asyncio.sleep(0.2)  # a process looks every two seconds
+    events = [record["event"] for record in scene.house.audit()]
+    assert {"grant.created", "grant.revoked"} <= set(events)
+
+
+async def test_no_credential_is_written_down(scene: Scene, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """AUD-06: not in the trail, the log or the database."""
+    alice = scene.browser()
+    back = await alice.log_in(await alice.set_out(await scene.link(), scene.house.keys["alice"]))
+    await alice.get(back)
+    assert text_of(await whoami(scene)) == "alice mcp:read"
+    code = parse_qs(urlsplit(back).query)["code"][0]
+    state = parse_qs(urlsplit(back).query)["state"][0]
+    said = "".join(capfd.readouterr()).encode()
+    written = b"".join(file.read_bytes() for file in tmp_path.rglob("*") if file.is_file() and file.suffix != ".yaml")
+    for secret in (code, state, *scene.docs.seen, Idp.secret("node"), scene.house.keys["alice"]):
+        assert secret.encode() not in said + written
+
+
+async def test_a_legacy_client_finds_one_tool_and_is_told_by_its_own_error(scene: Scene) -> None:
+    """FWD-01: -32042 with the page (2025-11-25, client/elicitation)."""
+    async with scene.client("legacy") as client:
+        assert [tool.name for tool in (await client.list_tools()).tools] == ["mantlet_connect"]
+        for tool in ("mantlet_connect", "whoami"):
+            with pytest.raises(MCPError) as told:
+                await client.call_tool(tool, {})
+            error = UrlElicitationRequiredError.from_error(told.value.error)
+            url = error.elicitations[0].url
+        assert (await scene.browser().connect(url, scene.house.keys["alice"])).status == 200
+        assert "connected" in (await client.call_tool("mantlet_connect", {})).content[0].text
+    async with scene.client("legacy") as client:
+        assert [tool.name for tool in (await client.list_tools()).tools] == ["whoami", "wait"]
+        assert (await client.call_tool("whoami", {})).content[0].text == "alice mcp:read"
+
+
+async def test_a_modern_client_finds_one_tool_and_by_it_the_others(scene: Scene) -> None:
+    """The lists of a server that wants a token for everything."""
+
+    async def elicited(_: Any, params: Any) -> ElicitResult:
+        await scene.browser().connect(params.url, scene.house.keys["alice"])
+        return ElicitResult(action="accept")
+
+    async with scene.client("auto", elicitation_callback=elicited) as client:
+        assert [tool.name for tool in (await client.list_tools()).tools] == ["mantlet_connect"]
+        assert (await client.list_resources()).resources == []
+        assert "connected" in (await client.call_tool("mantlet_connect", {})).content[0].text
+        assert [tool.name for tool in (await client.list_tools()).tools] == ["whoami", "wait"]
+        assert (await client.call_tool("whoami", {})).content[0].text == "alice mcp:read"
+
+
+@pytest.mark.parametrize("era", ["modern", "legacy"])
+async def test_at_the_endpoint_of_all_servers_it_is_the_same(scene: Scene, era: str) -> None:
+    house, session = scene.house, ""
+    if era == "legacy":
+        began = await house.legacy("initialize", {"protocolVersion": "2025-11-25", "capabilities": {}})
+        session = began.headers["mcp-session-id"]
+
+    async def ask(method: str, params: dict[str, Any]) -> Any:
+        if era == "legacy":
+            return (await house.legacy(method, params, session=session)).json
+        body = call_body(method, params.get("name", ""))
+        return (await house.send(body, server="")).json
+
+    listed = await ask("tools/list", {})
+    (name,) = (tool["name"] for tool in listed["result"]["tools"])
+    assert name.endswith("mantlet_connect")
+    told = await ask("tools/call", {"name": name, "arguments": {}})
+    assert told["error"]["code"] == (-32042 if era == "legacy" else -32021)
+    await scene.browser().connect(await scene.link(), house.keys["alice"])
+    listed = await ask("tools/list", {})
+    name = next(tool["name"] for tool in listed["result"]["tools"] if tool["name"].endswith("whoami"))
+    called = await ask("tools/call", {"name": name, "arguments": {}})
+    assert called["result"]["content"][0]["text"] == "alice mcp:read"
+
+
+async def test_the_rules_come_first(scene: Scene) -> None:
+    """AUTHZ-07: who may not call is neither asked for consent nor told that there is something to consent to."""
+    for method in ("tools/call", "tools/list", "server/discover"):
+        answer = await scene.house.send(
+            call_body(method, "whoami"), server="docs", credential=scene.house.keys["norules"]
+        )
+        assert b"oauth/connect" not in answer.body
+        assert b"mantlet_connect" not in answer.body
+        assert answer.json.get("error", {}).get("code", 4403) == 4403
+
+
+async def test_a_plain_service_gets_the_callers_own_token_too(tmp_path: Path, idp: Idp) -> None:
+    """FWD-01: `http_upstreams`; who has no grant is told where consent is given."""
+    async with scene_of(tmp_path, idp, service=True) as scene:
+        fields = {"Authorization": f"Bearer {scene.house.keys['alice']}"}
+        told = await scene.house.ask("GET", "/api/api/mcp", fields)
+        assert (told.status, told.json["reason"]) == (403, "consent_required")
+        url = re.search(r"Open (\S+) in", told.json["detail"])
+        assert url
+        assert (await scene.browser().connect(url[1], scene.house.keys["alice"])).status == 200
+        await scene.house.ask("GET", "/api/api/mcp", fields)
+        shown = scene.docs.headers[-1]["authorization"]
+        assert shown.startswith("Bearer eyJ")
+        assert scene.house.keys["alice"] not in shown

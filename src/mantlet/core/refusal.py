@@ -322,10 +322,11 @@ class ConsentRequired(Denied):
 
     reason, title, retryable = "consent_required", "Consent required", True
 
-    def __init__(self, server: str, url: str = "", *, identity: str = "", why: str = "") -> None:
+    def __init__(self, server: str = "", url: str = "", *, identity: str = "", why: str = "") -> None:
         where = f" Open {url} in a browser, then try again." if url else ""
         super().__init__(
-            f"{server} needs your consent before it can be used.{where}", why=why or f"{server}: no grant of the caller"
+            f"{server or 'This server'} needs your consent before it can be used.{where}",
+            why=why or f"{server}: no grant of the caller",
         )
         self.server, self.url, self.identity = server, url, identity
 

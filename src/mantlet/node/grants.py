@@ -11,6 +11,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from mantlet.core.call import Arrival
+from mantlet import __version__
 from mantlet.core.clock import SYSTEM
 from mantlet.core.config_error import ConfigError
 from mantlet.core.policy import Policy
@@ -106,7 +107,14 @@ class UserGrants:
         """`steps` with those of the grants."""
         config, is_secure = self._config, self._root.startswith("https://")
         askings = Askings(self._state)
-        step = Grants(self.books, askings, f"{self._root}{CONNECT}", SYSTEM)
+        step = Grants(
+            self.books,
+            askings,
+            f"{self._root}{CONNECT}",
+            SYSTEM,
+            may_reach=steps.authorize.may_reach,
+            version=config.agent.version or __version__,
+        )
         if isinstance(authenticate, Disabled):
             raise ConfigError("forward_identity", "user needs callers that are known, and auth.enabled is false")
         consents = Consents(

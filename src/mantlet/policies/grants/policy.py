@@ -5,21 +5,23 @@ raises `ConsentRequired`: so nobody is asked who may not call.
 """
 
 import asyncio
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
 from mantlet.core.call import Call, Reply
+from mantlet.core.caller import Caller
 from mantlet.core.clock import Clock
 from mantlet.core.policy import CallHandler
 from mantlet.core.refusal import ConsentRequired, MissingClientCapability, UrlElicitationRequired
 from mantlet.policies.grants.asked import Askings
 from mantlet.policies.grants.port import Held
+from mantlet.policies.grants.waiting import TOOL, answered, connected
 from mantlet.wire import jsonrpc
+from mantlet.wire.mcp.methods import META_CAPABILITIES
 
 KEY: Final = "mantlet.consent"
 """Ours among the input requests of a round."""
-CAPABILITIES: Final = "io.modelcontextprotocol/clientCapabilities"
 CAN_ASK: Final = frozenset({"tools/call", "prompts/get", "resources/read"})
 """What may be answered with a question (2026-07-28, basic/patterns/mrtr, "Supported Requests")."""
 HOLD_S: Final = 25.0
@@ -32,10 +34,24 @@ _JSON: Final = (b"content-type", b"application/json")
 
 
 class Grants:
-    """`grants` are those of the upstreams that have callers' own; `page` is the URL where consent is given."""
+    """`grants` are those of the upstreams that have callers' own; `page` is the URL where consent is given.
 
-    def __init__(self, grants: Mapping[str, Held], askings: Askings, page: str, clock: Clock) -> None:
+    `may_reach` is the rules' word on whether a caller may talk to a server at all: what the node says in a server's
+    place, it says to those alone.
+    """
+
+    def __init__(
+        self,
+        grants: Mapping[str, Held],
+        askings: Askings,
+        page: str,
+        clock: Clock,
+        *,
+        may_reach: Callable[[Caller, str], bool],
+        version: str,
+    ) -> None:
         self._grants, self._askings, self._page, self._clock = grants, askings, page, clock
+        self._may_reach, self._version = may_reach, version
         self.waiting = 0
 
     def __call__(self, call: Call, onward: CallHandler, /) -> Awaitable[Reply]:
@@ -54,13 +70,24 @@ class Grants:
         try:
             if action == "accept":
                 await self._wait(call, grant)
+            if call.method == "tools/call" and call.target == TOOL and self._may_reach(call.caller, call.server):
+                await grant.token(call.caller)
+                return connected(call)
             return await onward(call)
         except ConsentRequired as refusal:
+            if self._may_reach(call.caller, call.server) and (reply := self._in_its_place(call)) is not None:
+                return reply
             identity = await self._askings.ask(call.caller, call.server)
             call.trail.notes["consent"] = "declined" if action in ("decline", "cancel") else "asked"
             return _asked(
                 call, refusal, f"{self._page}?id={identity}", identity, is_declined=action in ("decline", "cancel")
             )
+
+    def _in_its_place(self, call: Call) -> Reply | None:
+        reply = answered(call, self._version)
+        if reply is not None:
+            call.trail.notes["consent"] = "missing"
+        return reply
 
     async def _wait(self, call: Call, grant: Held) -> None:
         """Until the user has consented. Raises `ConsentRequired` when they have not in time."""
@@ -98,7 +125,7 @@ def _asked(call: Call, refusal: ConsentRequired, url: str, identity: str, *, is_
 def _can_open(params: Mapping[str, Any]) -> bool:
     """Whether the client can send its user to a page."""
     meta = params.get("_meta")
-    capabilities = meta.get(CAPABILITIES) if type(meta) is dict else None
+    capabilities = meta.get(META_CAPABILITIES) if type(meta) is dict else None
     elicitation = capabilities.get("elicitation") if type(capabilities) is dict else None
     return type(elicitation) is dict and "url" in elicitation
 

@@ -7,7 +7,7 @@ from typing import Final
 from mantlet.core.call import Call, Reply
 from mantlet.core.policy import CallHandler
 from mantlet.core.ports import Upstream
-from mantlet.core.refusal import BadUpstream, DeadlineExceeded, NotFound, Overloaded, Unavailable
+from mantlet.core.refusal import BadUpstream, BreakerOpen, DeadlineExceeded, NotFound, Overloaded, Unavailable
 from mantlet.policies.admission.adaptive import Adaptive
 from mantlet.policies.admission.config import AdaptiveConfig, PriorityRule
 from mantlet.policies.admission.line import Line, Waiting
@@ -110,6 +110,8 @@ class Forward:
         began_s = 0.0 if self._slow_s is None else self._monotonic()
         try:
             reply = await places.upstream.send(call)
+        except BreakerOpen:
+            raise  # the server was not asked
         except (Unavailable, DeadlineExceeded, BadUpstream):
             places.adaptive.failed()
             raise

@@ -15,6 +15,7 @@ _SEVERITY: Final[Mapping[str, Severity]] = {
     "audit.damaged": "critical",
     "audit.recovered": "warning",
     "audit.repaired": "warning",
+    "breaker.open": "warning",
     "config.refused": "error",
     "grant.created": "notice",
     "grant.ended": "notice",

@@ -146,6 +146,10 @@ class McpConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
         names = [server.name for server in self.servers]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"mcp.servers: two servers are called {twice[0]!r}")
+        for server in self.servers:
+            for rule in server.fallback or ():
+                if rule.server is not None and (rule.server == server.name or rule.server not in names):
+                    raise ValueError(f"mcp.servers: {server.name}: fallback: there is no other server {rule.server!r}")
         views = [virtual.name for virtual in self.virtual]
         if twice := sorted({name for name in views if name in names or views.count(name) > 1}):
             raise ValueError(f"mcp.virtual: the name {twice[0]!r} is taken; servers and virtual servers share a path")

@@ -1,0 +1,275 @@
+"""RES-02"""
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+import pytest
+from tests.upstreams.before_server import Clock, a_call
+
+from mantlet.core import refusal as r
+from mantlet.core.call import Call, Reply
+from mantlet.upstreams.fallback.answers import MAX_ANSWERS, MAX_BYTES, MemoryAnswers
+from mantlet.upstreams.fallback.config import FallbackRule
+from mantlet.upstreams.fallback.plan import Plan
+from mantlet.upstreams.fallback.step import MARK, Fallback
+
+JSON = [(b"content-type", b"application/json")]
+
+
+def good(call: Call, **result: Any) -> Reply:
+    body = {"resultType": "complete", "content": [{"type": "text", "text": "fine"}], **result}
+    return Reply(
+        200, list(JSON), b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (call.id or b"", msgspec.json.encode(body))
+    )
+
+
+class Bench:
+    """The step of server `docs` with these rules; `end` is what becomes of a call, `other` of one to another server."""
+
+    def __init__(self, *rules: dict[str, Any], **annotations: Any) -> None:
+        self.clock = Clock()
+        self.answers = MemoryAnswers(self.clock)
+        self.end: Any = r.UpstreamUnavailable()
+        self.other: Any = None
+        self.asked: list[Call] = []
+        self.told: list[tuple[str, str]] = []
+        plan = Plan([msgspec.convert(rule, FallbackRule) for rule in rules], lambda server, tool: annotations)
+        fallback = Fallback(
+            {"docs": plan}, self.answers, tell=lambda server, source: self.told.append((server, source))
+        )
+        self.step = fallback.over(self._again)
+
+    async def _again(self, call: Call) -> Reply:
+        self.asked.append(call)
+        return self._outcome(self.other, call)
+
+    async def _onward(self, call: Call) -> Reply:
+        return self._outcome(self.end, call)
+
+    def _outcome(self, end: Any, call: Call) -> Reply:
+        if isinstance(end, BaseException):
+            raise end
+        found = good(call) if end is None else end(call) if callable(end) else end
+        assert isinstance(found, Reply)
+        return found
+
+    async def call(self, call: Call) -> dict[str, Any]:
+        reply = await self.step(call, self._onward)
+        body = reply.body if isinstance(reply.body, bytes) else b"".join([chunk async for chunk in reply.body])
+        return dict(json.loads(body.rpartition(b"data: ")[2]))
+
+
+@pytest.mark.parametrize(
+    ("end", "reason"),
+    [
+        (r.UpstreamUnavailable(), "upstream_unavailable"),
+        (r.BreakerOpen(), "breaker_open"),
+        (r.BadUpstream(), "bad_upstream"),
+        (r.DeadlineExceeded(), "deadline_exceeded"),
+        (Reply(503, [], b""), "status_503"),
+    ],
+)
+async def test_what_the_server_cannot_answer_is_answered_as_the_operator_said_and_marked(end: Any, reason: str) -> None:
+    """RES-02"""
+    bench = Bench({"tools": ["get_*"], "answer": "The clock is away."})
+    bench.end = end
+    call = a_call(target="get_time", identity="mine")
+    answer = await bench.call(call)
+    assert answer["id"] == "mine"
+    assert answer["result"] == {
+        "resultType": "complete",
+        "content": [{"type": "text", "text": "The clock is away."}],
+        "_meta": {MARK: {"from": "static", "reason": reason}},
+    }
+    assert call.trail.notes["fallback"] == f"static, {reason}"
+    assert bench.told == [("docs", "static")]
+
+
+@pytest.mark.parametrize(
+    "end",
+    [r.Overloaded(), r.Denied(), r.EgressDenied(), r.SessionNotFound(), r.InvalidArguments(), RuntimeError("ours")],
+    ids=lambda end: type(end).__name__,
+)
+async def test_what_is_not_the_servers_failure_is_told_as_it_is(end: BaseException) -> None:
+    """RES-02"""
+    bench = Bench({"tools": ["*"], "answer": "no"})
+    bench.end = end
+    with pytest.raises(type(end)):
+        await bench.call(a_call(target="get_time"))
+
+
+@pytest.mark.parametrize(
+    ("call", "annotations"),
+    [
+        (a_call(target="set_time"), {}),  # not named
+        (a_call(target="get_time"), {"readOnlyHint": False}),  # approved as one that changes something
+        (a_call(target="get_time", params={"name": "get_time", "task": {}}), {}),
+        (a_call("resources/read", "get_x"), {}),
+        (a_call("notifications/x", "get_time", kind="notification"), {}),
+        (a_call(target="get_time", server="other"), {}),
+    ],
+)
+async def test_what_changes_something_or_is_not_named_gets_no_fallback(call: Call, annotations: Any) -> None:
+    """RES-02"""
+    bench = Bench({"tools": ["get_*"], "answer": "no"}, **annotations)
+    with pytest.raises(r.UpstreamUnavailable):
+        await bench.call(call)
+    assert bench.told == []
+
+
+async def test_a_caller_gets_the_last_answer_that_it_had_itself() -> None:
+    """RES-02"""
+    bench = Bench({"tools": ["get_*"], "cached": 60})
+    call = a_call(target="get_time", params={"name": "get_time", "arguments": {"zone": "a", "x": 1}})
+    bench.end = None
+    assert "_meta" not in (await bench.call(call))["result"]
+    bench.end = r.BreakerOpen()
+    again = a_call(target="get_time", identity=9, params={"arguments": {"x": 1, "zone": "a"}, "name": "get_time"})
+    answer = await bench.call(again)
+    assert answer["id"] == 9
+    assert answer["result"]["content"][0]["text"] == "fine"
+    assert answer["result"]["_meta"] == {MARK: {"from": "cached", "reason": "breaker_open"}}
+    for other in (
+        a_call(target="get_time", subject="b", params=call.params),
+        a_call(target="get_time", params={"name": "get_time", "arguments": {"zone": "b", "x": 1}}),
+        a_call(target="get_date", params={"name": "get_date", "arguments": {"zone": "a", "x": 1}}),
+        a_call(target="get_time", era="legacy", params=call.params),
+    ):
+        with pytest.raises(r.BreakerOpen):
+            await bench.call(other)
+    bench.clock.now_s += 61
+    with pytest.raises(r.BreakerOpen):
+        await bench.call(again)
+
+
+async def test_a_caller_whose_rights_changed_does_not_get_what_it_once_had() -> None:
+    """RES-02"""
+    from dataclasses import replace
+
+    bench = Bench({"tools": ["*"], "cached": 60})
+    call = a_call()
+    bench.end = None
+    await bench.call(call)
+    bench.end = r.BreakerOpen()
+    with pytest.raises(r.BreakerOpen):
+        await bench.call(replace(call, caller=replace(call.caller, roles=frozenset({"less"}))))
+
+
+@pytest.mark.parametrize("result", [{"isError": True}, {"resultType": "input_required"}])
+async def test_only_good_answers_are_worth_giving_again(result: dict[str, Any]) -> None:
+    bench = Bench({"tools": ["*"], "cached": 60})
+    bench.end = lambda call: good(call, **result)
+    await bench.call(a_call())
+    assert len(bench.answers) == 0
+
+
+class Stream:
+    def __init__(self, *chunks: bytes) -> None:
+        self.chunks = list(chunks)
+        self.is_closed = False
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if not self.chunks:
+            raise StopAsyncIteration
+        return self.chunks.pop(0)
+
+    async def aclose(self) -> None:
+        self.is_closed = True
+
+
+def streamed(call: Call) -> Reply:
+    note = b'data: {"jsonrpc":"2.0","method":"notifications/message","params":{"data":1}}\n\n'
+    body = good(call).body
+    assert isinstance(body, bytes)
+    return Reply(200, [], Stream(note, b"data: " + body + b"\n\n"))
+
+
+async def test_streamed_answers_are_kept_as_whole_ones_are() -> None:
+    bench = Bench({"tools": ["*"], "cached": 60})
+    bench.end = streamed
+    assert (await bench.call(a_call()))["result"]["content"][0]["text"] == "fine"
+    assert len(bench.answers) == 1
+
+
+async def test_another_server_is_asked_as_the_caller_itself_would_ask_it() -> None:
+    """RES-02: by the whole way, so a fallback opens nothing."""
+    bench = Bench({"tools": ["*"], "server": "mirror"})
+    call = a_call(identity="mine")
+    answer = await bench.call(call)
+    (asked,) = bench.asked
+    assert (asked.server, asked.caller, asked.body, asked.trail.server) == ("mirror", call.caller, call.body, "mirror")
+    assert call.trail.server != "mirror"
+    assert answer["id"] == "mine"
+    assert answer["result"]["_meta"][MARK] == {"from": "server", "server": "mirror", "reason": "upstream_unavailable"}
+    bench.other = streamed
+    assert (await bench.call(call))["result"]["_meta"][MARK]["server"] == "mirror"
+
+
+@pytest.mark.parametrize("other", [r.Denied(), r.NotFound(), r.BreakerOpen(), Reply(400, [], b""), Reply(503, [], b"")])
+async def test_where_the_other_cannot_either_the_next_rule_is_tried_and_then_the_failure_told(other: Any) -> None:
+    """RES-02"""
+    bench = Bench({"tools": ["*"], "server": "mirror"}, {"tools": ["t"], "answer": "away"})
+    bench.other = other
+    assert (await bench.call(a_call()))["result"]["_meta"][MARK]["from"] == "static"
+    alone = Bench({"tools": ["*"], "server": "mirror"})
+    alone.other, alone.end = other, r.BadUpstream(why="the first")
+    call = a_call()
+    with pytest.raises(r.BadUpstream, match="the first"):
+        await alone.call(call)
+    assert call.trail.notes["fallback_refused"].startswith("mirror: ")
+
+
+async def test_a_legacy_caller_is_answered_in_its_own_words() -> None:
+    """RES-02: it has no session at the other server, and needs none."""
+    bench = Bench({"tools": ["*"], "server": "mirror"})
+    call = a_call(era="legacy", session="s", params={"name": "t", "arguments": {"a": 1}, "_meta": {"progressToken": 1}})
+    answer = await bench.call(call)
+    (asked,) = bench.asked
+    assert (asked.era, asked.session, asked.target, asked.method) == ("modern", "", "t", "tools/call")
+    assert asked.params["arguments"] == {"a": 1}
+    assert "progressToken" not in asked.params["_meta"]
+    assert "resultType" not in answer["result"]
+    assert answer["id"] == 1
+    bench.other = lambda made: good(made, resultType="input_required")
+    with pytest.raises(r.UpstreamUnavailable):
+        await bench.call(call)
+
+
+def test_what_is_kept_has_bounds() -> None:
+    answers = MemoryAnswers(Clock())
+    for number in range(MAX_ANSWERS + 50):
+        answers.keep(a_call(params={"name": "t", "n": number}), b"x")
+    assert len(answers) == MAX_ANSWERS
+    for number in range(40):
+        answers.keep(a_call(params={"name": "big", "n": number}), b"x" * 1_000_000)
+    assert answers.size_bytes <= MAX_BYTES
+    before = len(answers)
+    answers.keep(a_call(params={"name": "huge"}), b"x" * 2_000_000)
+    assert len(answers) == before
+    for _ in range(5):
+        answers.keep(a_call(params={"name": "same"}), b"12345")
+    sizes = sum(len(result) for _, result in answers._kept.values())
+    assert answers.size_bytes == sizes
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"tools": ["t"]},
+        {"answer": "x"},
+        {"tools": ["t"], "answer": "x", "server": "y"},
+        {"methods": ["tools/call"], "server": "y"},
+        {"methods": ["initialize"], "server": "y"},
+        {"methods": ["resources/read"], "answer": "text"},
+        {"tools": ["t"], "cached": 0},
+        {"tools": ["t"], "local": "x"},
+    ],
+)
+def test_rules_that_mean_nothing_are_refused(bad: dict[str, Any]) -> None:
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert(bad, FallbackRule)

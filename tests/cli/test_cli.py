@@ -283,3 +283,29 @@ def test_upstreams_shows_what_a_terminal_has_room_for(run: Run, monkeypatch: pyt
     monkeypatch.setattr("mantlet.ops.remote.Admin.upstreams", lambda self: [local | {"pid": 7}, remote])
     assert run("upstreams").out == "0\ta\tstdio\tunhealthy\tx y\tended\n1\tb\thttp\tunhealthy\t\tgone\n"
     assert json.loads(run("upstreams", "--json").out)["upstreams"] == [local | {"pid": 7}, remote]
+
+
+def test_upstreams_shows_endpoints_below_their_server(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    endpoint = {"name": "e1:80", "state": "draining", "reasons": ["drained by an operator"], "in_flight": 2}
+    server = {"worker": 0, "name": "docs", "transport": "http", "state": "degraded", "endpoints": [endpoint]}
+    monkeypatch.setattr("mantlet.ops.remote.Admin.upstreams", lambda self: [server])
+    assert run("upstreams").out.splitlines() == [
+        "0\tdocs\thttp\tdegraded\t\t",
+        "0\tdocs/e1:80\t\tdraining\t\tdrained by an operator",
+    ]
+
+
+def test_an_endpoint_is_drained_and_taken_back(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[tuple[str, ...]] = []
+
+    def change(self: object, verb: str, path: str) -> dict[str, bool]:
+        sent.append((verb, path))
+        return {"was_drained": True}
+
+    monkeypatch.setattr("mantlet.ops.remote.Admin._change", change)
+    assert "takes no new calls; stopped in 60 s" in run("drain", "docs", "[::1]:80", "--for", "60").out
+    assert "takes calls again" in run("undrain", "docs", "[::1]:80").out
+    assert sent == [
+        ("POST", "endpoints?server=docs&endpoint=%5B%3A%3A1%5D%3A80&for=60"),
+        ("DELETE", "endpoints?server=docs&endpoint=%5B%3A%3A1%5D%3A80"),
+    ]

@@ -201,3 +201,67 @@ async def test_figures_tell_of_each_endpoint(tmp_path: Path, ups: list[Upstream]
         assert 'mantlet_endpoint_state{endpoint="b",server="one"} 4.0' in text
         assert 'mantlet_endpoint_in_flight{endpoint="a",server="one"} 0.0' in text
         assert 'mantlet_endpoint_changes{server="one",state="unhealthy"} 1.0' in text
+
+
+# --- orders of an operator --------------------------------------------------------------------------------------------
+
+
+async def order(house: House, verb: str, query: str, who: str = "root") -> Answer:
+    fields = {"Authorization": f"Bearer {house.keys[who]}"}
+    return await house.ask(verb, f"/admin/v1/endpoints{query}", fields, door="admin")
+
+
+async def test_an_operator_drains_an_endpoint_and_takes_it_back(tmp_path: Path, ups: list[Upstream]) -> None:
+    """RES-05, AUD-01"""
+    async with behind(tmp_path, ups) as house:
+        opened = await house.legacy("initialize", {"protocolVersion": "2025-11-25"}, server="one")
+        session = opened.headers["mcp-session-id"]
+        home = by(await house.legacy("tools/call", {"name": "echo"}, server="one", session=session))
+        told = await order(house, "POST", f"?server=one&endpoint={home}&for=600")
+        assert told.json == {"server": "one", "endpoint": home, "stops_in_s": 600.0}
+        assert (await state_of(house, home))["state"] == "draining"
+        assert home not in {by(await house.call()) for _ in range(6)}
+        assert by(await house.legacy("tools/call", {"name": "echo"}, server="one", session=session)) == home
+        rows = (await order(house, "GET", "")).json["endpoints"]
+        assert {row["name"]: row["state"] for row in rows}[home] == "draining"
+        assert (await order(house, "DELETE", f"?server=one&endpoint={home}")).json["was_drained"]
+        assert {by(await house.call()) for _ in range(6)} == {"a", "b", "c"}
+        acts = [line["event"] for line in house.audit() if line["event"].startswith("endpoint.")]
+        assert acts == ["endpoint.drained", "endpoint.undrained"]
+
+
+async def test_what_is_stopped_loses_its_sessions(tmp_path: Path, ups: list[Upstream]) -> None:
+    """RES-05"""
+    async with behind(tmp_path, ups) as house:
+        opened = await house.legacy("initialize", {"protocolVersion": "2025-11-25"}, server="one")
+        session = opened.headers["mcp-session-id"]
+        home = by(await house.legacy("tools/call", {"name": "echo"}, server="one", session=session))
+        await order(house, "POST", f"?server=one&endpoint={home}&for=0")
+        await until(house, home, "stopped")
+        answer = await house.legacy("tools/call", {"name": "echo"}, server="one", session=session)
+        assert answer.status == 404
+
+
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [
+        ("", 404),
+        ("?server=one&endpoint=z", 404),
+        ("?server=two&endpoint=a", 404),
+        ("?server=one&endpoint=a&for=-1", 400),
+        ("?server=one&endpoint=a&for=nan", 400),
+        ("?server=one&endpoint=a&for=inf", 400),
+        ("?server=one&endpoint=a&for=soon", 400),
+    ],
+)
+async def test_an_order_that_cannot_be_is_refused(tmp_path: Path, ups: list[Upstream], query: str, status: int) -> None:
+    async with behind(tmp_path, ups) as house:
+        assert (await order(house, "POST", query)).status == status
+        assert (await state_of(house, "a"))["state"] != "draining"
+
+
+async def test_endpoints_are_for_administrators(tmp_path: Path, ups: list[Upstream]) -> None:
+    """AUTHZ-05"""
+    async with behind(tmp_path, ups) as house:
+        for verb in ("GET", "POST", "DELETE"):
+            assert (await order(house, verb, "?server=one&endpoint=a", who="alice")).status == 403

@@ -107,7 +107,7 @@ def build_app(operations: Operations, more: Sequence[BaseRoute] = ()) -> Starlet
         if request.method == "DELETE":
             was = await operations.unblock(address, trail.principal)
             return JSONResponse({"address": address, "was_blocked": was})
-        return JSONResponse(await operations.block(address, _seconds(request.query_params.get("for")), trail.principal))
+        return JSONResponse(await operations.block(address, seconds(request.query_params.get("for")), trail.principal))
 
     async def missing(request: Request, _: Exception) -> Response:
         raise NotFound
@@ -141,7 +141,8 @@ def table(app: Starlette) -> list[tuple[str, tuple[str, ...]]]:
     return [(route.path, tuple(sorted(route.methods or ()))) for route in app.routes if isinstance(route, Route)]
 
 
-def _seconds(text: str | None) -> float | None:
+def seconds(text: str | None) -> float | None:
+    """A parameter that is a number of seconds, where it is given."""
     if text is None:
         return None
     try:

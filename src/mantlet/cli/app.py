@@ -2,7 +2,22 @@
 
 import typer
 
-from mantlet.cli import blocks, check, explain, init, kill, login, migrate, node, reload, serve, shim, stdio, tools
+from mantlet.cli import (
+    blocks,
+    check,
+    drain,
+    explain,
+    init,
+    kill,
+    login,
+    migrate,
+    node,
+    reload,
+    serve,
+    shim,
+    stdio,
+    tools,
+)
 from mantlet.cli.approvals import app as approvals
 from mantlet.cli.certs import app as certs
 from mantlet.cli.events import app as events
@@ -23,7 +38,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for commands in (init, check, migrate, serve, reload, stdio, node, blocks, kill, explain, tools, login, shim):
+for commands in (init, check, migrate, serve, reload, stdio, node, blocks, drain, kill, explain, tools, login, shim):
     commands.register(app)
 app.add_typer(keys, name="keys")
 app.add_typer(tokens, name="tokens")

@@ -1,5 +1,7 @@
 """`mantlet health`, `connections` and `upstreams`: a running node, looked at."""
 
+from collections.abc import Iterator
+
 import typer
 
 from mantlet.cli import options
@@ -63,7 +65,7 @@ def upstreams(
     """List the servers behind the node with their state; --json tells everything.
 
     Into a pipe it writes a line a server with tabs between and no headings: worker, name, transport, state, eras,
-    reason.
+    reason. Endpoints follow their server as SERVER/ENDPOINT.
     """
     from mantlet.ops.remote import Admin
 
@@ -77,9 +79,17 @@ def _states(found: list[dict[str, object]]) -> None:
             row.get("reason") or row.get("reasons") or "" if column == "reason" else row.get(column, "")
             for column in STATE
         ]
-        for row in found
+        for row in _with_endpoints(found)
     ]
     table(STATE, rows, empty="no upstreams")
+
+
+def _with_endpoints(found: list[dict[str, object]]) -> Iterator[dict[str, object]]:
+    for row in found:
+        yield row
+        endpoints = row.get("endpoints")
+        for one in endpoints if isinstance(endpoints, list) else ():
+            yield {**one, "name": f"{row.get('name')}/{one.get('name')}", "worker": row.get("worker", "")}
 
 
 def _rows(found: list[dict[str, object]], empty: str) -> None:

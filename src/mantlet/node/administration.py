@@ -6,6 +6,7 @@ from typing import Any
 
 from mantlet.admin.app import App, build_app
 from mantlet.admin.approvals import approval_routes
+from mantlet.admin.endpoints import endpoint_routes
 from mantlet.admin.explain import explain_routes
 from mantlet.admin.keys import key_routes
 from mantlet.admin.kills import kill_routes
@@ -16,6 +17,7 @@ from mantlet.events.metrics import Metrics
 from mantlet.node.approvals import ApprovalsAdmin
 from mantlet.node.blocks import BlocksAdmin
 from mantlet.node.build import Node
+from mantlet.node.endpoints_admin import EndpointsAdmin
 from mantlet.node.explain import running
 from mantlet.node.keys_admin import KeysAdmin
 from mantlet.node.kills import KillsAdmin
@@ -44,6 +46,7 @@ def admin_app(
         *approval_routes(ApprovalsAdmin(node.approvals, node.journal)),
         *kill_routes(KillsAdmin(node.kills.switches, node.journal, node.config)),
         *reload_routes(None if reload is None else partial(_reloaded, reload)),
+        *endpoint_routes(EndpointsAdmin(node.drains, members, node.journal)),
         *pin_routes(PinsAdmin(node.pins, node.journal)),
     ]
     return build_app(operations, more)

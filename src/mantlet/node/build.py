@@ -32,6 +32,8 @@ from mantlet.node.certificates import open_certificates
 from mantlet.node.config.model import Config
 from mantlet.node.current import Current, CurrentCallerLimits, CurrentIdentity, Generation
 from mantlet.node.definitions import open_definitions
+from mantlet.node.drains import SYNC_S as DRAINS_SYNC_S
+from mantlet.node.drains import Drains
 from mantlet.node.egress import open_egress, open_fetcher
 from mantlet.node.filters import open_filters
 from mantlet.node.forward import Forward
@@ -106,6 +108,7 @@ class Node:
     sealer: NodeSealer
     upstreams: dict[str, Server]
     services: dict[str, Service]
+    drains: Drains
     reached: Sequence[Upstream]
     """All of these as calls reach them: with what stands before their transports."""
     kills: Kills
@@ -311,6 +314,9 @@ async def build(config: Config, shared: Shared) -> AsyncIterator[Node]:
         )
         watch_servers(metrics, upstreams)
         watch_endpoints(metrics, [*upstreams.values(), *services.values()])
+        drains = Drains(state, [*upstreams.values(), *services.values()])
+        if drains.has_any:
+            tasks.start(every(DRAINS_SYNC_S, drains.sync), "drains.sync")
         watch_endpoint(metrics, aggregate)
         opened.push_async_callback(tasks.close)  # first of all: nothing reads a database that is closed meanwhile
         yield Node(
@@ -333,6 +339,7 @@ async def build(config: Config, shared: Shared) -> AsyncIterator[Node]:
             sealer=sealer,
             upstreams=upstreams,
             services=services,
+            drains=drains,
             reached=[*guarded.values(), *serving.values()],
             kills=kills,
             approvals=book,

@@ -47,6 +47,7 @@ class LocalMember:
             "limits": str(limits),
             "store": getattr(self._node.limits, "why", ""),
             "doors": self._doors.ports(),
+            **({"endpoints": told} if (told := self._node.drains.usable()) else {}),
         }
 
     async def snapshot(self) -> Snapshot:

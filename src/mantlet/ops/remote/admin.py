@@ -85,6 +85,14 @@ class Admin:
         """Let it go on."""
         return self._change("DELETE", _switch(kind, name))
 
+    def drain(self, server: str, endpoint: str, for_s: float) -> dict[str, Any]:
+        """Let an endpoint take no new calls, and be stopped `for_s` seconds from now."""
+        return self._change("POST", f"{_endpoint(server, endpoint)}&for={for_s:g}")
+
+    def undrain(self, server: str, endpoint: str) -> dict[str, Any]:
+        """Let it take calls again."""
+        return self._change("DELETE", _endpoint(server, endpoint))
+
     def pins(self) -> list[dict[str, Any]]:
         """Definitions: what is in quarantine, then what is pinned."""
         return list(self._get("pins").get("pins", []))
@@ -132,6 +140,10 @@ class Admin:
 
 def _switch(kind: str, name: str) -> str:
     return f"kills?kind={quote(kind, safe='')}&name={quote(name, safe='')}"
+
+
+def _endpoint(server: str, endpoint: str) -> str:
+    return f"endpoints?server={quote(server, safe='')}&endpoint={quote(endpoint, safe='')}"
 
 
 def _windows_of(client: str) -> str:

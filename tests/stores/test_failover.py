@@ -21,6 +21,7 @@ class World:
         self.clock = Clock(lambda: self.now_s, lambda: self.now_s)
         self.is_up = True
         self.epoch = 1
+        self.born = 1
         self.changes: list[State] = []
         self.memory = MemoryLimits(self.clock)
         self.nodes = [
@@ -39,17 +40,22 @@ class World:
         self.is_up = True
         self.epoch += 1
         if is_empty:
-            self.memory = MemoryLimits(self.clock)
+            self.empty()
+
+    def empty(self) -> None:
+        """As FLUSHALL does: the connection stays."""
+        self.born += 1
+        self.memory = MemoryLimits(self.clock)
 
     async def take(self, charges: Sequence[Charge]) -> Taken:
         return (await self.take_seen(charges))[0]
 
-    async def take_seen(self, charges: Sequence[Charge]) -> tuple[Taken, list[int], int]:
+    async def take_seen(self, charges: Sequence[Charge]) -> tuple[Taken, list[int], int, int]:
         if not self.is_up:
             raise StoreUnavailable(why="down")
         taken = await self.memory.take(charges)
         used = [charge.limit - (await self.memory.count(charge)).remaining for charge in charges]
-        return taken, used, 0
+        return taken, used, 0, self.born
 
     async def count(self, charge: Charge) -> Taken:
         if not self.is_up:
@@ -120,6 +126,33 @@ async def test_a_second_restart_while_recovering_grants_none_either() -> None:
         world.come_back(is_empty=True)
         admitted += await world.spend(60)
     assert admitted == 90
+
+
+async def test_an_emptied_store_grants_no_second_quota() -> None:
+    """FLUSHALL: no connection was lost, only what was counted."""
+    world = World()
+    admitted = await world.spend(60)
+    world.empty()
+    admitted += await world.spend(300)
+    assert admitted <= 90
+    assert {node.state for node in world.nodes} == {"recovering"}
+    world.now_s += 30
+    world.empty()
+    assert await world.spend(300) == 0
+    world.now_s += 64
+    assert await world.spend(300) == 90
+
+
+async def test_emptied_while_some_windows_are_whole_again() -> None:
+    world = World(nodes=1)
+    short, long = Charge(("s",), 5, 1), Charge(("l",), 100, 600)
+    await world.spend(5, [short, long])
+    world.come_back(is_empty=False)
+    await world.spend(1, [long])
+    world.now_s += 30
+    assert await world.spend(9, [short, long]) == 5
+    world.empty()
+    assert await world.spend(9, [short, long]) == 0
 
 
 async def test_all_is_shared_again_one_window_after_the_return() -> None:

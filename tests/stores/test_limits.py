@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.contracts.outside import connected
+from tests.stores.servers import Store
 
 from mantlet.core.clock import SYSTEM
 from mantlet.core.ports import Charge
@@ -76,6 +78,25 @@ async def test_three_nodes_on_one_store_that_hangs_and_returns_stay_within_the_l
         admitted += await spend(60)
         assert admitted <= 30
     await server.close()
+
+
+async def test_an_emptied_store_is_noticed_and_grants_no_second_quota(valkey_url: str) -> None:
+    """RATE-05: FLUSHALL under three nodes, no connection lost."""
+    charge = Charge((f"flushed {random.random()}",), 30, 60)
+    changes: list[str] = []
+    async with (
+        opened(valkey_url, sharers=3, on_change=lambda state, why: changes.append(why)) as a,
+        opened(valkey_url, sharers=3) as b,
+        opened(valkey_url, sharers=3) as c,
+        connected(Store(valkey_url)) as client,
+    ):
+        nodes = (a, b, c)
+        admitted = sum([(await nodes[number % 3].take([charge])).allowed for number in range(21)])
+        assert admitted == 21
+        await client.call("FLUSHALL")
+        admitted += sum([(await nodes[number % 3].take([charge])).allowed for number in range(60)])
+        assert admitted <= 30
+        assert changes == ["the store was emptied"]
 
 
 async def test_a_store_that_is_not_there_yet_means_degraded_and_not_down(tmp_path: Path) -> None:

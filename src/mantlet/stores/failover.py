@@ -2,7 +2,8 @@
 
 `local_share`: every node keeps a local table warm beside the shared one (its own admits, and its share of what it saw
 all others use), and while the store is gone decides with that table and limit / sharers. When the store is back it may
-be empty, or ignorant of what was granted meanwhile; so each window must fit both the shared and the local table until
+be empty, or ignorant of what was granted meanwhile (and a store that never went away can be emptied, which its mark
+tells); so each window must fit both the shared and the local table until
 one whole window has passed since the return. Then the shared one has seen it all. No second quota is granted.
 
 What is given up: a key that other nodes served and this one did not see within its window starts with this node's
@@ -30,8 +31,11 @@ WHOLE: Final = 1.05
 class SharedLimits(LimitStore, Protocol):
     """A `LimitStore` across nodes that also tells what each window holds."""
 
-    async def take_seen(self, charges: Sequence[Charge]) -> tuple[Taken, list[int], int]:
-        """`take`, what each window of `charges` holds afterwards, and the store's time in µs."""
+    async def take_seen(self, charges: Sequence[Charge]) -> tuple[Taken, list[int], int, int]:
+        """`take`; what each window of `charges` holds afterwards; the store's time in µs; when its data began.
+
+        The last is another number after the store was emptied, and never 0.
+        """
         ...
 
 
@@ -96,6 +100,7 @@ class FailoverLimits:
         self._why = ""
         # Epoch 1 is the first connection ever: nothing was granted before it that could be granted twice.
         self._standing = Standing("shared", clock.monotonic(), 1)
+        self._born = 0
 
     @property
     def state(self) -> State:
@@ -127,10 +132,14 @@ class FailoverLimits:
         if self._standing.state != "shared" or self._epoch() != self._standing.epoch:
             return await self._take_both(charges)
         try:
-            taken, used, _ = await self._shared.take_seen(charges)
+            taken, used, _, born = await self._shared.take_seen(charges)
         except StoreUnavailable as error:
             self._failed(error)
             return await self._local.take(self._shares(charges))
+        if born != self._born and self._forgot(born) and taken.allowed:
+            # Granted by a store that does not know what it granted before: what we know of it must agree.
+            here = await self._local.take(self._shares(charges))
+            return taken if here.allowed else here
         self._local.record(charges, used, self._sharers, is_counted=taken.allowed)
         return taken
 
@@ -170,7 +179,7 @@ class FailoverLimits:
                 self._answered()  # a flood that is refused here must not keep us recovering for ever
             return _placed(here, held, charges)
         try:
-            taken, used, _ = await self._shared.take_seen(charges)
+            taken, used, _, born = await self._shared.take_seen(charges)
         except StoreUnavailable as error:
             self._failed(error)
             rest = [charge for charge in charges if charge not in held]
@@ -178,12 +187,24 @@ class FailoverLimits:
             if there is not None and (here is None or not there.allowed or there.remaining < here.remaining):
                 return _placed(there, rest, charges)
             return _placed(here, held, charges) if here is not None else Taken(-1, 0, 0, 0.0)
+        if born != self._born and self._forgot(born) and taken.allowed:
+            rest = [charge for charge in charges if charge not in held]
+            there = await self._local.take(self._shares(rest)) if rest else None
+            return taken if there is None or there.allowed else _placed(there, rest, charges)
         self._answered()
         # What the store refused stays counted for the held ones: too little for one window is better than too much.
         for charge, all_used in zip(charges, used, strict=True):
             is_counted = taken.allowed and charge not in held
             self._local.record((charge,), (all_used,), self._sharers, is_counted=is_counted)
         return taken
+
+    def _forgot(self, born: int) -> bool:
+        """Whether the store that answered, whose data began at `born`, is emptier than the one we knew."""
+        known, self._born = self._born, born
+        if not known:
+            return False
+        self._move(Standing("recovering", self._monotonic(), self._epoch()), "the store was emptied")
+        return True
 
     def _answered(self) -> None:
         if self._on_failure != "local_share":  # nothing was granted beside the store that it does not know

@@ -28,7 +28,7 @@ async def main(url: str, seconds: float, limit: int, window_s: float) -> None:
 
     async def hammer() -> None:
         while loop.time() < end_s:
-            taken, _, at_us = await store.take_seen(charges)
+            taken, _, at_us, _ = await store.take_seen(charges)
             if taken.allowed:
                 admits.append(at_us)
 

@@ -171,7 +171,7 @@ async def test_a_hung_store_is_refused_within_the_timeout_and_comes_back(server:
 async def test_windows_expire_in_the_store(client: ValkeyClient) -> None:
     """RATE-02"""
     await ValkeyLimits(client).take([CHARGE, Charge(("b",), 5, 1)])
-    names = await client.call("KEYS", "*")
+    names = await client.call("KEYS", "*limits}:[ab]:*")
     lifetimes_ms = sorted([await client.call("PTTL", name) for name in names])
     assert 900 < lifetimes_ms[0] <= 1041
     assert 60_000 < lifetimes_ms[1] <= 62_401
@@ -181,7 +181,7 @@ async def test_a_window_is_small(client: ValkeyClient) -> None:
     """RATE-02: 24 bytes until its second sub-bucket, 228 then."""
     limits = ValkeyLimits(client)
     await limits.take([Charge(("b",), 5, 0.2)])
-    (name,) = await client.call("KEYS", "*")
+    (name,) = await client.call("KEYS", "*limits}:[ab]:*")
     assert await client.call("STRLEN", name) == 24
     await asyncio.sleep(0.02)
     await limits.take([Charge(("b",), 5, 0.2)])

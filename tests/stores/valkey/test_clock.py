@@ -6,16 +6,16 @@ from copy import copy
 import pytest
 
 from mantlet.stores.valkey.client import ValkeyClient
-from mantlet.stores.valkey.limits import script
+from mantlet.stores.valkey.scripts import source
 from mantlet.stores.window import Window, advance, wait_us, width_us
 
 WIDTH = width_us(1.0)
 # The script's only look at the clock, replaced by an argument.
-TAKE = script("take").replace(b"redis.call('TIME')", b"{0, ARGV[4]}")
+TAKE = source("take").replace(b"redis.call('TIME')", b"{0, ARGV[4]}")
 
 
 async def take(client: ValkeyClient, *, limit: int, now_us: int) -> list[int]:
-    reply = await client.call("EVAL", TAKE, 1, "w", limit, WIDTH, 1, now_us)
+    reply = await client.call("EVAL", TAKE, 2, "w", "mark", limit, WIDTH, 1, now_us)
     assert isinstance(reply, list)
     return reply
 
@@ -43,12 +43,13 @@ async def test_lua_and_python_are_the_same_window(client: ValkeyClient) -> None:
         seen = copy(window)
         seen.past = None if window.past is None else [*window.past]
         advance(seen, now_us // WIDTH)
-        reply = await client.call("EVAL", lasting, 1, "w", 25, WIDTH, 1, now_us)
+        reply = await client.call("EVAL", lasting, 2, "w", "mark", 25, WIDTH, 1, now_us)
         is_admitted = seen.total < 25
         if is_admitted:
             seen.total += 1
             seen.current += 1
         wait = wait_us(seen, limit=25, cost=1, now_us=now_us, width=WIDTH)
-        assert reply == [-1 if is_admitted else 0, 0, 25 - seen.total, wait, now_us, seen.total]
+        assert reply[:5] == [-1 if is_admitted else 0, 0, 25 - seen.total, wait, now_us]
+        assert reply[7:] == [seen.total]
         if is_admitted or is_back:  # any other refusal writes nothing in the store
             window = seen

@@ -8,6 +8,8 @@ from mantlet.core.ports import LimitKey
 
 PREFIX: Final = "mantlet:{limits}"
 """The braces put all limits into one slot of a cluster: a call's charges must be counted in one step."""
+MARK: Final = f"{PREFIX}:mark".encode()
+"""Tells one life of the store's data from another. No window can have this name: theirs end in a width."""
 _LONGEST_PART: Final = 256
 
 

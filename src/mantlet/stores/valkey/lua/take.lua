@@ -1,5 +1,7 @@
--- Count every charge, or none. KEYS: a window each. ARGV: limit, sub-bucket width in µs, cost for each.
--- Gives refused (0-based, or -1), tightest, remaining, wait in µs, the server's time in µs, then what each window holds.
+-- Count every charge, or none. KEYS: a window each, then the mark. ARGV: limit, sub-bucket width in µs, cost for each.
+-- Gives refused (0-based, or -1), tightest, remaining, wait in µs, the server's time in µs, the mark (when it was made,
+-- and how many resets there were), then what each window holds.
+local COUNT = #KEYS - 1
 local states, by_key = {}, {}
 
 local function write(index)
@@ -16,8 +18,22 @@ local function write(index)
 end
 
 local values = redis.call('MGET', unpack(KEYS))
+local mark = values[#KEYS]
+if not mark then
+  -- Made once in the life of the data: whoever knows another one learns that the store forgot.
+  mark = struct.pack(MARK, now, 0)
+  redis.call('SET', KEYS[#KEYS], mark)
+end
+local born, resets = struct.unpack(MARK, mark)
+
+local function told(refused, tightest, remaining, until_free)
+  local answer = {refused, tightest, remaining, until_free, now, born, resets}
+  for index = 1, COUNT do answer[index + 7] = states[index].total end
+  return answer
+end
+
 local refused, tightest, least, longest = -1, 0, math.huge, -1
-for index = 1, #KEYS do
+for index = 1, COUNT do
   local limit, width, cost = tonumber(ARGV[index * 3 - 2]), tonumber(ARGV[index * 3 - 1]), tonumber(ARGV[index * 3])
   local state = by_key[KEYS[index]]
   if not state then
@@ -37,27 +53,23 @@ for index = 1, #KEYS do
 end
 
 if refused >= 0 then
-  for index = 1, #KEYS do
+  for index = 1, COUNT do
     local state = states[index]
     state.total = state.total - ARGV[index * 3]
     state.current = state.current - ARGV[index * 3]
   end
   -- A refusal writes nothing, except where the clock stepped back: the ages are fixed from the step on, or a client that
   -- is only refused meanwhile would stay locked until the clock has caught up.
-  for index = 1, #KEYS do
+  for index = 1, COUNT do
     if states[index].turned and states[index].moved then write(index) end
   end
   local limit = tonumber(ARGV[refused * 3 + 1])
-  local answer = {refused, refused, math.max(0, limit - states[refused + 1].total), longest, now}
-  for index = 1, #KEYS do answer[index + 5] = states[index].total end
-  return answer
+  return told(refused, refused, math.max(0, limit - states[refused + 1].total), longest)
 end
 
-for index = 1, #KEYS do write(index) end
+for index = 1, COUNT do write(index) end
 
 local limit, width, cost = tonumber(ARGV[tightest * 3 + 1]), tonumber(ARGV[tightest * 3 + 2]), tonumber(ARGV[tightest * 3 + 3])
 local until_free = 0
 if least < cost then until_free = wait(states[tightest + 1], limit, cost, width) end
-local answer = {-1, tightest, least, until_free, now}
-for index = 1, #KEYS do answer[index + 5] = states[index].total end
-return answer
+return told(-1, tightest, least, until_free)

@@ -5,6 +5,7 @@
 -- 50 times a window: the cost of a call does not depend on how fine the window is.
 local SPAN = 51
 local HEAD = '<ddd'
+local MARK = '<dd'
 local RING = '<' .. string.rep('I4', SPAN)
 
 local time = redis.call('TIME')

@@ -12,7 +12,7 @@ from mantlet.core.call import Arrival
 from mantlet.core.caller import Caller
 from mantlet.core.headers import Headers
 from mantlet.core.record import Trail
-from mantlet.core.refusal import Denied, InvalidParams, NotFound, Unauthenticated
+from mantlet.core.refusal import Denied, InvalidParams, NotFound, Unauthenticated, UnsupportedMediaType
 
 
 class Operations:
@@ -81,14 +81,20 @@ class Keys:
 
 
 def arrival(
-    path: str, verb: str = "GET", roles: frozenset[str] | None = None, query: bytes = b"", body: bytes = b""
+    path: str,
+    verb: str = "GET",
+    roles: frozenset[str] | None = None,
+    query: bytes = b"",
+    body: bytes = b"",
+    media_type: bytes = b"application/json",
 ) -> Arrival:
     async def read() -> bytes:
         return body
 
     caller = None if roles is None else Caller("ada", "keys", "api_key", roles=roles)
+    headers = Headers([(b"content-type", media_type)] if media_type else [])
     return Arrival(
-        verb, path, query, Headers(), "127.0.0.1", read, 1e9, Trail("r1", "admin", "127.0.0.1", 0.0), caller=caller
+        verb, path, query, headers, "127.0.0.1", read, 1e9, Trail("r1", "admin", "127.0.0.1", 0.0), caller=caller
     )
 
 
@@ -200,3 +206,20 @@ async def test_what_is_taken_back_is_named_once(body: bytes) -> None:
     assert tokens.taken == []
     reply = await door(arrival("/admin/v1/revocations", "POST", ADMIN, body=b'{"token": "a"}'))
     assert (reply.status, [what.token for what in tokens.taken]) == (201, ["a"])
+
+
+@pytest.mark.parametrize(
+    "media_type", [b"", b"text/plain", b"application/x-www-form-urlencoded", b"multipart/form-data", b"json"]
+)
+async def test_a_body_that_is_not_called_json_is_refused(media_type: bytes) -> None:
+    """HTTP-07: 415, and nothing is done."""
+    for path in ("/admin/v1/keys", "/admin/v1/revocations"):
+        with pytest.raises(UnsupportedMediaType):
+            await bridge(app())(arrival(path, "POST", ADMIN, body=b'{"name": "ci"}', media_type=media_type))
+
+
+@pytest.mark.parametrize("media_type", [b"application/json", b"Application/JSON; charset=utf-8"])
+async def test_json_by_any_spelling_is_taken(media_type: bytes) -> None:
+    body = b'{"name": "ci", "roles": ["user"]}'
+    reply = await bridge(app())(arrival("/admin/v1/keys", "POST", ADMIN, body=body, media_type=media_type))
+    assert reply.status == 201

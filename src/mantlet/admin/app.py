@@ -12,12 +12,21 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from mantlet.core.refusal import Denied, InvalidParams, MethodNotAllowed, NotFound, Refusal, Unauthenticated
+from mantlet.core.refusal import (
+    Denied,
+    InvalidParams,
+    MethodNotAllowed,
+    NotFound,
+    Refusal,
+    Unauthenticated,
+    UnsupportedMediaType,
+)
 
 ROLE: Final = "admin"
 PUBLIC: Final = frozenset({"/health", "/livez", "/readyz", "/metrics"})
 PREFIX: Final = "/admin/v1/"
 MAX_OBJECT_CHARS: Final = 256
+JSON: Final = "application/json"
 App = Starlette
 """What rooms above call it, which need not know what it is made of."""
 
@@ -163,9 +172,16 @@ def for_admins(endpoint: Endpoint) -> Endpoint:
             raise Unauthenticated
         if ROLE not in caller.roles:
             raise Denied("The role admin is needed.", why="not an administrator")
+        # Whoever calls it something else means something else, or is a form on somebody's page (HTTP-07).
+        if await request.body() and _media_type(request) != JSON:
+            raise UnsupportedMediaType("Bodies are application/json here.")
         return await endpoint(request)
 
     return guarded
+
+
+def _media_type(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 __all__ = ["PREFIX", "PUBLIC", "Operations", "Refusal", "build_app", "for_admins"]

@@ -3,6 +3,7 @@
 import asyncio
 
 from mantlet.core.call import Arrival, Reply
+from mantlet.listeners.http.connection import LINGER_BYTES, LINGER_S
 
 
 async def test_a_silent_connection_is_closed(serve) -> None:
@@ -135,9 +136,9 @@ async def test_a_lingering_connection_ends(serve) -> None:
     await house.until(lambda: bool(house.refusals))
     connection = await seen(house)
     await house.until(lambda: connection._is_closing)
-    house.pass_s(0.6)
+    house.pass_s(LINGER_S + 0.1)
     await house.until(lambda: not house.listener.connections())
     client = await house.connect()
-    client.send(b"\x00" * 3_000_000)
+    client.send(b"\x00" * (LINGER_BYTES + 2_000_000))
     await house.until(lambda: bool(house.listener.connections()))
     await house.until(lambda: not house.listener.connections())

@@ -11,6 +11,7 @@ from hpack import Encoder
 from mantlet.core.call import Arrival, Reply
 from mantlet.core.refusal import Blocked
 from mantlet.listeners.http.door import HOLD_S
+from mantlet.listeners.http2.connection import LINGER_S
 from mantlet.wire.http2.frames import PREFACE
 
 CALM = int(ErrorCodes.ENHANCE_YOUR_CALM)
@@ -25,7 +26,7 @@ async def told(client, house, code: int) -> None:
     """The connection ended with `code`, nothing of it is left, and it was recorded."""
     await client.until(lambda: client.goaways)
     assert client.goaways[-1][1] == code
-    house.pass_s(1)
+    house.pass_s(LINGER_S + 0.1)
     await client.end()
     await house.until(lambda: not house.listener._door.seats)
     assert any("HTTP/2" in refusal.why for _, refusal in house.refusals)

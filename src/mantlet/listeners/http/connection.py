@@ -30,10 +30,10 @@ from mantlet.wire import http1
 
 PIPELINED_BYTES: Final = 65536
 """What a client may send ahead while it is being answered, before its socket is left unread."""
-LINGER_S: Final = 0.5
-LINGER_BYTES: Final = 1048576
+LINGER_S: Final = 2.0
+LINGER_BYTES: Final = 16_777_216
 """How long, and how much, is read and thrown away after a last answer: closing at once would reset the connection, and
-the client might never see why."""
+the client might never see why. Many clients read nothing before they have sent all of a body."""
 _END: Final = b"\r\n\r\n"
 
 

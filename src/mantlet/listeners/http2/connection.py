@@ -18,7 +18,6 @@ from mantlet.core.caller import Caller
 from mantlet.core.record import Trail
 from mantlet.core.refusal import Malformed
 from mantlet.listeners.accept import Accepted
-from mantlet.listeners.http.connection import LINGER_BYTES, LINGER_S
 from mantlet.listeners.http.door import NEVER_S, ConnectionInfo, Door
 from mantlet.listeners.http2.stream import Stream
 from mantlet.listeners.peer import is_within
@@ -36,6 +35,9 @@ MAX_REQUESTS: Final = 10_000
 """On one connection, before the client is asked to make another: what is kept of ended streams stays small."""
 GATHERED_BYTES: Final = 32_768
 """Of answers, before they are written in the middle of a turn: only writing tells that a client does not keep up."""
+LINGER_S: Final = 0.5
+LINGER_BYTES: Final = 1_048_576
+"""As in `http.connection`, and less: only a client that is abusive is read so, for a body is refused by its stream."""
 LEAVE_S: Final = 1.0
 """How long a client may take to hear that the node leaves, before streams it has just begun are turned away."""
 _LAST_POSSIBLE: Final = 2**31 - 1

@@ -10,7 +10,7 @@ BENCH_ARGS ?=
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help examples demo test test-all check format lint types node conformance bench bench-full docs lock clean
+.PHONY: help examples demo test test-all chaos check format lint types node conformance bench bench-full docs lock clean
 
 help: ## Say what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -72,6 +72,9 @@ format: $(VENV)/.ready ## Let ruff put everything in form
 conformance: $(NPM_READY) ## Run the MCP conformance suite directly and through Mantlet, and compare (CONFORMANCE_ARGS=-v)
 	@PYTHONPATH=. $(BIN)/python tests/conformance/run.py $(CONFORMANCE_ARGS)
 
+chaos: $(VENV)/.ready ## Kill and pause parts of a small cluster under load for five minutes, and judge (CHAOS_ARGS=--help)
+	@$(BIN)/python -m tests.chaos $(CHAOS_ARGS)
+
 bench: $(VENV)/.ready ## Measure direct against through Mantlet, interleaved, in two minutes (BENCH_ARGS=--help)
 	@$(BIN)/python -m bench $(BENCH_ARGS)
 
@@ -87,7 +90,7 @@ docs: $(VENV)/.ready ## Write the generated parts of docs/ anew
 lock: ## Write the lock files anew (needs uv)
 	@for name in dev mcp1; do grep -v '^-e' locks/$$name.in > locks/.$$name.in; done
 	uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
-		--extra valkey --extra http2 --extra keyring --extra demo pyproject.toml locks/.dev.in -o locks/dev.lock
+		--extra valkey --extra http2 --extra keyring --extra postgres --extra demo pyproject.toml locks/.dev.in -o locks/dev.lock
 	uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header locks/.mcp1.in -o locks/mcp1.lock
 	uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 		examples/optimizer/requirements.in -o examples/optimizer/requirements.lock

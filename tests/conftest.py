@@ -19,7 +19,8 @@ settings.load_profile("mantlet")
 
 ACL = (
     "user gate on >s3cr:et&/ ~mantlet:* &mantlet:* +ping +select +role +get +mget +set +setrange +del +unlink "
-    "+scan +eval +evalsha +time +publish +subscribe +spublish +ssubscribe"
+    "+scan +eval +evalsha +time +hget +hset +hmget +hdel +pexpire +pttl +zadd +zrem "
+    "+zrange +zrangebyscore +zcard +incrby +publish +subscribe +spublish +ssubscribe"
 )
 """All that a node needs, as docs/stores.md says."""
 

@@ -19,6 +19,7 @@ from mantlet.cli import (
     tools,
 )
 from mantlet.cli.approvals import app as approvals
+from mantlet.cli.cache import app as cache
 from mantlet.cli.certs import app as certs
 from mantlet.cli.events import app as events
 from mantlet.cli.grants import app as grants
@@ -45,6 +46,7 @@ app.add_typer(tokens, name="tokens")
 app.add_typer(grants, name="grants")
 app.add_typer(secrets, name="secrets")
 app.add_typer(approvals, name="approvals")
+app.add_typer(cache, name="cache")
 app.add_typer(certs, name="certs")
 app.add_typer(events, name="events")
 app.add_typer(limits, name="limits")

@@ -6,6 +6,7 @@ from typing import Any
 
 from mantlet.admin.app import App, build_app
 from mantlet.admin.approvals import approval_routes
+from mantlet.admin.cache import cache_routes
 from mantlet.admin.endpoints import endpoint_routes
 from mantlet.admin.explain import explain_routes
 from mantlet.admin.keys import key_routes
@@ -47,9 +48,18 @@ def admin_app(
         *kill_routes(KillsAdmin(node.kills.switches, node.journal, node.config)),
         *reload_routes(None if reload is None else partial(_reloaded, reload)),
         *endpoint_routes(EndpointsAdmin(node.drains, members, node.journal)),
+        *_cache_routes(node, members),
         *pin_routes(PinsAdmin(node.pins, node.journal)),
     ]
     return build_app(operations, more)
+
+
+def _cache_routes(node: Node, members: Callable[[], Sequence[Member]]) -> Sequence[Any]:
+    if not node.config.cache.enabled:
+        return cache_routes(None)
+    from mantlet.node.cache import CacheAdmin
+
+    return cache_routes(CacheAdmin(node.config, members, node.journal))
 
 
 async def _reloaded(reload: Reload, by: str) -> dict[str, Any]:

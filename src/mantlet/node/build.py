@@ -225,7 +225,7 @@ async def build(config: Config, shared: Shared) -> AsyncIterator[Node]:
         if config.cache.enabled:
             from mantlet.node.cache import open_cache
 
-            cache = open_cache(config, shared, upstreams, definitions, metrics, opened)
+            cache = await open_cache(config, shared, upstreams, definitions, metrics, opened)
         book: Book | None = None
         approvals: Approvals | None = None
         if config.authorization.approvals is not None:

@@ -1,33 +1,43 @@
 """The cache as this node has it: opened once, asked by the step of whichever configuration is in force."""
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from mantlet.core.clock import SYSTEM
-from mantlet.core.ports import CacheStore, Upstream
+from mantlet.core.ports import Journal, Upstream
+from mantlet.core.refusal import InvalidParams, NotFound, StoreUnavailable
 from mantlet.core.secret import Secret
 from mantlet.core.tasks import Tasks
+from mantlet.events.audit.administrative import note
 from mantlet.events.metrics import Metrics
 from mantlet.node.config.model import Config
 from mantlet.node.definitions import Definitions
-from mantlet.node.housekeeping import failed, log_event
+from mantlet.node.housekeeping import every, failed, log, log_event
 from mantlet.policies.cache.answer import Answer, dump, load
 from mantlet.policies.cache.cache import Cache
 from mantlet.policies.cache.carried import close
+from mantlet.policies.cache.hearing import EVERYTHING, scope
 from mantlet.policies.cache.key import key_of
 from mantlet.policies.cache.memory import Memory
-from mantlet.policies.cache.plan import Plan
+from mantlet.policies.cache.plan import KIND_OF, Plan
 from mantlet.policies.cache.policy import CachePolicy, Given
 from mantlet.policies.cache.turns import Codec
+from mantlet.stores.valkey.cache import ValkeyCache, open_cache_store
 
 if TYPE_CHECKING:
     from mantlet.node.build import Shared
+    from mantlet.node.members import Member
+
+LOOK_S: Final = 1.0
+"""How long a store that is gone can go unnoticed by a node that nobody calls."""
+OWN_STORE_SHARE: Final = 4
+"""The part of an embedded store that answers may take; the rest is for limits and sessions, which nothing evicts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +45,42 @@ class NodeCache:
     """What outlives a reload."""
 
     cache: Cache[Given]
+    store: ValkeyCache | None
     metrics: Metrics
     upstreams: Mapping[str, Upstream]
     definitions: Definitions
+
+    @property
+    def state(self) -> str:
+        """For health: `on`, or why nothing is kept."""
+        return "on" if self.store is None or self.cache.is_on else f"off: {self.store.why}"
+
+    async def purge(self, what: str) -> bool:
+        """Forget `what` here, and tell the others; False where they could not be told now."""
+        try:
+            await self.cache.purge(what)
+        except StoreUnavailable:
+            return False
+        return True
+
+    async def stats(self) -> dict[str, Any]:
+        """All its figures."""
+        memory, figures = self.cache.memory, self.cache.figures
+        told: dict[str, Any] = {
+            "state": self.state,
+            "hit_rate": round(figures.hit_rate, 4),
+            **asdict(figures),
+            "took_s": round(figures.took_s, 6),
+            "entries": len(memory),
+            "bytes": memory.size,
+            "under_way": self.cache.under_way,
+        }
+        if self.store is not None and self.store.is_able:
+            try:
+                told["store_entries"], told["store_bytes"] = await self.store.size()
+            except StoreUnavailable as refusal:
+                told["state"] = f"off: {refusal.why}"
+        return told
 
     def step(self, config: Config) -> CachePolicy:
         """The step of the path under `config`."""
@@ -61,7 +104,7 @@ class NodeCache:
         )
 
 
-def open_cache(
+async def open_cache(
     config: Config,
     shared: "Shared",
     upstreams: Mapping[str, Upstream],
@@ -71,7 +114,7 @@ def open_cache(
 ) -> NodeCache:
     """The memory of this process, which has its part of the node's."""
     section, workers = config.cache, shared.workers
-    store: CacheStore | None = None
+    store = await _open_store(config, shared.store_url, opened)
     tasks = Tasks(failed)
     opened.push_async_callback(tasks.close)
 
@@ -101,7 +144,68 @@ def open_cache(
         dispose=dispose,
     )
     watch_cache(metrics, cache, section.max_bytes // workers)
-    return NodeCache(cache, metrics, upstreams, definitions)
+    if store is not None:
+        tasks.start(every(LOOK_S, _Look(store)), "cache.look")
+    return NodeCache(cache, store, metrics, upstreams, definitions)
+
+
+async def _open_store(config: Config, url: str, opened: AsyncExitStack) -> ValkeyCache | None:
+    """What this process has in common with others; None where it is alone, or keeps to itself by configuration."""
+    max_bytes = config.cache.store_max_bytes
+    if url.startswith(("memory:", "embedded:")) or max_bytes == 0:
+        return None
+    if max_bytes is None:
+        own = config.store.max_memory_bytes // OWN_STORE_SHARE
+        max_bytes = min(own, config.cache.max_bytes) if config.store.is_own else config.cache.max_bytes
+    access = config.store.access
+    return await opened.enter_async_context(
+        open_cache_store(url, access, max_bytes=max_bytes, chance=random.random, on_error=failed)
+    )
+
+
+class _Look:
+    """Says once that the store went, and once that it is back (spec 8.3)."""
+
+    def __init__(self, store: ValkeyCache) -> None:
+        self._store, self._was_able = store, True
+
+    def __call__(self) -> None:
+        is_able = self._store.is_able
+        if is_able != self._was_able:
+            self._was_able = is_able
+            if is_able:
+                log.warning("cache.store", state="on")
+            else:
+                log.warning("cache.store", state="off", why=self._store.why, effect="nothing is kept; calls go on")
+
+
+class CacheAdmin:
+    """What the admin API does, over all processes of the node. Without the record nothing is done (AUD-02)."""
+
+    def __init__(self, config: Config, members: "Callable[[], Sequence[Member]]", journal: Journal) -> None:
+        self._config, self._members, self._journal = config, members, journal
+
+    async def stats(self) -> list[Mapping[str, Any]]:
+        """Each process's figures."""
+        self._must_be_on()
+        return [{"worker": number, **await member.cache()} for number, member in enumerate(self._members())]
+
+    async def purge(self, server: str, kind: str, by: str) -> Mapping[str, Any]:
+        """Forget a server's answers of one kind, all of a server's, or everything."""
+        self._must_be_on()
+        kinds = sorted(set(KIND_OF.values()))
+        if server and server not in {one.name for one in self._config.mcp.servers}:
+            raise NotFound(f"No server here is called {server[:128]}.")
+        if kind and (not server or kind not in kinds):
+            raise InvalidParams(f"kind is one of {', '.join(kinds)}, and goes with a server.")
+        what = scope(server, kind) if kind else server or EVERYTHING
+        await note(self._journal, SYSTEM, "cache.purged", object=what or "everything", principal=by)
+        told = [await member.purge_cache(what) for member in self._members()]
+        return {"server": server, "kind": kind, "workers": len(told), "told_all": all(told)}
+
+    def _must_be_on(self) -> None:
+        if not self._config.cache.enabled:
+            raise NotFound("Nothing is kept here: set cache.enabled in the configuration.")
 
 
 def watch_cache(metrics: Metrics, cache: Cache[Any], max_bytes: int) -> None:

@@ -25,6 +25,14 @@ class Member(Protocol):
         """Its open connections."""
         ...
 
+    async def cache(self) -> dict[str, Any]:
+        """What its cache has done."""
+        ...
+
+    async def purge_cache(self, what: str) -> bool:
+        """Forget a scope of it; whether other nodes were told."""
+        ...
+
     async def upstreams(self) -> list[dict[str, Any]]:
         """Its upstreams' states."""
         ...
@@ -47,6 +55,7 @@ class LocalMember:
             "limits": str(limits),
             "store": getattr(self._node.limits, "why", ""),
             "doors": self._doors.ports(),
+            **({} if self._node.cache is None else {"cache": self._node.cache.state}),
             **({"endpoints": told} if (told := self._node.drains.usable()) else {}),
         }
 
@@ -57,6 +66,14 @@ class LocalMember:
     async def connections(self) -> list[dict[str, Any]]:
         """Its open connections."""
         return self._doors.connections()
+
+    async def cache(self) -> dict[str, Any]:
+        """What its cache has done."""
+        return {} if self._node.cache is None else await self._node.cache.stats()
+
+    async def purge_cache(self, what: str) -> bool:
+        """Forget a scope of it; whether other nodes were told."""
+        return self._node.cache is None or await self._node.cache.purge(what)
 
     async def upstreams(self) -> list[dict[str, Any]]:
         """Its upstreams' states."""

@@ -73,6 +73,8 @@ async def _serve(order: Order, link: Link) -> int:
                 case "commit":
                     node.renewal.commit()
                     return True
+                case "purge_cache":
+                    return await member.purge_cache(load.decode())
                 case "abort":
                     await node.renewal.abort()
                     return True

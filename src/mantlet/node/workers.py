@@ -64,6 +64,14 @@ class Worker:
         """Its open connections."""
         return await self._ask("connections", _ROWS, [])
 
+    async def cache(self) -> dict[str, Any]:
+        """What its cache has done."""
+        return await self._ask("cache", _PARTS, {"state": "no answer"})
+
+    async def purge_cache(self, what: str) -> bool:
+        """Forget a scope of it; whether other nodes were told, and it answered."""
+        return await self._ask("purge_cache", _FLAG, False, load=what.encode())
+
     async def upstreams(self) -> list[dict[str, Any]]:
         """Its upstreams' states."""
         return await self._ask("upstreams", _ROWS, [])

@@ -73,6 +73,14 @@ class Admin:
         """Have the node take up its files; `result` is `reloaded`, `unchanged` or `refused`, with `reasons`."""
         return self._change("POST", "reload")
 
+    def cache(self) -> list[dict[str, Any]]:
+        """What each worker's cache has done."""
+        return list(self._get("cache").get("cache", []))
+
+    def purge_cache(self, server: str = "", kind: str = "") -> dict[str, Any]:
+        """Have all workers, and all nodes of the same store, forget answers."""
+        return self._change("DELETE", f"cache?server={quote(server, safe='')}&kind={quote(kind, safe='')}")
+
     def kills(self) -> list[dict[str, Any]]:
         """Agents, tools, upstreams and callers that are stopped."""
         return list(self._get("kills").get("kills", []))

@@ -31,6 +31,8 @@ ENTRY: Final = f"{PREFIX}e:"
 LEASE: Final = f"{PREFIX}l:"
 CHANNEL: Final = f"{PREFIX}news"
 _MARKS, _FENCE, _INDEX, _SIZES, _BYTES = (PREFIX + name for name in ("marks", "fence", "index", "sizes", "bytes"))
+REST_S: Final = 5.0
+"""How long it is left alone after it refused a command."""
 _DROPPED_AT_ONCE: Final = 500
 _KEY_BYTES: Final = 32
 _ORIGIN_BYTES: Final = 8
@@ -55,6 +57,7 @@ class ValkeyCache:
         self._client = client
         self._max_bytes = max_bytes
         self._origin = secrets.token_bytes(_ORIGIN_BYTES)
+        self._refused, self._refused_until_s, self._refusals = "", 0.0, 0
         self._settled: Callable[[bytes, bytes], None] = lambda key, news: None
         self._forgotten: Callable[[str], None] = lambda scope: None
         place = parse(url)
@@ -86,17 +89,21 @@ class ValkeyCache:
     @property
     def is_able(self) -> bool:
         """See the port."""
-        return self._client.is_ready and self._subscription.client.is_ready
+        if self._refused and asyncio.get_running_loop().time() >= self._refused_until_s:
+            self._refused = ""
+        return self._client.is_ready and self._subscription.client.is_ready and not self._refused
 
     @property
     def why(self) -> str:
         """Why it is not able; for the log and health. Holds no secret."""
+        if self._refused:
+            return f"it refused a command: {self._refused}"
         return self._client.why if not self._client.is_ready else self._subscription.client.why
 
     @property
     def epoch(self) -> int:
         """See the port."""
-        return self._client.epoch_of(SLOT) + self._subscription.client.epoch_of(SLOT)
+        return self._client.epoch_of(SLOT) + self._subscription.client.epoch_of(SLOT) + self._refusals
 
     def listen(self, settled: Callable[[bytes, bytes], None], forgotten: Callable[[str], None], /) -> None:
         """See the port."""
@@ -141,8 +148,9 @@ class ValkeyCache:
         """See the port. Of everything (the empty scope) the room is given back too."""
         message = _FORGOTTEN + self._origin + scope.encode()
         await self._run(self._forget, (_MARKS,), (scope, self._verb, CHANNEL, message))
-        while not scope and await self._run(self._drop, (_INDEX, _SIZES, _BYTES), (ENTRY, _DROPPED_AT_ONCE)):
-            await asyncio.sleep(0)
+        left = not scope
+        while left:
+            left = bool(await self._run(self._drop, (_INDEX, _SIZES, _BYTES), (ENTRY, _DROPPED_AT_ONCE)))
 
     async def size(self) -> tuple[int, int]:
         """How many values there are, and their bytes. Raises `StoreUnavailable`."""
@@ -157,6 +165,9 @@ class ValkeyCache:
             command = step.command(keys, arguments, is_whole=True)
             reply = await self._client.settle(await self._client.send(command, SLOT), command, SLOT)
         if isinstance(reply, ReplyError):
+            # A user without the rights, or no room at all: the same would come of the next call.
+            self._refused, self._refused_until_s = str(reply), asyncio.get_running_loop().time() + REST_S
+            self._refusals += 1
             raise StoreUnavailable(why=f"the store's cache: {reply}")
         return reply
 

@@ -1,12 +1,13 @@
 """What all servers behind a channel have in common, as the operator writes it. Durations are seconds, sizes bytes."""
 
 import re
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 
 from mantlet.upstreams.breaker.config import BreakerConfig
 from mantlet.upstreams.fallback.config import FallbackRule
+from mantlet.upstreams.health.config import HealthConfig
 from mantlet.upstreams.hedge.config import HedgeConfig
 from mantlet.upstreams.retry.config import RetryConfig
 
@@ -22,6 +23,9 @@ class RestartConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
     backoff: float = 1.0
     max: float = 30.0
+    max_hung: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 5
+    """How often within an hour a channel is ended because it hangs (`health`); then it is left, and called unhealthy.
+    """
 
     def __post_init__(self) -> None:
         if not 0 < self.backoff <= self.max:
@@ -41,6 +45,9 @@ class ChannelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     session_idle_timeout: float = 600.0
     """With `isolation: session`: a session is ended after so long without a message or an open stream."""
     restart: RestartConfig = RestartConfig()
+    health: HealthConfig | None = None
+    """How it is asked whether it lives: `ping`, or `server/discover`. `fall` times without a sign of life, its channel
+    is ended and opened anew. Absent: it is not. Only of shared channels."""
     start_timeout: float = 30.0
     """From the opening of a channel to the end of the handshake on it. Python servers take seconds to start."""
     stop_timeout: float = 3.0
@@ -63,6 +70,8 @@ class ChannelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
             raise ValueError(f"name {self.name!r}: letters, digits, '.', '_' and '-' only, at most 64")
+        if self.health is not None and (self.health.path is not None or self.health.probe not in (None, "mcp")):
+            raise ValueError("health.probe: a server behind a channel is asked in MCP")
         for bound in ("max_children", "max_line_bytes", "max_pending", "max_unsent_bytes", "max_sessions"):
             if getattr(self, bound) < 1:
                 raise ValueError(f"{bound} must be at least 1")

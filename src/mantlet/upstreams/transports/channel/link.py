@@ -22,6 +22,8 @@ class Link:
         self.closed = asyncio.Event()
         self.why = ""
         """Why it closed."""
+        self.heard = 0
+        """Lines that came: signs of life."""
         self.watchers: set[Callable[[str], None]] = set()
         """Who else hears, once, that the link closed."""
         self._channel: LineChannel | None = None
@@ -91,6 +93,7 @@ class Link:
 
     def on_line(self, line: bytes, /) -> None:
         """A line came."""
+        self.heard += 1
         reply = self.mux.feed(line)
         if reply is not None:
             self._write(reply)

@@ -12,8 +12,9 @@ from mantlet.upstreams.transports.channel.link import Link
 from mantlet.upstreams.transports.channel.mux import Mux
 from mantlet.upstreams.transports.channel.opening import Opening, WrongEra
 from mantlet.upstreams.transports.channel.stderr import Events, StderrNotes
+from mantlet.upstreams.transports.channel.vigil import Budget, Vigil, wait
 
-State = Literal["starting", "healthy", "unhealthy", "stopped"]
+State = Literal["starting", "healthy", "degraded", "unhealthy", "stopped"]
 Open = Callable[[Link, float], Awaitable[Opening]]
 
 
@@ -48,6 +49,7 @@ class Supervisor:
         self._on_open = on_open
         self._events = events
         self._stderr = StderrNotes(config.transport, config.name, events, clock.monotonic)
+        self._hung = Budget(config.restart.max_hung, clock)
         self._settled = asyncio.Event()
         self._child: OwnedChannel | None = None
         self.state: State = "starting"
@@ -112,9 +114,20 @@ class Supervisor:
         self._settled.set()
         self._tell("opened", pid=child.pid, era=self.opening.era if self.opening else "")
         self._on_open(link)
-        await link.closed.wait()
+        await wait(link, self._vigil(link))
         self.reason = link.why
         return self._clock.monotonic() - began_s
+
+    def _vigil(self, link: Link) -> Vigil | None:
+        if self._config.health is None:
+            return None
+        return Vigil(link, self._config.health, self._hung, self._doubted, chance=self._chance)
+
+    def _doubted(self, why: str, is_given_up: bool) -> None:
+        state: State = "unhealthy" if is_given_up else "degraded" if why else "healthy"
+        if is_given_up and self.state != "unhealthy":
+            self._tell("hung", reason=why)
+        self.state, self.reason = state, why
 
     async def _rest(self) -> None:
         restart = self._config.restart
@@ -140,12 +153,12 @@ class Supervisor:
     def report(self) -> dict[str, Any]:
         """For `health`."""
         child, link = self._child, self.link
-        rests = self.state == "unhealthy"
+        rests = self.state == "unhealthy" and link is None
         return {
             "state": self.state,
             "era": self.opening.era if self.opening else None,
             "reason": self.wrong_era or self.reason,
-            "pid": child.pid if child is not None and self.state in ("starting", "healthy") else None,
+            "pid": child.pid if child is not None and not rests and self.state != "stopped" else None,
             "starts": self.starts,
             "failures": self.failures,
             "next_start_in_s": max(0.0, round(self.next_start_s - self._clock.monotonic(), 3)) if rests else None,

@@ -65,10 +65,14 @@ async def node(folder: Path, *servers: Failing, mcp: Any = None, **settings: Any
         {"name": one.name, "transport": "http", "url": f"http://127.0.0.1:{one.port}/mcp", "era": "dual"}
         for one in servers
     ]
-    sections[0] |= settings
+    sections[0] |= {name: _told(value, servers[0].port) for name, value in settings.items()}
     try:
         async with open_house(folder, servers=0, mcp={"servers": sections, **(mcp or {})}) as house:
             yield house
     finally:
         for server in servers:
             await server.close()
+
+
+def _told(value: Any, port: int) -> Any:
+    return value.format(port=port) if isinstance(value, str) else value

@@ -189,11 +189,23 @@ async def test_a_server_whose_calls_fail_has_fewer_and_gets_them_back() -> None:
     one = Upstream()
     one.gate.set()
     one.error = DeadlineExceeded()
-    forward = Forward({"one": one}, 10, 20, lambda: 0.0, adaptive=AdaptiveConfig(min=2))
+    takes_s, now_s = 0.5, [0.0]
+
+    def monotonic() -> float:
+        now_s[0] += takes_s
+        return now_s[0]
+
+    forward = Forward({"one": one}, 10, 20, monotonic, adaptive=AdaptiveConfig(min=2))
+    for _ in range(40):
+        with pytest.raises(DeadlineExceeded):
+            await forward(call())
+    assert forward.limits() == {"one": (10, 10)}, "callers that wait for less than a second took its places"
+    takes_s = 2.0
     for _ in range(40):
         with pytest.raises(DeadlineExceeded):
             await forward(call())
     assert forward.limits() == {"one": (2, 10)}
+    takes_s = 0.0
     one.error = None
     one.gate.clear()
     tasks = [asyncio.ensure_future(forward(call())) for _ in range(12)]

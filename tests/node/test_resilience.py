@@ -195,3 +195,29 @@ async def test_a_hanging_server_ends_a_call_at_its_deadline_and_is_called_once(t
             assert answer.status == 504
         assert len(one.calls) == 2
         assert (await house.call("echo")).json["error"]["data"]["reason"] == "breaker_open"
+
+
+async def test_a_caller_that_waits_for_less_is_answered_by_then(tmp_path: Path) -> None:
+    """RES-03: and that says nothing of the server (RES-01)."""
+    one = Failing("one", way="hang")
+    async with node(tmp_path, one, breaker={"failures": 1, "min_calls": 1}) as house:
+        body = call_body(name="echo")
+        fields = fields_of(body, house.keys["alice"])
+        for said in ("100", "0"):
+            one.gone.clear()
+            fields["X-Request-Timeout-Ms"] = said
+            answer = await house.ask("POST", "/mcp/one", fields, json.dumps(body).encode())
+            assert answer.status == 504
+            await one.gone.wait()
+        assert (await breaker_of(house))["state"] == "closed"
+        assert not any("x-request-timeout-ms" in sent.headers for sent in one.sent), "it is for nodes only"
+
+
+async def test_another_node_is_told_how_long_there_is(tmp_path: Path) -> None:
+    """RES-03"""
+    far = Failing("one")
+    peer = {"transport": "peer", "server": "one"}
+    async with node(tmp_path, far, **peer, url="http://127.0.0.1:{port}") as house:
+        await house.call("echo")
+        (said,) = [sent.headers["x-request-timeout-ms"] for sent in far.sent if sent.message["method"] == "tools/call"]
+        assert 59_000 < int(said) <= 59_950

@@ -17,6 +17,8 @@ from mantlet.policies.admission.share import fits
 Watch = Callable[[Call, Reply], None]
 """Is told of every stream that begins, and may put one of its own in its place."""
 
+PATIENCE_S: Final = 1.0
+"""A caller may set a deadline of its own: one that left the server less than this says nothing of it."""
 BUSY: Final = frozenset({429, 502, 503, 504})
 """What a server, or a proxy before it, answers when it has too much to do."""
 
@@ -107,12 +109,16 @@ class Forward:
             except BaseException:
                 self._leave(places)
                 raise
-        began_s = 0.0 if self._slow_s is None else self._monotonic()
+        began_s = self._monotonic()
         try:
             reply = await places.upstream.send(call)
         except BreakerOpen:
             raise  # the server was not asked
-        except (Unavailable, DeadlineExceeded, BadUpstream):
+        except DeadlineExceeded:
+            if self._monotonic() - began_s >= PATIENCE_S:
+                places.adaptive.failed()
+            raise
+        except (Unavailable, BadUpstream):
             places.adaptive.failed()
             raise
         else:

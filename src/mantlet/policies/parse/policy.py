@@ -21,6 +21,7 @@ from mantlet.core.refusal import (
     UnsupportedVersion,
 )
 from mantlet.wire import jsonrpc
+from mantlet.wire.deadline import earlier
 from mantlet.wire.mcp import inbound, methods
 
 ENDPOINT: Final = "/mcp"
@@ -154,7 +155,9 @@ class Parse:
         )
 
     def _deadline_s(self, arrival: Arrival) -> float:
-        return min(arrival.deadline_s, self._monotonic() + self._request_timeout_s)
+        now_s = self._monotonic()
+        deadline_s = min(arrival.deadline_s, now_s + self._request_timeout_s)
+        return earlier(arrival.headers, deadline_s, now_s)
 
 
 def _says_json(headers: Headers) -> bool:

@@ -22,6 +22,7 @@ from mantlet.core.refusal import (
 from mantlet.policies.services import media
 from mantlet.policies.services.route import ROOT, Route, Routes
 from mantlet.wire import jsonrpc
+from mantlet.wire.deadline import earlier
 
 NOTED_CHARACTERS: Final = 256
 """Of a path, in a record."""
@@ -83,6 +84,7 @@ class Services:
             raise Malformed("The query is not one that has a single reading.")
         body, value = await self._body(arrival, route)
         now_s = self._monotonic()
+        deadline_s = arrival.deadline_s if route.timeout_s is None else now_s + route.timeout_s
         return Call(
             arrival=arrival,
             caller=arrival.caller,
@@ -95,7 +97,7 @@ class Services:
             params={} if value is None else {"arguments": value},
             body=body,
             id=None,
-            deadline_s=arrival.deadline_s if route.timeout_s is None else now_s + route.timeout_s,
+            deadline_s=earlier(arrival.headers, deadline_s, now_s),
         )
 
     async def _body(self, arrival: Arrival, route: Route) -> tuple[bytes, Any]:

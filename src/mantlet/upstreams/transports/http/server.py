@@ -33,6 +33,7 @@ from mantlet.upstreams.transports.http.liveness import Liveness
 from mantlet.upstreams.transports.http.outbound import legacy_lines, modern_lines
 from mantlet.upstreams.transports.http.probes import Probes
 from mantlet.upstreams.transports.http.verdict import judge
+from mantlet.wire import deadline
 from mantlet.wire.mcp.inbound import SESSION_ID
 from mantlet.wire.mcp.methods import LEGACY_VERSIONS, MODERN_VERSIONS
 
@@ -105,6 +106,7 @@ class HttpServer:
             given = _GIVEN[config.era]
             versions = (MODERN_VERSIONS if "modern" in given else ()) + (LEGACY_VERSIONS if "legacy" in given else ())
             self._detection.settle(given, versions)
+        self._is_node = config.transport != "http"
         self._failure = ""
         self.room = Room(config.streams)
         """For streams, and for calls that wait for their client (`bridge`)."""
@@ -169,6 +171,8 @@ class HttpServer:
         return await self._carried(call, fields, upstream_session)
 
     async def _carried(self, call: Call, fields: bytes, upstream_session: bytes | None) -> Reply:
+        if self._is_node:
+            fields += deadline.line(call.deadline_s, self._clock.monotonic())
         if (start := self._others.get(call.kind)) is None:
             message = b"%b%bcontent-length: %d\r\n\r\n%b" % (self._post, fields, len(call.body), call.body)
         else:

@@ -21,15 +21,27 @@ PROGRAMS = re.findall(
 
 
 def test_every_program_but_the_application_says_what_it_prints() -> None:
-    assert len(PROGRAMS) == PAGE.count("```python") - 1 == 4
+    assert len(PROGRAMS) == PAGE.count("```python") - 1 == 5
 
 
-@pytest.mark.parametrize(("program", "printed"), PROGRAMS, ids=["limits", "breakers", "tools", "client"])
+@pytest.mark.parametrize(("program", "printed"), PROGRAMS, ids=["limits", "breakers", "tools", "client", "audit"])
 def test_a_program_prints_what_the_page_says(program: str, printed: str, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path, timeout=60, check=False
     )
     assert (done.stdout, done.returncode) == (printed, 0), done.stderr
+
+
+def test_a_trail_of_a_program_is_proved_by_the_same_command(tmp_path: Path) -> None:
+    """AUD-03, AUD-07"""
+    program = next(program for program, _ in PROGRAMS if "AuditTrail" in program)
+    for _ in range(2):
+        subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True, capture_output=True)
+    verify = [sys.executable, "-m", "mantlet", "events", "verify", "--path", "var/audit"]
+    assert subprocess.run(verify, cwd=tmp_path, capture_output=True, check=False).returncode == 0
+    (file,) = (tmp_path / "var" / "audit").glob("*.jsonl")
+    file.write_text(file.read_text().replace("12.50", "99.50", 1))
+    assert subprocess.run(verify, cwd=tmp_path, capture_output=True, check=False).returncode == 1
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from mantlet.embed.agent_client import SecureAgentClient
     from mantlet.embed.asgi import ForwardedIdentity
+    from mantlet.embed.audit_trail import AuditTrail
     from mantlet.embed.circuit_breaker import CircuitBreaker, CircuitOpen
     from mantlet.embed.gateway import MantletMiddleware
     from mantlet.embed.node import Node, open_forwarded
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from mantlet.wire.forwarded import Forwarded
 
 __all__ = [
+    "AuditTrail",
     "CircuitBreaker",
     "CircuitOpen",
     "Forwarded",
@@ -33,6 +35,7 @@ __all__ = [
 ]
 
 _FROM: Final = {
+    "AuditTrail": "mantlet.embed.audit_trail",
     "CircuitBreaker": "mantlet.embed.circuit_breaker",
     "CircuitOpen": "mantlet.embed.circuit_breaker",
     "Forwarded": "mantlet.wire.forwarded",

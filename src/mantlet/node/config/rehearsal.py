@@ -191,7 +191,8 @@ def _program(server: StdioServerConfig) -> None:
 
 
 def _http_server(server: HttpServerConfig) -> None:
-    endpoint.parse(server.url, is_plain_allowed=True)  # whether plain is allowed is the environment's to say
+    for url in (server.url, *(one.url for one in server.endpoints)):
+        endpoint.parse(url, is_plain_allowed=True)  # whether plain is allowed is the environment's to say
     if server.http2 == "auto":
         require_client_http2()
     client_tls.read_pins(server.tls.pins)

@@ -184,6 +184,18 @@ async def test_several_that_hang_leave_places_too() -> None:
     await close(tasks)
 
 
+async def test_a_call_whose_deadline_has_passed_is_not_begun() -> None:
+    """RES-03"""
+    one = Upstream()
+    one.gate.set()
+    item = call()
+    forward = Forward({"one": one}, 10, 0, lambda: item.deadline_s)
+    with pytest.raises(DeadlineExceeded):
+        await forward(item)
+    assert one.got == []
+    assert forward.under_way == 0
+
+
 async def test_a_server_whose_calls_fail_has_fewer_and_gets_them_back() -> None:
     """RES-04"""
     one = Upstream()

@@ -203,12 +203,12 @@ async def test_a_caller_that_waits_for_less_is_answered_by_then(tmp_path: Path) 
     async with node(tmp_path, one, breaker={"failures": 1, "min_calls": 1}) as house:
         body = call_body(name="echo")
         fields = fields_of(body, house.keys["alice"])
-        for said in ("100", "0"):
-            one.gone.clear()
+        for said, calls in (("100", 1), ("0", 1)):
             fields["X-Request-Timeout-Ms"] = said
             answer = await house.ask("POST", "/mcp/one", fields, json.dumps(body).encode())
             assert answer.status == 504
             await one.gone.wait()
+            assert len(one.calls) == calls
         assert (await breaker_of(house))["state"] == "closed"
         assert not any("x-request-timeout-ms" in sent.headers for sent in one.sent), "it is for nodes only"
 

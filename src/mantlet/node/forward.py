@@ -111,6 +111,8 @@ class Forward:
                 raise
         began_s = self._monotonic()
         try:
+            if began_s >= call.deadline_s:
+                raise DeadlineExceeded(why="the deadline had passed before the call was begun")
             reply = await places.upstream.send(call)
         except BreakerOpen:
             raise  # the server was not asked

@@ -128,6 +128,7 @@ class Resilience:
         return Fallback(
             plans,
             MemoryAnswers(SYSTEM.monotonic),
+            monotonic=SYSTEM.monotonic,
             tell=lambda server, source: self._metrics.count("mantlet_fallbacks", server, source),
         )
 

@@ -37,7 +37,10 @@ class Bench:
         self.told: list[tuple[str, str]] = []
         plan = Plan([msgspec.convert(rule, FallbackRule) for rule in rules], lambda server, tool: annotations)
         fallback = Fallback(
-            {"docs": plan}, self.answers, tell=lambda server, source: self.told.append((server, source))
+            {"docs": plan},
+            self.answers,
+            monotonic=self.clock,
+            tell=lambda server, source: self.told.append((server, source)),
         )
         self.step = fallback.over(self._again)
 
@@ -106,6 +109,7 @@ async def test_what_is_not_the_servers_failure_is_told_as_it_is(end: BaseExcepti
         (a_call(target="set_time"), {}),  # not named
         (a_call(target="get_time"), {"readOnlyHint": False}),  # approved as one that changes something
         (a_call(target="get_time", params={"name": "get_time", "task": {}}), {}),
+        (a_call(target="get_time", params={"name": "get_time", "requestState": "of-docs"}), {}),
         (a_call("resources/read", "get_x"), {}),
         (a_call("notifications/x", "get_time", kind="notification"), {}),
         (a_call(target="get_time", server="other"), {}),
@@ -208,9 +212,25 @@ async def test_another_server_is_asked_as_the_caller_itself_would_ask_it() -> No
     assert answer["result"]["_meta"][MARK] == {"from": "server", "server": "mirror", "reason": "upstream_unavailable"}
     bench.other = streamed
     assert (await bench.call(call))["result"]["_meta"][MARK]["server"] == "mirror"
+    with pytest.raises(r.UpstreamUnavailable):
+        await bench.call(a_call(deadline_s=bench.clock.now_s))
+    assert len(bench.asked) == 2, "asked for nobody: the deadline has passed"
 
 
-@pytest.mark.parametrize("other", [r.Denied(), r.NotFound(), r.BreakerOpen(), Reply(400, [], b""), Reply(503, [], b"")])
+@pytest.mark.parametrize(
+    "other",
+    [
+        r.Denied(),
+        r.NotFound(),
+        r.BreakerOpen(),
+        Reply(400, [], b'{"jsonrpc":"2.0","id":1,"error":{"code":-32602,"message":"Unknown tool"}}'),
+        Reply(503, [], b""),
+        Reply(200, [], b'{"jsonrpc":"2.0","id":1,"result":{"resultType":"input_required","requestState":"of-mirror"}}'),
+        Reply(200, [], b'{"jsonrpc":"2.0","id":1,"result":[]}'),
+        Reply(200, [], b"[" * 100_000),
+    ],
+    ids=str,
+)
 async def test_where_the_other_cannot_either_the_next_rule_is_tried_and_then_the_failure_told(other: Any) -> None:
     """RES-02"""
     bench = Bench({"tools": ["*"], "server": "mirror"}, {"tools": ["t"], "answer": "away"})

@@ -27,8 +27,8 @@ class Plan:
         self._annotations = annotations
 
     def rules_for(self, call: Call) -> list[FallbackRule]:
-        """Those that are for `call`, in order; none for what changes something."""
-        if call.kind != "request" or call.id is None:
+        """Those that are for `call`, in order; none for what changes something, or goes on with what a server began."""
+        if call.kind != "request" or call.id is None or "requestState" in call.params:
             return []
         if call.method != "tools/call":
             return [rule for rule, _, methods in self._rules if call.method in methods]

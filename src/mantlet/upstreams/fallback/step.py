@@ -15,8 +15,7 @@ from mantlet.core.refusal import Refusal
 from mantlet.upstreams.fallback.answers import Answers
 from mantlet.upstreams.fallback.config import FallbackRule
 from mantlet.upstreams.fallback.plan import Plan, at, is_for
-from mantlet.wire import jsonrpc
-from mantlet.wire.mcp.replies import read
+from mantlet.wire.mcp.replies import answer_in
 from mantlet.wire.mcp.rewriting import Change, noted, rewritten
 
 MARK: Final = "mantlet/fallback"
@@ -25,7 +24,7 @@ MARK: Final = "mantlet/fallback"
 _JSON: Final = (b"content-type", b"application/json")
 
 
-class _Result(msgspec.Struct):
+class _Message(msgspec.Struct):
     result: msgspec.Raw
     method: msgspec.UnsetType | msgspec.Raw = msgspec.UNSET
 
@@ -43,11 +42,13 @@ class Fallback:
         plans: Mapping[str, Plan],
         answers: Answers,
         *,
+        monotonic: Callable[[], float],
         tell: Callable[[str, str], None] = lambda server, source: None,
     ) -> None:
         """`tell` hears of each call that was answered so: its server, and `server`, `cached` or `static`."""
         self._plans = plans
         self._answers = answers
+        self._monotonic = monotonic
         self._tell = tell
 
     def over(self, again: CallHandler) -> Policy[Call]:
@@ -99,23 +100,23 @@ class Fallback:
         return self._marked(call, Reply(200, [_JSON], body, origin="node"), {"from": source, "reason": reason})
 
     async def _of_server(self, call: Call, server: str, reason: str, again: CallHandler) -> Reply | None:
-        mark = {"from": "server", "server": server, "reason": reason}
+        if self._monotonic() >= call.deadline_s:
+            return None
         try:
-            reply = await again(at(call, server))
-            if call.era == "legacy":
-                message = await read(reply)
-                result = message.get("result")
-                if type(result) is not dict or result.pop("resultType", "complete") != "complete":
-                    return None
-                reply = Reply(200, [_JSON], jsonrpc.result(call.id or b"null", result))
+            # Whole: what the other server would first ask the client for has no meaning to this one.
+            data = await answer_in(await again(at(call, server)))
         except Refusal as refusal:
             call.trail.notes["fallback_refused"] = f"{server}: {refusal.reason}"
             return None
-        if reply.status >= 400:
-            await _give_up(reply)
-            call.trail.notes["fallback_refused"] = f"{server}: status {reply.status}"
+        result = _complete(data)
+        if result is None:
+            call.trail.notes["fallback_refused"] = f"{server}: no result"
             return None
-        return self._marked(call, reply, mark)
+        if call.era == "legacy":
+            result = msgspec.Raw(_without_type(result))
+        body = b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (call.id or b"null", bytes(result))
+        mark = {"from": "server", "server": server, "reason": reason}
+        return self._marked(call, Reply(200, [_JSON], body), mark)
 
     def _marked(self, call: Call, reply: Reply, mark: Mapping[str, str]) -> Reply:
         call.trail.notes["fallback"] = ", ".join(mark.values())
@@ -124,22 +125,34 @@ class Fallback:
 
     def _kept(self, call: Call) -> Change:
         def keep(data: bytes) -> None:
-            if (result := _good_result(data)) is not None:
+            if (result := _worth_keeping(data)) is not None:
                 self._answers.keep(call, result)
 
         return keep
 
 
-def _good_result(data: bytes) -> bytes | None:
-    """The result in `data`, raw, if it is one that would be worth giving again."""
+def _complete(data: bytes) -> msgspec.Raw | None:
+    """The result in `data`, raw, if it is a whole one: no error, and no question to the client."""
     try:
-        message = msgspec.json.decode(data, type=_Result)
+        message = msgspec.json.decode(data, type=_Message)
         outcome = msgspec.json.decode(message.result, type=_Outcome)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    if message.method is not msgspec.UNSET or outcome.isError or outcome.resultType != "complete":
+    is_answer = message.method is msgspec.UNSET and outcome.resultType == "complete"
+    return message.result if is_answer else None
+
+
+def _worth_keeping(data: bytes) -> bytes | None:
+    result = _complete(data)
+    if result is None or msgspec.json.decode(result, type=_Outcome).isError:
         return None
-    return bytes(message.result)
+    return bytes(result)
+
+
+def _without_type(result: msgspec.Raw) -> bytes:
+    members = msgspec.json.decode(result, type=dict[str, msgspec.Raw])
+    members.pop("resultType", None)
+    return msgspec.json.encode(members)
 
 
 async def _give_up(reply: Reply) -> None:

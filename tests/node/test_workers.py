@@ -171,6 +171,29 @@ def test_a_killed_worker_is_replaced_and_the_trail_stays_whole(gateway: Gateway)
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="what dies with its parent is Linux's to promise")
+def test_a_worker_killed_while_it_starts_is_started_again(tmp_path: Path) -> None:
+    """RES-06"""
+    killed: list[int] = []
+
+    def kill_the_first() -> None:
+        found: list[str] = []
+        pattern = f"mantlet serve -c {tmp_path}"
+        while not found:
+            serving = subprocess.run(["pgrep", "-f", pattern], capture_output=True, text=True, check=False)
+            for pid in serving.stdout.split():
+                command = ["pgrep", "-P", pid, "-f", "mantlet.node.worker"]
+                found += subprocess.run(command, capture_output=True, text=True, check=False).stdout.split()
+        killed.append(int(found[0]))
+        os.kill(killed[0], signal.SIGKILL)
+
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        done = pool.submit(kill_the_first)
+        with start_gateway(settings(2), tmp_path) as running:
+            done.result(SETTLED_S)
+            eventually(lambda: post(running, "sdk", "tools/list")[0] == 200)
+            assert killed
+
+
 def test_nothing_outlives_a_killed_node(tmp_path: Path) -> None:
     """MCP-08: kill -9 of the supervisor leaves no worker, no Valkey, no stdio child and no launcher."""
     with start_gateway(settings(2), tmp_path) as gateway:

@@ -24,6 +24,8 @@ from mantlet.node.worker import Order
 ASK_S: Final = 2.0
 """How long a worker may take to answer; one that does not is left out of the answer, not waited for."""
 START_S: Final = 30.0
+FIRST_STARTS: Final = 5
+"""How often a worker that is killed while it starts is started, when the node does."""
 PREPARE_S: Final = 20.0
 """How long a worker may take to open a new configuration."""
 FIRST_WAIT_S: Final = 0.1
@@ -109,14 +111,23 @@ class Workers:
         return [worker for _, worker in sorted(self._alive.items())]
 
     async def start(self) -> bool:
-        """Start all; False when one could not be started at all, which a second try would not mend."""
-        started = await asyncio.gather(*(self._start(number) for number in range(self._count)))
-        if not all(started):
-            return False
+        """Start all; False when one gives up by itself, which a second try would not mend."""
+        started = await asyncio.gather(*(self._begin(number) for number in range(self._count)))
         for worker in started:
             if worker is not None:
                 self._tasks.start(self._keep(worker), f"worker:{worker.number}")
-        return True
+        return None not in started
+
+    async def _begin(self, number: int) -> Worker | None:
+        """The first start. One that is killed meanwhile has shown nothing about the next."""
+        for _ in range(FIRST_STARTS):
+            worker = await self._start(number)
+            if isinstance(worker, Worker):
+                return worker
+            if worker >= 0:
+                break
+            log.error("worker.ended", number=number, exit_code=worker)
+        return None
 
     async def drain(self) -> None:
         """Let every worker end what it does, then kill what is left."""
@@ -144,7 +155,8 @@ class Workers:
             with suppress(ProcessLookupError):
                 worker.process.send_signal(signal.SIGHUP)
 
-    async def _start(self, number: int) -> Worker | None:
+    async def _start(self, number: int) -> Worker | int:
+        """A worker that serves, or the exit status of one that does not (below 0: the signal that ended it)."""
         ours, theirs = socket.socketpair()
         with theirs:
             process = await asyncio.create_subprocess_exec(
@@ -160,8 +172,7 @@ class Workers:
         except (EOFError, TimeoutError):
             with suppress(ProcessLookupError):
                 process.kill()
-            await process.wait()
-            return None
+            return await process.wait()
         worker = self._alive[number] = Worker(process, link, number)
         log.info("worker.started", number=number, pid=process.pid)
         return worker
@@ -185,7 +196,8 @@ class Workers:
             wait_s = min(2 * wait_s, LONGEST_WAIT_S)
             if self._is_draining:
                 return
-            worker = await self._start(number)
+            started = await self._start(number)
+            worker = started if isinstance(started, Worker) else None
 
 
 async def _ended(worker: Worker) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import httpx2
+import jwt
 import pytest
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
@@ -19,8 +20,10 @@ from mcp_types import ElicitRequestURLParams, ElicitResult
 from tests.attacks.house import Answer, House, call_body, open_house
 from tests.node.test_forwarding import free_port
 from tests.servers.guarded import Guarded, guarded
-from tests.servers.oidc_provider import Idp, needs_node, running_idp
+from tests.servers.oidc_provider import DEVICE, Idp, needs_node, running_idp
 
+from mantlet.keys.signing import make_signing_key
+from mantlet.policies.authorization_server.code import challenge_of
 from mantlet.upstreams.identity.user.kept import GrantKey, unseal
 
 pytestmark = [pytest.mark.node, needs_node, pytest.mark.slow]
@@ -38,7 +41,9 @@ def idp(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Idp]:
         "redirect_uris": ["http://127.0.0.1/oauth/callback/docs", "http://127.0.0.1/oauth/callback/api"],
         "token_endpoint_auth_method": "client_secret_basic",
     }
-    with running_idp(tmp_path_factory.mktemp("idp"), clients=[node]) as idp:
+    login = node | {"client_id": "login", "client_secret": Idp.secret("login")}
+    login["redirect_uris"] = ["http://127.0.0.1/oauth/login/corp"]
+    with running_idp(tmp_path_factory.mktemp("idp"), clients=[node, login]) as idp:
         yield idp
 
 
@@ -64,10 +69,14 @@ class Browser:
         """Open the link, prove who it is; where the browser is sent."""
         page = await self.get(url)
         assert page.status == 200, page.body
-        answer = await self.post("/oauth/connect", {"ticket": ticket_in(page), "api_key": key, "decision": "allow"})
-        found = re.search(r'http-equiv="refresh" content="0;url=([^"]+)"', answer.body.decode())
-        assert found, answer.body
-        return html.unescape(found[1])
+        return sent_to(
+            await self.post("/oauth/connect", {"ticket": ticket_in(page), "api_key": key, "decision": "allow"})
+        )
+
+    async def begin_login(self, page: Answer, action: str = "/oauth/connect") -> str:
+        """Press the button of the issuer; where the browser is sent."""
+        answer = await self.post(action, {"ticket": ticket_in(page), "login": "corp"})
+        return sent_to(answer)
 
     async def log_in(self, there: str, user: str = "alice") -> str:
         """At the provider; where its answer leads."""
@@ -86,6 +95,12 @@ class Browser:
             name, _, value = given.partition(";")[0].partition("=")
             self.cookies[name] = value
         return answer
+
+
+def sent_to(answer: Answer) -> str:
+    found = re.search(r'http-equiv="refresh" content="0;url=([^"]+)"', answer.body.decode())
+    assert found, answer.body
+    return html.unescape(found[1])
 
 
 def ticket_in(page: Answer) -> str:
@@ -121,7 +136,9 @@ class Scene:
 
 
 @contextlib.asynccontextmanager
-async def scene_of(folder: Path, idp: Idp, *, service: bool = False, **user: Any) -> AsyncIterator[Scene]:
+async def scene_of(
+    folder: Path, idp: Idp, *, service: bool = False, login: bool = False, **user: Any
+) -> AsyncIterator[Scene]:
     port = free_port()
     async with guarded(idp.issuer, lambda: idp.request("GET", "/jwks").json) as docs:
         given = {
@@ -134,9 +151,24 @@ async def scene_of(folder: Path, idp: Idp, *, service: bool = False, **user: Any
         server = {"name": "docs", "url": docs.url, "forward_identity": "user", "user": given}
         api = {"name": "api", "url": docs.url.removesuffix("/mcp"), "forward_identity": "user"}
         api["user"] = given | {"resource": docs.url}
-        services = {"http_upstreams": [api]} if service else {}
+        sections: dict[str, Any] = {"http_upstreams": [api]} if service else {}
+        if login:
+            make_signing_key(folder / "jwt.key")
+            corp = {
+                "name": "corp",
+                "issuer": idp.issuer,
+                "audience": f"http://127.0.0.1:{port}/mcp",
+                "roles": ["user"],
+                "login": {"client_id": "login", "client_secret": Idp.secret("login"), "scope": ["mcp:read"]},
+            }
+            client = {"id": "desk", "redirect_uris": ["http://127.0.0.1/callback"], "roles": ["user"]}
+            sections["auth"] = {
+                "issuers": [corp],
+                "jwt": {"key_file": str(folder / "jwt.key")},
+                "server": {"clients": [client], "device": {"interval": 1}},
+            }
         async with open_house(
-            folder, servers=0, authorization=RULES, http={"port": port}, mcp={"servers": [server]}, **services
+            folder, servers=0, authorization=RULES, http={"port": port}, mcp={"servers": [server]}, **sections
         ) as house:
             yield Scene(house, idp, docs)
 
@@ -372,7 +404,8 @@ async def test_an_administrator_sees_and_takes_back_what_users_granted(scene: Sc
     nobody = {"Authorization": f"Bearer {scene.house.keys['bob']}"}
     assert (await scene.house.ask("GET", "/admin/v1/grants", nobody, door="admin")).status == 403
     body = b'{"subject": "alice", "upstream": "docs"}'
-    told = await scene.house.ask("POST", "/admin/v1/grants/revoke", root, body, door="admin")
+    fields = root | {"Content-Type": "application/json"}
+    told = await scene.house.ask("POST", "/admin/v1/grants/revoke", fields, body, door="admin")
     assert told.json == {"revoked": 1, "told": 1}
     async with asyncio.timeout(10):
         while (await whoami(scene)).status == 200:
@@ -475,3 +508,125 @@ async def test_a_plain_service_gets_the_callers_own_token_too(tmp_path: Path, id
         shown = scene.docs.headers[-1]["authorization"]
         assert shown.startswith("Bearer eyJ")
         assert scene.house.keys["alice"] not in shown
+
+
+# --- logging in at an issuer ---
+
+
+@pytest.fixture
+async def corp(tmp_path: Path, idp: Idp) -> AsyncIterator[Scene]:
+    """With an issuer of callers at which one can log in on the node's pages."""
+    async with scene_of(tmp_path, idp, login=True) as scene:
+        yield scene
+
+
+async def token_of(scene: Scene, user: str) -> str:
+    """As a client gets it."""
+    resource = f"http://127.0.0.1:{scene.house.calls.port}/mcp"
+    return str((await asyncio.to_thread(scene.idp.authorize, user, resource))["access_token"])
+
+
+async def link_of(scene: Scene, token: str) -> str:
+    answer = await scene.house.call("whoami", credential=token, server="docs")
+    assert answer.json["error"]["code"] == -32021, answer.body
+    return str(answer.json["error"]["data"]["url"])
+
+
+async def test_a_caller_of_an_issuer_proves_it_by_logging_in_there(corp: Scene) -> None:
+    """OAUTH-03 OAUTH-04: no key in sight; from one login the browser goes on to the other."""
+    token, alice = await token_of(corp, "alice"), corp.browser()
+    page = await alice.get(await link_of(corp, token))
+    assert b"api_key" not in page.body  # they have none
+    back = await alice.log_in(await alice.begin_login(page))
+    assert urlsplit(back).path == "/oauth/login/corp"
+    onward = sent_to(await alice.get(back))
+    assert (await alice.get(await alice.log_in(onward))).status == 200
+    assert text_of(await corp.house.call("whoami", credential=token, server="docs")) == "alice mcp:read"
+
+
+async def test_another_user_of_the_issuer_connects_nothing(corp: Scene) -> None:
+    """OAUTH-04: Alice's link, Bob's login."""
+    token, bob = await token_of(corp, "alice"), corp.browser()
+    page = await bob.get(await link_of(corp, token))
+    refused = await bob.get(await bob.log_in(await bob.begin_login(page), "bob"))
+    assert (refused.status, b"somebody else" in refused.body) == (400, True)
+    assert (await corp.house.call("whoami", credential=token, server="docs")).status == 400
+
+
+async def test_the_answer_of_a_login_is_good_once_in_its_browser_and_at_its_place(corp: Scene) -> None:
+    """OAUTH-03: a login that is slipped into another's browser logs nobody in (session fixation)."""
+    token = await token_of(corp, "alice")
+    alice, victim = corp.browser(), corp.browser()
+    page = await alice.get(await link_of(corp, token))
+    back = await alice.log_in(await alice.begin_login(page))
+    assert (await victim.get(back)).status == 400
+    assert (await alice.get(back.replace("/login/corp", "/callback/docs"))).status == 400
+    assert (await alice.get(back)).status == 200
+    assert (await alice.get(back)).status == 400
+
+
+async def test_a_program_gets_tokens_for_who_logs_in_at_the_issuer(corp: Scene) -> None:
+    """OAUTH-04: the node's own authorization code, in front of the issuer's login."""
+    house, alice, verifier = corp.house, corp.browser(), "v" * 43
+    asked = {
+        "response_type": "code",
+        "client_id": "desk",
+        "redirect_uri": "http://127.0.0.1:5555/callback",
+        "state": "mine",
+        "code_challenge": challenge_of(verifier),
+        "code_challenge_method": "S256",
+    }
+    page = await alice.get(f"/oauth/authorize?{urlencode(asked)}")
+    back = await alice.log_in(await alice.begin_login(page, "/oauth/authorize"))
+    answer = await alice.get(back)
+    assert answer.status == 303
+    given = {name: values[0] for name, values in parse_qs(urlsplit(answer.headers["location"]).query).items()}
+    assert given["state"] == "mine"
+    form = {"grant_type": "authorization_code", "client_id": "desk", "code": given["code"]}
+    form |= {"redirect_uri": asked["redirect_uri"], "code_verifier": verifier}
+    fields = {"Content-Type": "application/x-www-form-urlencoded"}
+    tokens = (await house.ask("POST", "/oauth/token", fields, urlencode(form).encode())).json
+    claims = jwt.decode(tokens["access_token"], options={"verify_signature": False})
+    assert claims["sub"] == f"{corp.idp.issuer}#alice"  # nobody who owns a key is called so
+    assert claims["roles"] == ["user"]
+    form = {"grant_type": "refresh_token", "client_id": "desk", "refresh_token": tokens["refresh_token"]}
+    again = await house.ask("POST", "/oauth/token", fields, urlencode(form).encode())
+    assert again.status == 200, again.body
+    # And with such a token they prove themselves by the same login.
+    token = again.json["access_token"]
+    page = await alice.get(await link_of(corp, token))
+    onward = sent_to(await alice.get(await alice.log_in(await alice.begin_login(page))))
+    assert (await alice.get(await alice.log_in(onward))).status == 200
+    assert text_of(await house.call("whoami", credential=token, server="docs")) == "alice mcp:read"
+
+
+async def test_a_device_gets_tokens_for_who_logs_in_at_the_issuer(corp: Scene) -> None:
+    """OAUTH-06"""
+    house, bob = corp.house, corp.browser()
+    fields = {"Content-Type": "application/x-www-form-urlencoded"}
+    begun = (await house.ask("POST", "/oauth/device_authorization", fields, b"client_id=desk")).json
+    page = await bob.post("/oauth/device", {"user_code": begun["user_code"]})
+    done = await bob.get(await bob.log_in(await bob.begin_login(page, "/oauth/device"), "bob"))
+    assert (done.status, b"allowed" in done.body) == (200, True)
+    form = {"grant_type": DEVICE, "client_id": "desk", "device_code": begun["device_code"]}
+    tokens = (await house.ask("POST", "/oauth/token", fields, urlencode(form).encode())).json
+    claims = jwt.decode(tokens["access_token"], options={"verify_signature": False})
+    assert claims["sub"] == f"{corp.idp.issuer}#bob"
+
+
+async def test_a_program_that_is_refused_at_the_issuer_gets_no_code(corp: Scene) -> None:
+    """OAUTH-03"""
+    alice = corp.browser()
+    asked = {
+        "response_type": "code",
+        "client_id": "desk",
+        "redirect_uri": "http://127.0.0.1:5555/callback",
+        "code_challenge": challenge_of("v" * 43),
+        "code_challenge_method": "S256",
+    }
+    page = await alice.get(f"/oauth/authorize?{urlencode(asked)}")
+    there = await alice.begin_login(page, "/oauth/authorize")
+    state = parse_qs(urlsplit(there).query)["state"][0]
+    told = urlencode({"state": state, "iss": corp.idp.issuer, "error": "access_denied"})
+    answer = await alice.get(f"/oauth/login/corp?{told}")
+    assert (answer.status, "location" in answer.headers) == (400, False)

@@ -4,7 +4,6 @@ import secrets
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, suppress
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mantlet import __version__
@@ -19,6 +18,7 @@ from mantlet.keys.signing import KeyPair, make_signing_key, read_pem
 from mantlet.node.config.model import Config
 from mantlet.node.egress import open_fetcher
 from mantlet.node.resources import public_url
+from mantlet.stores.sql.database import Database
 from mantlet.upstreams.client import TlsConfig
 from mantlet.upstreams.egress import Guard
 from mantlet.upstreams.identity import EncryptConfig, ExchangeConfig, Identity
@@ -114,14 +114,20 @@ def agent_key(config: Config, name: str, given: EncryptConfig) -> "Secret | Reci
 
 
 def open_grants(
-    config: Config, guard: Guard, state: State, journal: Journal, tasks: Tasks, opened: AsyncExitStack
+    config: Config,
+    guard: Guard,
+    state: State,
+    database: Database,
+    journal: Journal,
+    tasks: Tasks,
+    opened: AsyncExitStack,
 ) -> "UserGrants | None":
     """Callers' own grants; None where no upstream is told of callers by them."""
     if not any(upstream.forward_identity == "user" for upstream in _told(config)):
         return None
     from mantlet.node.grants import UserGrants
 
-    return UserGrants(config, guard, state, journal, tasks, opened)
+    return UserGrants(config, guard, state, database, journal, tasks, opened)
 
 
 def rehearse(config: Config) -> Iterator[tuple[str, Callable[[], object]]]:
@@ -147,7 +153,7 @@ def signing_key(config: Config) -> KeyPair:
     """The node's own key: that of `auth.jwt.key_file` where it is a private one, else one that is made once."""
     if (pair := _own_key(config)) is not None:
         return pair
-    path = Path(config.database.path).parent / "keys" / "signing.key"
+    path = config.database.home / "keys" / "signing.key"
     if not path.exists():
         with suppress(FileExistsError):  # another process was first: its key is the one
             make_signing_key(path)

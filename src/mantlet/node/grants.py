@@ -7,11 +7,12 @@ import secrets
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from mantlet.core.call import Arrival
 from mantlet import __version__
+from mantlet.core.call import Arrival
 from mantlet.core.clock import SYSTEM
 from mantlet.core.config_error import ConfigError
 from mantlet.core.policy import Policy
@@ -25,19 +26,26 @@ from mantlet.keys.seal import NodeSealer, open_sealer
 from mantlet.keys.signing import read_pem
 from mantlet.node.config.model import Config
 from mantlet.node.egress import open_fetcher
+from mantlet.node.logins import endpoints_of
 from mantlet.node.path import Steps
 from mantlet.node.resources import public_url
+from mantlet.policies.authenticate.api_keys import ISSUER as KEYS
 from mantlet.policies.authenticate.opening import own_issuer
 from mantlet.policies.authenticate.policy import Authenticate, Disabled
 from mantlet.policies.authorization_server.consent import Consents
+from mantlet.policies.authorization_server.grant import own_subject
 from mantlet.policies.authorization_server.pending import Pending
 from mantlet.policies.authorization_server.policy import AuthorizationServer as Pages
 from mantlet.policies.authorization_server.policy import Endpoint
+from mantlet.policies.away.logins import Logins
+from mantlet.policies.away.trips import Trips
 from mantlet.policies.grants.asked import Askings
-from mantlet.policies.grants.connect import CALLBACK, CONNECT, Connect
+from mantlet.policies.grants.connect import CALLBACK, CONNECT, PURPOSE, Connect
+from mantlet.policies.grants.people import People
 from mantlet.policies.grants.policy import Grants
 from mantlet.policies.grants.port import PrincipalKey
-from mantlet.stores.sqlite.grants import GrantRows
+from mantlet.stores.sql.database import Database
+from mantlet.stores.sql.grants import GrantRows
 from mantlet.upstreams.client import TlsConfig
 from mantlet.upstreams.egress import Guard
 from mantlet.upstreams.identity import Identity, UserConfig
@@ -58,14 +66,20 @@ class UserGrants:
     """All of one process."""
 
     def __init__(
-        self, config: Config, guard: Guard, state: State, journal: Journal, tasks: Tasks, opened: AsyncExitStack
+        self,
+        config: Config,
+        guard: Guard,
+        state: State,
+        database: Database,
+        journal: Journal,
+        tasks: Tasks,
+        opened: AsyncExitStack,
     ) -> None:
         self._config, self._guard, self._opened = config, guard, opened
         self._state, self._journal, self._tasks = state, journal, tasks
         self._root = public_url(config)
         self._sealer: NodeSealer = open_sealer(key_file(config))
-        self._rows = KeptGrants(GrantRows(config.database.path))
-        opened.callback(self._rows.close)
+        self._rows = KeptGrants(GrantRows(database))
         self.books: dict[str, GrantBook] = {}
         self._flows: dict[str, GrantFlow] = {}
         self._documents: dict[str, bytes] = {}
@@ -102,7 +116,12 @@ class UserGrants:
         return ByGrant(name, book, about)
 
     def into(
-        self, steps: Steps, authenticate: Authenticate | Disabled, sealer: Sealer, limits: Policy[Arrival] | None
+        self,
+        steps: Steps,
+        authenticate: Authenticate | Disabled,
+        sealer: Sealer,
+        limits: Policy[Arrival] | None,
+        logins: Logins | None,
     ) -> Steps:
         """`steps` with those of the grants."""
         config, is_secure = self._config, self._root.startswith("https://")
@@ -121,15 +140,10 @@ class UserGrants:
             sealer, Pending(self._state), authenticate.recognise, SYSTEM, is_secure=is_secure, purpose="connect"
         )
         serves = config.auth.server is not None and config.auth.server.enabled
-        connect = Connect(
-            self._flows,
-            askings,
-            consents,
-            self._record,
-            is_secure=is_secure,
-            same_people=own_issuer(config.auth.jwt, self._root) if serves else "",
-        )
-        endpoints: dict[str, Endpoint] = {CONNECT: connect.connect}
+        people = People(KEYS, own_issuer(config.auth.jwt, self._root) if serves else "", own_subject)
+        trips = Trips(self._state, is_secure=is_secure, purpose=PURPOSE)
+        connect = Connect(self._flows, askings, consents, trips, people, self._record, logins)
+        endpoints: dict[str, Endpoint] = {CONNECT: connect.connect, **endpoints_of(logins)}
         endpoints |= {f"{CALLBACK}/{name}": connect.callback for name in self._flows}
         return replace(steps, grants=step, connect=Pages(self._documents, endpoints, limits, "connect"))
 
@@ -150,9 +164,9 @@ class UserGrants:
         self._tasks.start(written, event)
 
 
-def key_file(config: Config) -> Any:
-    """What grants are sealed with: on the same disk, but not in what is copied when the database is."""
-    return config.database.path.parent / "keys" / "grants.key"
+def key_file(config: Config) -> Path:
+    """What grants are sealed with: beside the node's other keys, and not in what is copied when the database is."""
+    return config.database.pepper_path.parent / "grants.key"
 
 
 def registered(name: str, given: UserConfig, root: str) -> Registration:
@@ -216,7 +230,7 @@ def described(client_id: str, redirect_uri: str, name: str, given: UserConfig) -
 
 
 class KeptGrants:
-    """`upstreams.identity.user.kept.Rows` in SQLite: the rows know columns, the book what they mean."""
+    """`upstreams.identity.user.kept.Rows` in the database: the rows know columns, the book what they mean."""
 
     def __init__(self, rows: GrantRows) -> None:
         self._rows = rows
@@ -233,10 +247,6 @@ class KeptGrants:
     async def drop(self, key: GrantKey, version: int | None = None, /) -> bool:
         """Forget it."""
         return await self._rows.drop(key, version)
-
-    def close(self) -> None:
-        """Let go of the file."""
-        self._rows.close()
 
 
 def users_of(config: Config) -> Mapping[str, UserConfig]:

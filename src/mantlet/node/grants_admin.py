@@ -5,7 +5,6 @@ that is its own affair, and no condition.
 """
 
 from collections.abc import Mapping
-from contextlib import closing
 from typing import Any
 
 from mantlet.core.clock import SYSTEM
@@ -17,7 +16,8 @@ from mantlet.node.config.model import Config
 from mantlet.node.egress import open_fetcher
 from mantlet.node.grants import key_file, registered, users_of
 from mantlet.node.resources import public_url
-from mantlet.stores.sqlite.grants import GrantRows
+from mantlet.stores.sql.database import Database
+from mantlet.stores.sql.grants import GrantRows
 from mantlet.upstreams.client import TlsConfig
 from mantlet.upstreams.egress import Guard
 from mantlet.upstreams.identity.user.kept import GrantKey, Row, unseal
@@ -29,53 +29,45 @@ REVOKED = "grant.revoked"
 class GrantsAdmin:
     """`admin.grants.Grants`. Without the record nothing is done (AUD-02)."""
 
-    def __init__(self, config: Config, journal: Journal, guard: Guard) -> None:
-        self._config, self._journal, self._guard = config, journal, guard
+    def __init__(self, config: Config, database: Database, journal: Journal, guard: Guard) -> None:
+        self._config, self._rows, self._journal, self._guard = config, GrantRows(database), journal, guard
 
     async def all(self) -> list[Mapping[str, Any]]:
         """Every grant; no token of theirs."""
-        with closing(GrantRows(self._config.database.path)) as rows:
-            return [
-                {
-                    "upstream": upstream,
-                    "tenant": tenant,
-                    "issuer": issuer,
-                    "subject": subject,
-                    "server": server,
-                    "scope": scope,
-                    "created": instant(created_s),
-                    "refreshed": instant(written_s),
-                    "key": key_id,
-                }
-                for upstream, tenant, issuer, subject, key_id, server, scope, created_s, written_s in await rows.all()
-            ]
+        return [
+            {
+                "upstream": upstream,
+                "tenant": tenant,
+                "issuer": issuer,
+                "subject": subject,
+                "server": server,
+                "scope": scope,
+                "created": instant(created_s),
+                "refreshed": instant(written_s),
+                "key": key_id,
+            }
+            for upstream, tenant, issuer, subject, key_id, server, scope, created_s, written_s in await self._rows.all()
+        ]
 
     async def revoke(self, upstream: str, subject: str, issuer: str | None, tenant: str, by: str) -> Mapping[str, Any]:
         """Take back those of a principal (of every issuer, where none is named) at an upstream, or at all ("")."""
-        with closing(GrantRows(self._config.database.path)) as rows:
-            found = [
-                GrantKey(*row[:4])
-                for row in await rows.all()
-                if row[1] == tenant
-                and row[3] == subject
-                and (not upstream or row[0] == upstream)
-                and (issuer is None or row[2] == issuer)
-            ]
-            told = 0
-            for key in found:
-                principal = "/".join(key[1:])
-                await note(
-                    self._journal,
-                    SYSTEM,
-                    REVOKED,
-                    object=key.upstream,
-                    principal=by,
-                    tenant=key.tenant,
-                    notes={"of": principal},
-                )
-                row = await rows.find(key)
-                await rows.drop(key)
-                told += row is not None and await self._told(key, Row(*row))
+        found = [
+            GrantKey(*row[:4])
+            for row in await self._rows.all()
+            if row[1] == tenant
+            and row[3] == subject
+            and (not upstream or row[0] == upstream)
+            and (issuer is None or row[2] == issuer)
+        ]
+        told = 0
+        for key in found:
+            notes = {"of": "/".join(key[1:])}
+            await note(
+                self._journal, SYSTEM, REVOKED, object=key.upstream, principal=by, tenant=key.tenant, notes=notes
+            )
+            row = await self._rows.find(key)
+            await self._rows.drop(key)
+            told += row is not None and await self._told(key, Row(*row))
         return {"revoked": len(found), "told": told}
 
     async def _told(self, key: GrantKey, row: Row) -> bool:

@@ -12,6 +12,7 @@ from mantlet.events.audit.keys import load_or_create
 from mantlet.events.audit.writer import open_journal
 from mantlet.events.metrics import Metrics
 from mantlet.node.config import Config
+from mantlet.node.durable import opened_database
 from mantlet.node.egress import open_egress
 from mantlet.node.grants_admin import GrantsAdmin
 from mantlet.ops.recorded import operator
@@ -37,7 +38,8 @@ def _with(config: Config, work: Callable[[GrantsAdmin], Awaitable[T]]) -> T:
         ) as journal:
             guard = open_egress(config, journal, Metrics(environment=config.environment), tasks)
             try:
-                return await work(GrantsAdmin(config, journal, guard))
+                async with opened_database(config.database) as database:
+                    return await work(GrantsAdmin(config, database, journal, guard))
             finally:
                 await guard.close()
                 await tasks.close()
@@ -45,7 +47,7 @@ def _with(config: Config, work: Callable[[GrantsAdmin], Awaitable[T]]) -> T:
     try:
         return asyncio.run(whole())
     except StoreUnavailable as error:
-        raise ConfigError(f"database.url ({config.database.path})", error.why) from error
+        raise ConfigError("database.url", error.why) from error
     except (AuditUnavailable, OSError) as error:
         why = error.why if isinstance(error, AuditUnavailable) else str(error)
         raise ConfigError(f"audit.path ({config.audit.path})", f"the change cannot be recorded: {why}") from error

@@ -14,7 +14,7 @@ from mantlet.core.ports import Fetched
 from mantlet.core.refusal import BadUpstream, Denied
 from mantlet.core.secret import Secret
 from mantlet.upstreams.client import TlsConfig
-from mantlet.upstreams.identity import NODE, EncryptConfig, ExchangeConfig, Outgoing, check_identity
+from mantlet.upstreams.identity import NODE, EncryptConfig, ExchangeConfig, Outgoing, UserConfig, check_identity
 from mantlet.upstreams.identity import exchanged as exchanged_module
 from mantlet.upstreams.identity.at_issuer import AtIssuer, Client
 from mantlet.upstreams.identity.claims import Terms
@@ -374,6 +374,7 @@ class Settings:
         self.tls = more.get("tls", TlsConfig())
         self.exchange = more.get("exchange")
         self.encrypt = more.get("encrypt")
+        self.user = more.get("user")
 
 
 AUTHORIZATION = {"Authorization": Secret("Bearer x")}
@@ -389,10 +390,13 @@ AUTHORIZATION = {"Authorization": Secret("Bearer x")}
         Settings("none", exchange=ExchangeConfig()),
         Settings(None, encrypt=EncryptConfig()),
         Settings("exchange", encrypt=EncryptConfig()),
+        Settings("user"),
+        Settings("exchange", user=UserConfig(issuer=ISSUER)),
+        Settings("user", user=UserConfig(issuer=ISSUER), headers=AUTHORIZATION),
     ],
 )
 def test_settings_that_do_not_fit_together(settings: Settings) -> None:
-    with pytest.raises(ValueError, match=r"forward_identity|exchange|encrypt"):
+    with pytest.raises(ValueError, match=r"forward_identity|exchange|encrypt|user"):
         check_identity(settings)
 
 
@@ -404,10 +408,27 @@ def test_settings_that_do_not_fit_together(settings: Settings) -> None:
         Settings("static", tls=TlsConfig(client_cert_file="c", client_key_file="k")),
         Settings("exchange", headers={"X-API-Key": Secret("x")}, exchange=ExchangeConfig()),
         Settings("encrypt", encrypt=EncryptConfig()),
+        Settings("user", user=UserConfig(issuer=ISSUER)),
     ],
 )
 def test_settings_that_do(settings: Settings) -> None:
     check_identity(settings)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"client_secret_file": "x"},
+        {"client_id": "x", "client_secret_file": "x", "private_key_file": "x"},
+        {"authorization_endpoint": "https://x"},
+        {"parameters": {"redirect_uri": "https://evil.example"}},
+        {"parameters": {"state": "x"}},
+    ],
+)
+def test_a_grant_needs_a_client_that_is_one(given: dict[str, Any]) -> None:
+    """OAUTH-03: what binds a flow is the node's to say."""
+    with pytest.raises(ValueError, match="user"):
+        UserConfig(issuer=ISSUER, **given)
 
 
 @pytest.mark.parametrize(

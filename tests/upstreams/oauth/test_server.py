@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 import jwt
 import pytest
 
-from mantlet.core.clock import Clock
+from mantlet.core.clock import SYSTEM, Clock
 from mantlet.core.headers import Headers
 from mantlet.core.ports import Fetched
 from mantlet.core.refusal import BadUpstream, UpstreamUnavailable
@@ -73,7 +73,7 @@ async def test_an_assertion_is_for_this_issuer_alone_and_new_each_time(tmp_path:
     pair = make_signing_key(tmp_path / "client.pem")
     given = UserConfig(issuer=ISSUER, client_id="node", private_key_file=str(tmp_path / "client.pem"))
     far = Far()
-    server = AuthorizationServer(registered("docs", given, "https://node.example"), far, Clock())
+    server = AuthorizationServer(registered("docs", given, "https://node.example"), far, SYSTEM)
     for _ in range(2):
         await server.ask({"grant_type": "x"})
     shown = [form["client_assertion"] for method, _, _, form in far.asked if method == "POST"]
@@ -150,7 +150,7 @@ async def test_to_revoke_is_a_courtesy() -> None:
     async def down(*_: Any, **__: Any) -> Fetched:
         raise UpstreamUnavailable
 
-    assert not await AuthorizationServer(Registration(ISSUER, "node"), down, Clock()).revoke("t")
+    assert not await AuthorizationServer(Registration(ISSUER, "node"), down, SYSTEM).revoke("t")
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from urllib.parse import urlencode, urlsplit
 import msgspec
 
 from mantlet.core.call import Arrival, Reply
+from mantlet.core.caller import Caller
 from mantlet.core.refusal import ClientRefused, GrantRefused, MethodNotAllowed
 from mantlet.policies.authorization_server import pages
 from mantlet.policies.authorization_server.clients import Client, Clients
@@ -27,8 +28,10 @@ from mantlet.policies.authorization_server.grant import grant_of, scopes_of
 from mantlet.policies.authorization_server.issuing import Issuing
 from mantlet.policies.authorization_server.pending import CodeRequest, Pending
 from mantlet.policies.authorization_server.token import GrantType
+from mantlet.policies.away.logins import Logins
 
 MAX_STATE_CHARACTERS: Final = 2048
+PURPOSE: Final = "code"
 _CHALLENGE: Final = re.compile(r"[A-Za-z0-9_-]{43}")
 """S256 alone: base64url of 32 bytes."""
 _VERIFIER: Final = re.compile(r"[A-Za-z0-9._~-]{43,128}")
@@ -51,10 +54,18 @@ class CodeFlow:
     """The page, and the grant type."""
 
     def __init__(
-        self, config: CodeConfig, clients: Clients, issuing: Issuing, pending: Pending, consents: Consents
+        self,
+        config: CodeConfig,
+        clients: Clients,
+        issuing: Issuing,
+        pending: Pending,
+        consents: Consents,
+        logins: Logins | None = None,
     ) -> None:
         self._config, self._clients, self._issuing = config, clients, issuing
-        self._pending, self._consents = pending, consents
+        self._pending, self._consents, self._logins = pending, consents, logins
+        if logins is not None:
+            logins.on_return(PURPOSE, self._logged_in)
 
     async def page(self, arrival: Arrival) -> Reply:
         """The authorization endpoint. What it redirects to is trusted only once client and URI are known."""
@@ -123,21 +134,38 @@ class CodeFlow:
             cookie=cookie,
             form_to=[f"{parts.scheme}://{parts.netloc}"],
             error=error,
+            places=[] if self._logins is None else [place.name for place in self._logins.places()],
         )
 
     async def _decided(self, arrival: Arrival, form: Mapping[str, str]) -> Reply:
         asked = await self._consents.take(arrival, needed(form, "ticket"), _Asked)
         client = await self._clients.public(asked.client_id)
         arrival.trail.credential = client.id[:256]
+        if self._logins is not None and "login" in form:
+            return await self._logins.away(arrival, form["login"], PURPOSE, msgspec.msgpack.encode(asked))
         if form.get("decision") != "allow":
             return self._back(asked.redirect_uri, asked.state, {"error": "access_denied"})
         user = await self._consents.user(arrival, form.get("api_key"))
         if user is None:
             return self._ask(client, asked, error="This key was not accepted.")
+        return await self._allowed(arrival, asked, client, user)
+
+    async def _logged_in(self, arrival: Arrival, user: Caller, raw: bytes) -> Reply:
+        """They allowed it before they were sent to log in, in this very browser."""
+        asked = msgspec.msgpack.decode(raw, type=_Asked)
+        try:
+            client = await self._clients.public(asked.client_id)
+        except ClientRefused as refusal:
+            raise GrantRefused("invalid_request", "The program is no longer known to this node.") from refusal
+        return await self._allowed(arrival, asked, client, user)
+
+    async def _allowed(self, arrival: Arrival, asked: _Asked, client: Client, user: Caller) -> Reply:
+        arrival.trail.credential = client.id[:256]
         arrival.trail.principal, arrival.trail.tenant = user.name, user.tenant
         arrival.trail.notes["consent"] = client.id[:256]
         scopes = given_scopes(client, asked.scopes, user.scopes)
-        grant = grant_of(user, client.id, scopes, asked.audience, client.roles)
+        life_s = 0.0 if self._logins is None else self._logins.life_s(user.issuer)
+        grant = grant_of(user, client.id, scopes, asked.audience, client.roles, life_s)
         code = secrets.token_urlsafe(32)
         request = CodeRequest(
             redirect_uri=asked.redirect_uri, challenge=asked.challenge, grant=grant, family=self._issuing.new_id()

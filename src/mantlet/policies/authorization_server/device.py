@@ -7,6 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from mantlet.core.call import Arrival, Reply
+from mantlet.core.caller import Caller
 from mantlet.core.clock import Clock
 from mantlet.core.ports import Charge, LimitStore
 from mantlet.core.refusal import GrantRefused, MethodNotAllowed
@@ -27,9 +28,11 @@ from mantlet.policies.authorization_server.pending import (
     user_code_of,
 )
 from mantlet.policies.authorization_server.token import PRIVATE, GrantType
+from mantlet.policies.away.logins import Logins
 from mantlet.wire import jsonrpc
 
 TRIES_WINDOW_S: Final = 300.0
+PURPOSE: Final = "device"
 _WARNING: Final = (
     "Allow this only if you started it yourself, on a device or program that you have before you. "
     "Somebody who sent you this code or link would act in your name."
@@ -56,11 +59,14 @@ class DeviceFlow:
         *,
         public_url: str,
         network_of: Callable[[str], tuple[str, ...]],
+        logins: Logins | None = None,
     ) -> None:
         self._config, self._clients, self._issuing = config, clients, issuing
         self._pending, self._consents, self._limits, self._wall = pending, consents, limits, clock.wall
         self._page_url = public_url.rstrip("/") + DEVICE
-        self._network_of = network_of
+        self._network_of, self._logins = network_of, logins
+        if logins is not None:
+            logins.on_return(PURPOSE, self._logged_in)
 
     async def begin(self, arrival: Arrival) -> Reply:
         """The device's first request (section 3.1)."""
@@ -136,24 +142,39 @@ class DeviceFlow:
             warning=_WARNING,
             cookie=cookie,
             error=error,
+            places=[] if self._logins is None else [place.name for place in self._logins.places()],
         )
 
     async def _decided(self, arrival: Arrival, form: Mapping[str, str]) -> Reply:
         asked = await self._consents.take(arrival, form["ticket"], _Asked)
-        found = await self._pending.device_of(asked.user_code)
-        if found is None or found[0] != asked.name:
-            raise GrantRefused("expired_token", "This code is too old, or was used.")
-        name, request = found
+        name, request = await self._waiting(asked)
+        if self._logins is not None and "login" in form:
+            return await self._logins.away(arrival, form["login"], PURPOSE, msgspec.msgpack.encode(asked))
         if form.get("decision") != "allow":
             await self._pending.decide(name, Decision(), self._config.life)
             return pages.done("Access was denied. You can close this page.")
         user = await self._consents.user(arrival, form.get("api_key"))
         if user is None:
             return await self._ask(name, request, error="This key was not accepted.")
+        return await self._allowed(arrival, name, request, user)
+
+    async def _logged_in(self, arrival: Arrival, user: Caller, raw: bytes) -> Reply:
+        """They allowed it before they were sent to log in, in this very browser."""
+        name, request = await self._waiting(msgspec.msgpack.decode(raw, type=_Asked))
+        return await self._allowed(arrival, name, request, user)
+
+    async def _waiting(self, asked: _Asked) -> tuple[str, DeviceRequest]:
+        found = await self._pending.device_of(asked.user_code)
+        if found is None or found[0] != asked.name:
+            raise GrantRefused("expired_token", "This code is too old, or was used.")
+        return found
+
+    async def _allowed(self, arrival: Arrival, name: str, request: DeviceRequest, user: Caller) -> Reply:
         arrival.trail.principal, arrival.trail.tenant = user.name, user.tenant
         client = await self._clients.public(request.client_id)
         scopes = given_scopes(client, request.scopes, user.scopes)
-        grant = grant_of(user, client.id, scopes, request.audience, client.roles)
+        life_s = 0.0 if self._logins is None else self._logins.life_s(user.issuer)
+        grant = grant_of(user, client.id, scopes, request.audience, client.roles, life_s)
         if not await self._pending.decide(name, Decision(grant=grant), self._config.life):
             raise GrantRefused("expired_token", "This code was used.")
         arrival.trail.notes["consent"] = client.id[:256]

@@ -8,6 +8,8 @@ import msgspec
 
 from mantlet.core.caller import Caller, CallerKind
 from mantlet.core.refusal import GrantRefused
+from mantlet.policies.authorization_server.clients import KEY
+from mantlet.wire.forwarded import unique_subject
 
 MAX_SCOPES: Final = 64
 _SCOPE: Final = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,200}")
@@ -16,7 +18,8 @@ _SCOPE: Final = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,200}")
 class Grant(msgspec.Struct, frozen=True, kw_only=True):
     """Rights that tokens carry. Kept with codes and logins, hence a plain value.
 
-    `via` is the credential that the user showed when they consented: the grant ends with it.
+    `via` is the credential that the user showed when they consented: the grant ends with it. Empty for one who logged
+    in at an issuer, whose tokens are over in minutes: then `life_s` bounds what begins with it (0: nothing does).
     """
 
     client_id: str
@@ -30,6 +33,7 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
     via_issuer: str = ""
     via_method: str = ""
     via_vouched_by: str = ""
+    life_s: float = 0.0
 
     @property
     def scope(self) -> str:
@@ -37,22 +41,35 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
         return " ".join(self.scopes)
 
 
+def own_subject(caller: Caller) -> str:
+    """Under which name the node's own tokens know a caller: owners of keys by their own, those of other issuers by one
+    that no owner of a key has."""
+    return caller.subject if caller.method == KEY else unique_subject(caller)
+
+
 def grant_of(
-    caller: Caller, client_id: str, scopes: Iterable[str], audience: str, roles: Iterable[str] | None = None
+    caller: Caller,
+    client_id: str,
+    scopes: Iterable[str],
+    audience: str,
+    roles: Iterable[str] | None = None,
+    life_s: float = 0.0,
 ) -> Grant:
     """What `caller` hands on: never more than it has."""
+    is_lasting = caller.method == KEY
     return Grant(
         client_id=client_id,
-        subject=caller.subject,
+        subject=own_subject(caller),
         tenant=caller.tenant,
         kind=caller.kind,
         roles=tuple(sorted(caller.roles if roles is None else caller.roles & frozenset(roles))),
         scopes=tuple(sorted(caller.scopes & frozenset(scopes))),
         audience=audience,
-        via=caller.credential_id,
+        via=caller.credential_id if is_lasting else "",
         via_issuer=caller.issuer,
         via_method=caller.method,
-        via_vouched_by=caller.vouched_by,
+        via_vouched_by=caller.vouched_by if is_lasting else "",
+        life_s=life_s,
     )
 
 

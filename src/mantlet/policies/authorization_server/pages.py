@@ -19,6 +19,10 @@ _STYLE: Final = (
     "dd{margin:0 0 .6em;overflow-wrap:anywhere}"
     ".warning{border-left:4px solid #b45309;padding:.2em 1em;background:#fef3c7}.error{color:#b91c1c}"
 )
+_KEY: Final = (
+    '<p><label>Your API key<input type="password" name="api_key" autocomplete="off" maxlength="512"></label></p>'
+    '<button name="decision" value="allow">Allow</button>'
+)
 _STYLE_HASH: Final = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
 
 
@@ -83,16 +87,22 @@ def consent(
     form_to: Sequence[str] = (),
     error: str = "",
     title: str = "Allow access?",
+    has_key: bool = True,
+    places: Sequence[str] = (),
 ) -> Reply:
-    """Who asks for what, and the key that says yes. Nothing is remembered: each request is consented to anew."""
+    """Who asks for what, and the key that says yes, or a login at one of `places` that does. Nothing is remembered:
+    each request is consented to anew."""
+    logins = "".join(
+        f'<button name="login" value="{escape(place)}">Allow, and log in with {escape(place)}</button>'
+        for place in places
+    )
     rows = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in facts)
     said = f'<p class="error">{escape(error)}</p>' if error else ""
     body = (
         f'{said}<dl>{rows}</dl><p class="warning">{escape(warning)}</p>'
         f'<form method="post" action="{escape(action)}" autocomplete="off">'
         f'<input type="hidden" name="ticket" value="{escape(ticket)}">'
-        '<p><label>Your API key<input type="password" name="api_key" autocomplete="off" maxlength="512"></label></p>'
-        '<button name="decision" value="allow">Allow</button>'
+        f"{_KEY if has_key else ''}{logins}"
         '<button name="decision" value="deny">Deny</button></form>'
     )
     return page(title, body, status=403 if error else 200, form_to=form_to, cookie=cookie)

@@ -1,11 +1,9 @@
 """The two pages of a consent: where a browser sets out, having shown who uses it, and where it comes back.
 
 A grant belongs to the principal that the browser proved to be, and only when that is the one who was asked: a link that
-is sent to somebody else connects nothing (2026-07-28, client/elicitation, "Phishing"). The answer of an authorization
-server is taken once, from the browser that was sent there, for the server it was sent to (OAUTH-03, RFC 9207).
+is sent to somebody else connects nothing (2026-07-28, client/elicitation, "Phishing").
 """
 
-import secrets
 from collections.abc import Mapping
 from typing import Final
 
@@ -13,21 +11,23 @@ import msgspec
 
 from mantlet.core.call import Arrival, Reply
 from mantlet.core.caller import Caller
-from mantlet.core.refusal import GrantRefused, MethodNotAllowed, Refusal
+from mantlet.core.refusal import GrantRefused, MethodNotAllowed
 from mantlet.policies.authorization_server import pages as plain
 from mantlet.policies.authorization_server.consent import Consents
 from mantlet.policies.authorization_server.form import needed, parameters, read_form
+from mantlet.policies.away.logins import Logins, Place
+from mantlet.policies.away.trips import Trips, refused
 from mantlet.policies.grants import pages
-from mantlet.policies.grants.asked import LIFE_S, Asked, Askings, Sent, digest
-from mantlet.policies.grants.port import Flow, Record
+from mantlet.policies.grants.asked import Asked, Askings
+from mantlet.policies.grants.people import People
+from mantlet.policies.grants.port import GrantFlow, Record
 
 CONNECT: Final = "/oauth/connect"
 CALLBACK: Final = "/oauth/callback"
 CREATED: Final = "grant.created"
-MAX_CODE_CHARACTERS: Final = 4_096
+PURPOSE: Final = "grant"
 _OLD: Final = "This link is too old, or none of this node's. Call the service again, and open the new one."
 _OTHERS: Final = "This link was made for somebody else. Nothing was connected."
-_TWICE: Final = "This answer was taken already, is too old, or belongs to another browser. Begin again."
 
 
 class _Ticket(msgspec.Struct, frozen=True):
@@ -35,23 +35,22 @@ class _Ticket(msgspec.Struct, frozen=True):
 
 
 class Connect:
-    """The pages for all upstreams; `root` is the node's public URL. `same_people` is an issuer whose subjects are the
-    owners of keys (the node's own authorization server), or empty."""
+    """The pages for all upstreams."""
 
     def __init__(
         self,
-        flows: Mapping[str, Flow],
+        flows: Mapping[str, GrantFlow],
         askings: Askings,
         consents: Consents,
+        trips: Trips,
+        people: People,
         record: Record,
-        *,
-        is_secure: bool,
-        same_people: str = "",
+        logins: Logins | None = None,
     ) -> None:
-        self._flows, self._askings, self._consents, self._record = flows, askings, consents, record
-        self._prefix = "__Host-mantlet-grant-" if is_secure else "mantlet-grant-"
-        self._secure = "; Secure" if is_secure else ""
-        self._same_people = same_people
+        self._flows, self._askings, self._consents = flows, askings, consents
+        self._trips, self._people, self._record, self._logins = trips, people, record, logins
+        if logins is not None:
+            logins.on_return(PURPOSE, self._logged_in)
 
     async def connect(self, arrival: Arrival) -> Reply:
         """`CONNECT`: says what is asked for, asks who comes, and sends them on."""
@@ -64,25 +63,38 @@ class Connect:
             ticket = await self._consents.take(arrival, needed(form, "ticket"), _Ticket)
             return await self._answered(arrival, ticket.identity, form)
         except GrantRefused as refusal:
-            arrival.trail.notes["refused"] = refusal.error
-            return plain.problem(refusal.detail)
+            return refused(arrival, refusal)
 
     async def callback(self, arrival: Arrival) -> Reply:
         """Below `CALLBACK`: takes the answer of an authorization server."""
         if arrival.verb != "GET":
             raise MethodNotAllowed("GET")
+        flow = self._flows[arrival.path.rpartition("/")[2]]
+        arrival.trail.object = flow.name
         try:
-            return await self._returned(arrival, self._flows[arrival.path.rpartition("/")[2]])
+            raw, tokens = await self._trips.back(arrival, flow)
         except GrantRefused as refusal:
-            arrival.trail.notes["refused"] = refusal.error
-            return plain.problem(refusal.detail)
+            return refused(arrival, refusal)
+        asked = msgspec.msgpack.decode(raw, type=Asked)
+        arrival.trail.principal, arrival.trail.tenant = "/".join(asked.principal), asked.tenant
+        await self._record(CREATED, asked.upstream, asked.principal)
+        await flow.keep(asked.principal, tokens)
+        return plain.done(f"{asked.upstream} is connected. You can close this page and go back to your program.")
 
     async def _page(self, identity: str, error: str = "") -> Reply:
-        _, flow = await self._asked(identity)
+        asked, flow = await self._asked(identity)
+        has_key, places = self._people.may_show_key(asked), self._places(asked)
+        if not has_key and not places:
+            raise GrantRefused("access_denied", "There is no way here to see who you are. Tell the operator.")
         ticket, cookie = self._consents.offer(_Ticket(identity))
-        return pages.who(CONNECT, ticket, flow, cookie=cookie, error=error)
+        return pages.who(CONNECT, ticket, flow, cookie=cookie, has_key=has_key, places=places, error=error)
 
-    async def _asked(self, identity: str) -> tuple[Asked, Flow]:
+    def _places(self, asked: Asked) -> list[Place]:
+        if self._logins is None:
+            return []
+        return [place for place in self._logins.places() if self._people.may_log_in(asked, place.issuer)]
+
+    async def _asked(self, identity: str) -> tuple[Asked, GrantFlow]:
         asked = await self._askings.asked(identity)
         flow = None if asked is None else self._flows.get(asked.upstream)
         if asked is None or flow is None:
@@ -92,77 +104,23 @@ class Connect:
     async def _answered(self, arrival: Arrival, identity: str, form: Mapping[str, str]) -> Reply:
         asked, flow = await self._asked(identity)
         arrival.trail.object = asked.upstream
+        if self._logins is not None and "login" in form:
+            return await self._logins.away(arrival, form["login"], PURPOSE, identity.encode())
         if form.get("decision") != "allow":
             return plain.done("Nothing was connected. You can close this page.")
         user = await self._consents.user(arrival, form.get("api_key"))
         if user is None:
             return await self._page(identity, "This key was not accepted.")
+        return await self._sent(arrival, asked, flow, user)
+
+    async def _logged_in(self, arrival: Arrival, user: Caller, identity: bytes) -> Reply:
+        asked, flow = await self._asked(identity.decode())
+        return await self._sent(arrival, asked, flow, user)
+
+    async def _sent(self, arrival: Arrival, asked: Asked, flow: GrantFlow, user: Caller) -> Reply:
+        arrival.trail.object = asked.upstream
         arrival.trail.principal, arrival.trail.tenant = user.name, user.tenant
-        if not self._is_asked(asked, user):
+        if not self._people.is_same(asked, user):
             arrival.trail.notes["asked"] = "/".join(asked.principal)
             raise GrantRefused("access_denied", _OTHERS)
-        return await self._sent(arrival, asked, flow)
-
-    def _is_asked(self, asked: Asked, user: Caller) -> bool:
-        if user.key == asked.principal:
-            return True
-        # Tokens of the node's own server are given to owners of keys, under the owner's name.
-        return asked.issuer == self._same_people != "" and (user.tenant, user.subject) == (asked.tenant, asked.subject)
-
-    async def _sent(self, arrival: Arrival, asked: Asked, flow: Flow) -> Reply:
-        state, cookie = secrets.token_urlsafe(32), secrets.token_urlsafe(16)
-        try:
-            url, verifier = await flow.begin(state)
-        except Refusal as refusal:
-            return _unreachable(arrival, refusal)
-        await self._askings.send(state, Sent(asked, verifier, digest(cookie)))
-        # Lax: the way back is a link on another site. Named after the state, so that two at a time do not collide.
-        name = f"{self._prefix}{digest(state)[:16]}"
-        return pages.away(url, f"{name}={cookie}; Path=/; HttpOnly; SameSite=Lax; Max-Age={LIFE_S:.0f}{self._secure}")
-
-    async def _returned(self, arrival: Arrival, flow: Flow) -> Reply:
-        answer = parameters(arrival.query)
-        state = needed(answer, "state")
-        sent = await self._askings.sent(state)
-        if sent is None or sent.asked.upstream != flow.upstream or not self._has_cookie(arrival, state, sent):
-            raise GrantRefused("access_denied", _TWICE)
-        asked = sent.asked
-        arrival.trail.object = asked.upstream
-        arrival.trail.principal, arrival.trail.tenant = "/".join(asked.principal), asked.tenant
-        if not await self._askings.spend(state):
-            raise GrantRefused("access_denied", _TWICE)
-        try:
-            # Also of an error: an answer that is not this server's says nothing (RFC 9207 section 2.4).
-            if not await flow.is_own(answer.get("iss")):
-                raise GrantRefused("invalid_request", "This answer is another server's. Nothing was connected.")
-            code = answer.get("code", "")
-            if "error" in answer or not 0 < len(code) <= MAX_CODE_CHARACTERS:
-                arrival.trail.notes["answered"] = _word(answer.get("error", "no code"))
-                return plain.problem("The service did not give access. Nothing was connected.")
-            tokens = await flow.redeem(code, sent.verifier)
-        except GrantRefused:
-            raise
-        except Refusal as refusal:
-            return _unreachable(arrival, refusal)
-        if isinstance(tokens, str):
-            arrival.trail.notes["answered"] = _word(tokens)
-            return plain.problem("The service took its consent back. Nothing was connected.")
-        await self._record(CREATED, asked.upstream, asked.principal)
-        await flow.keep(asked.principal, tokens)
-        return plain.done(f"{asked.upstream} is connected. You can close this page and go back to your program.")
-
-    def _has_cookie(self, arrival: Arrival, state: str, sent: Sent) -> bool:
-        name = f"{self._prefix}{digest(state)[:16]}="
-        pairs = [pair.strip() for line in arrival.headers.all(b"cookie") for pair in line.split(b";")]
-        values = [pair[len(name) :] for pair in pairs if pair.startswith(name.encode())]
-        return any(secrets.compare_digest(digest(value.decode("latin-1")), sent.cookie) for value in values)
-
-
-def _unreachable(arrival: Arrival, refusal: Refusal) -> Reply:
-    arrival.trail.notes["refused"] = refusal.why[:300]
-    return plain.problem("The service's login cannot be used now. Nothing was connected; try again later.", 502)
-
-
-def _word(text: str) -> str:
-    """A stranger's word, for the record."""
-    return "".join(character for character in text[:64] if character.isalnum() or character in "_-. ")
+        return await self._trips.away(arrival, flow, msgspec.msgpack.encode(asked))

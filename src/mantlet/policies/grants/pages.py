@@ -1,12 +1,11 @@
-"""What the pages say; in the manner of `authorization_server.pages`."""
+"""The page that says what a consent is for; in the manner of `authorization_server.pages`."""
 
 from collections.abc import Sequence
-from html import escape
-from urllib.parse import urlsplit
 
 from mantlet.core.call import Reply
 from mantlet.policies.authorization_server import pages
-from mantlet.policies.grants.port import Flow
+from mantlet.policies.away.logins import Place
+from mantlet.policies.grants.port import GrantFlow
 
 TITLE = "Connect an account?"
 _WARNING = (
@@ -15,23 +14,31 @@ _WARNING = (
 )
 
 
-def who(action: str, ticket: str, flow: Flow, *, cookie: str, error: str = "") -> Reply:
-    """What is about to be connected, and the key that says who connects it."""
-    return pages.consent(action, ticket, facts=_facts(flow), warning=_WARNING, cookie=cookie, error=error, title=TITLE)
-
-
-def away(url: str, cookie: str) -> Reply:
-    """Send the browser on. Not by a redirect: a page's own policy bounds where a form of it may end, and nobody knows
-    through how many hosts a login leads."""
-    host = urlsplit(url).netloc
-    body = f'<p>You are being sent to {escape(host)}.</p><p><a rel="noreferrer" href="{escape(url)}">Go on</a></p>'
-    return pages.page("One moment", body, cookie=cookie, refresh=url)
-
-
-def _facts(flow: Flow) -> Sequence[tuple[str, str]]:
-    return [
-        ("Service", flow.upstream),
+def who(
+    action: str,
+    ticket: str,
+    flow: GrantFlow,
+    *,
+    cookie: str,
+    has_key: bool,
+    places: Sequence[Place],
+    error: str = "",
+) -> Reply:
+    """What is about to be connected, and how they prove who they are that connect it."""
+    facts = [
+        ("Service", flow.name),
         ("Which is at", flow.host),
         ("You log in at", flow.issuer),
         ("With the rights", ", ".join(flow.scope) or "that the service gives by itself"),
     ]
+    return pages.consent(
+        action,
+        ticket,
+        facts=facts,
+        warning=_WARNING,
+        cookie=cookie,
+        error=error,
+        title=TITLE,
+        has_key=has_key,
+        places=[place.name for place in places],
+    )

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
 from mantlet.core.caller import Caller
+from mantlet.policies.away.port import Flow
 
 PrincipalKey = tuple[str, str, str]
 """`Caller.key`: tenant, issuer, subject."""
@@ -17,18 +18,8 @@ class Held(Protocol):
         ...
 
 
-class Flow(Protocol):
-    """How one comes about."""
-
-    @property
-    def upstream(self) -> str:
-        """Its name."""
-        ...
-
-    @property
-    def issuer(self) -> str:
-        """Who is asked."""
-        ...
+class GrantFlow(Flow, Protocol):
+    """How one comes about; `name` is the upstream's."""
 
     @property
     def host(self) -> str:
@@ -38,18 +29,6 @@ class Flow(Protocol):
     @property
     def scope(self) -> Sequence[str]:
         """What is asked for."""
-        ...
-
-    async def begin(self, state: str, /) -> tuple[str, str]:
-        """Where the browser goes, and the PKCE verifier."""
-        ...
-
-    async def is_own(self, iss: str | None, /) -> bool:
-        """Whether an answer that names `iss` can be this server's (RFC 9207)."""
-        ...
-
-    async def redeem(self, code: str, verifier: str, /) -> Any:
-        """The tokens for a code; or text, the server's word for none."""
         ...
 
     async def keep(self, caller_key: PrincipalKey, tokens: Any, /) -> None:

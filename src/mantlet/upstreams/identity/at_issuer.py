@@ -4,14 +4,21 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from mantlet.core.caller import Caller
 from mantlet.core.clock import Clock
 from mantlet.core.headers import Headers
-from mantlet.core.ports import Fetch
-from mantlet.core.refusal import BadUpstream, Denied, InvalidCredential
+from mantlet.core.ports import Fetch, Fetched
+from mantlet.core.refusal import (
+    BadUpstream,
+    DeadlineExceeded,
+    Denied,
+    InvalidCredential,
+    IssuerUnavailable,
+    UpstreamUnavailable,
+)
 from mantlet.core.secret import Secret
 from mantlet.core.tasks import Tasks
 from mantlet.upstreams.identity import grant
@@ -97,7 +104,7 @@ class AtIssuer:
             )
         endpoint = self._endpoint or await self._discover()
         secret = grant.basic(self._client.client_id, self._client.client_secret.reveal())
-        answer = await self._fetch(
+        answer = await self._told(
             "POST",
             endpoint,
             headers=[_FORM, _JSON, (AUTHORIZATION, secret)],
@@ -125,6 +132,15 @@ class AtIssuer:
             self._held.popitem(last=False)
         return granted
 
+    async def _told(self, method: str, url: str, **request: Any) -> Fetched:
+        """The issuer's answer. That it gives none is not the upstream's failure, and must not count as one (RES-01)."""
+        try:
+            return await self._fetch(method, url, **request)
+        except (UpstreamUnavailable, DeadlineExceeded) as error:
+            raise IssuerUnavailable(why=f"identity: {error.why}") from error
+        except BadUpstream as error:
+            raise BadUpstream(why=f"identity: {error.why}") from error
+
     async def _discover(self) -> str:
         """RFC 8414 first, then OpenID Connect; see `grant.read_endpoint` for what is believed."""
         parts = urlsplit(self._client.issuer)
@@ -133,7 +149,7 @@ class AtIssuer:
             f"{root}/.well-known/oauth-authorization-server{path}",
             f"{root}{path}/.well-known/openid-configuration",
         ):
-            answer = await self._fetch("GET", url, headers=[_JSON], timeout_s=TIMEOUT_S, max_bytes=grant.MAX_BYTES)
+            answer = await self._told("GET", url, headers=[_JSON], timeout_s=TIMEOUT_S, max_bytes=grant.MAX_BYTES)
             if answer.status == 200:
                 self._endpoint = grant.read_endpoint(answer.body, self._client.issuer)
                 return self._endpoint

@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import json
 import sqlite3
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
@@ -18,7 +19,10 @@ from mantlet.core.refusal import BadUpstream, ConsentRequired, Refusal, Unavaila
 from mantlet.core.secret import Secret
 from mantlet.keys.seal import NodeSealer
 from mantlet.node.grants import KeptGrants
-from mantlet.stores.sqlite.grants import GrantRows
+from mantlet.stores.sql.config import DatabaseConfig
+from mantlet.stores.sql.database import Database
+from mantlet.stores.sql.grants import GrantRows
+from mantlet.stores.sql.opening import open_database
 from mantlet.stores.state import MemoryState
 from mantlet.upstreams.identity.user.book import FORCED_S, LOOK_S, RETRY_S, GrantBook
 from mantlet.upstreams.identity.user.kept import GrantKey, Kept, seal, unseal
@@ -49,7 +53,8 @@ class Town:
         self.reached = asyncio.Event()
         self.count = 0
         self.ids = itertools.count()
-        self._rows: list[GrantRows] = []
+        self.books: list[GrantBook] = []
+        self.databases: list[Database] = []
 
     async def fetch(self, method: str, url: str, /, **more: Any) -> Fetched:
         form = {name: values[0] for name, values in parse_qs(more["body"].decode()).items()}
@@ -68,8 +73,7 @@ class Town:
         return Fetched(self.status, Headers(), json.dumps(self.answer or body).encode())
 
     def book(self, upstream: str = "docs", client_id: str = "node") -> GrantBook:
-        rows = GrantRows(self.folder / "db")
-        self._rows.append(rows)
+        rows = GrantRows(self.databases[len(self.books) % 2])
         registration = Registration(
             ISSUER,
             client_id,
@@ -78,7 +82,7 @@ class Town:
             token_endpoint=f"{ISSUER}/token",
             revocation_endpoint=f"{ISSUER}/revoke",
         )
-        return GrantBook(
+        book = GrantBook(
             upstream,
             AuthorizationServer(registration, self.fetch, self.clock),
             KeptGrants(rows),
@@ -92,20 +96,23 @@ class Town:
             new_id=lambda: f"id-{next(self.ids)}",
             tell=lambda event, key, why: self.told.append((event, key)),
         )
+        self.books.append(book)
+        return book
 
     def tokens(self, life_s: float = 600.0, refresh: str = "rt-0") -> Tokens:
         return Tokens("at-0", self.now_s + life_s if life_s else 0.0, refresh, "docs:read")
 
-    def close(self) -> None:
-        for rows in self._rows:
-            rows.close()
-
 
 @pytest.fixture
-def town(tmp_path: Path):
+async def town(tmp_path: Path) -> AsyncIterator[Town]:
+    """Books are of two processes by turns: each has the database open by itself."""
     town = Town(tmp_path)
-    yield town
-    town.close()
+    config = DatabaseConfig(url=f"sqlite:///{tmp_path / 'db'}")
+    async with open_database(config) as one, open_database(config) as two:
+        town.databases = [one, two]
+        yield town
+        for book in town.books:
+            await book.close()
 
 
 async def test_a_token_is_used_until_shortly_before_its_end_and_then_refreshed(town: Town) -> None:

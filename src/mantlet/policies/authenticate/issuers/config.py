@@ -1,6 +1,6 @@
 """`auth.issuers`, as the config file spells it. Durations are seconds."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -38,6 +38,28 @@ class ClaimsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     """Unset: `scope`, and where it is missing `scp`."""
 
 
+class LoginConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Logging in at this issuer on the node's own pages: an access token for this node is asked for, and its caller is
+    who uses the browser."""
+
+    client_id: str
+    """How the issuer knows this node. Register `/oauth/login/` and the entry's name as its redirect URI."""
+    client_secret: Secret | None = None
+    client_secret_file: str | None = None
+    client_auth: Literal["basic", "post"] = "basic"
+    scope: tuple[str, ...] = ()
+    """What is asked for, besides `required_scopes`."""
+    resource: str | None = None
+    """For which resource (RFC 8707). Unset: the one that this issuer's tokens are for. Empty: none is named."""
+    parameters: dict[str, str] = {}
+    """More for the authorization request."""
+    token_endpoint: str | None = None
+    """Where it is, when that is not on the issuer's own host."""
+    life: Annotated[int, msgspec.Meta(ge=60, le=30 * 86_400)] = 43_200
+    """How long a login at the node's own authorization server that begins so may be refreshed: what the issuer makes of
+    the user meanwhile is not known here."""
+
+
 class IssuerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One identity provider whose access tokens are taken here."""
 
@@ -50,6 +72,8 @@ class IssuerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     jwks_url: str | None = None
     """Unset: as the issuer's metadata says (RFC 8414, OpenID Connect Discovery)."""
     introspection: IntrospectionConfig = IntrospectionConfig()
+    login: LoginConfig | None = None
+    """Null: nobody logs in at this issuer on the node's pages."""
     claims: ClaimsConfig = ClaimsConfig()
     required_scopes: tuple[str, ...] = ()
     """What every token must have; one without is answered 403 `insufficient_scope`."""

@@ -1,0 +1,30 @@
+"""An authorization code flow as its pages need it."""
+
+from typing import Any, Protocol
+
+
+class Flow(Protocol):
+    """At one authorization server, with a redirect URI of its own. `begin`, `is_own` and `redeem` raise refusals where
+    the server cannot be asked."""
+
+    @property
+    def name(self) -> str:
+        """What its redirect URI ends with."""
+        ...
+
+    @property
+    def issuer(self) -> str:
+        """Who is asked."""
+        ...
+
+    async def begin(self, state: str, /) -> tuple[str, str]:
+        """Where the browser goes, and the PKCE verifier."""
+        ...
+
+    async def is_own(self, iss: str | None, /) -> bool:
+        """Whether an answer that names `iss` (None: nobody) can be this server's (RFC 9207 section 2.4)."""
+        ...
+
+    async def redeem(self, code: str, verifier: str, /) -> Any:
+        """The tokens for a code; or text, the server's word for none."""
+        ...

@@ -92,3 +92,14 @@ def access_for(authority: Authority) -> Access:
     certificate, key = authority.issue("client")
     tls = StoreTls(ca_file=authority.ca_file, cert_file=certificate, key_file=key)
     return Access(user="gate", password=Secret("s3cr:et&/"), tls=tls)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A real PostgreSQL; every test makes a database of its own there."""
+    bins = binaries()
+    if bins is None:
+        pytest.skip("no PostgreSQL here: neither the package's nor the machine's can be run")
+    server = PostgresServer(bins)
+    yield server
+    server.close()

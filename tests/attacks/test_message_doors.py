@@ -24,7 +24,6 @@ from mantlet.listeners.http import HttpListener
 from mantlet.listeners.messages.carrier import Terms
 from mantlet.listeners.tcp.listener import TcpListener
 from mantlet.node.message_doors import open_tcp, open_websocket
-from mantlet.stores.sqlite.api_keys import STALENESS_S, ApiKeys
 
 PATIENCE_S = 10.0
 ON = {"enabled": True, "port": 0}
@@ -459,9 +458,9 @@ async def test_keys_of_config_and_store_prove_themselves(doors: Doors) -> None:
     alice = doors.house.keys["alice"]
     stored, key = make(NewKey("robot", roles=["user"]), now_s=time.time(), pepper=pepper_of(doors))
     older, key_of_older = make(NewKey("old"), now_s=time.time(), pepper=pepper_of(doors))
-    store = ApiKeys(doors.house.config.database.path, time.monotonic)
-    store.create(stored)
-    store.create(replace(older, verifier=""))
+    store = doors.house.node.durable.api_keys
+    await store.create(stored)
+    await store.create(replace(older, verifier=""))
     for text, key_id in ((alice, alice.split("_")[1]), (key.reveal(), stored.id)):
         lines = await strangers(doors)
         assert "result" in await proved(lines, text, key_id)
@@ -471,9 +470,7 @@ async def test_keys_of_config_and_store_prove_themselves(doors: Doors) -> None:
         lines = await strangers(doors)
         assert (await proved(lines, text, key_id))["error"]["code"] == 4401
         assert await lines.hear() is None
-    store.revoke(stored.id, time.time())
-    store.close()
-    await asyncio.sleep(STALENESS_S)
+    await store.revoke(stored.id, time.time())
     assert (await proved(await strangers(doors), key.reveal(), stored.id))["error"]["code"] == 4401
     assert len(doors.house.one.sent) == 2
     written = json.dumps(doors.house.audit())

@@ -17,7 +17,7 @@ from mantlet.keys.api_keys import read_pepper
 from mantlet.node.authorization_server import KeptLogins
 from mantlet.policies.authorization_server.grant import Grant
 from mantlet.policies.authorization_server.login import Login, refresh_token
-from mantlet.stores.sqlite.logins import LoginRows
+from mantlet.stores.sql.logins import LoginRows
 
 TOKEN, REVOKE = "/oauth/token", "/oauth/revoke"
 
@@ -34,9 +34,8 @@ async def log_in(house: House, client: str = "cli", **changes: Any) -> str:
     grant = {"client_id": client, "subject": "ada", "tenant": "default", "kind": "user", "roles": ("user",),
              "scopes": ("mcp:read",), "audience": AUDIENCE}  # fmt: skip
     family = secrets.token_hex(11)
-    rows = LoginRows(house.config.database.path)
+    rows = LoginRows(house.node.durable.database)
     await KeptLogins(rows).create(Login(family, Grant(**grant | changes), 1, now_s, now_s, now_s + 1000), 100)
-    rows.close()
     return refresh_token(family, 1, read_pepper(house.config.database.pepper_path))
 
 

@@ -10,10 +10,10 @@ import pytest
 from tests.attacks.house import Client, House, call_body, fields_of, open_house
 
 from mantlet.node import build as node_build
+from mantlet.node import durable
 from mantlet.ops import keyring
 from mantlet.policies.aggregate.merge import ERRORS
 from mantlet.policies.authenticate import api_keys as key_provider
-from mantlet.stores.sqlite import api_keys as key_store
 
 
 async def test_a_hanging_server_among_five_costs_its_own_part_of_the_list(tmp_path: Path) -> None:
@@ -122,7 +122,7 @@ async def test_a_stream_ends_when_its_key_is_revoked(tmp_path: Path, monkeypatch
     """AUTHN-06: and the next request on the same connection is refused."""
     # The waits are the product's own, made short: what is proven is that nothing but them stands in between.
     monkeypatch.setattr(node_build, "CHECK_S", 0.05)
-    monkeypatch.setattr(key_store, "STALENESS_S", 0.05)
+    monkeypatch.setattr(durable, "LOOK_S", 0.05)
     monkeypatch.setattr(key_provider.ApiKeyProvider, "fresh_s", 0.05)
     async with open_house(tmp_path) as house:
         wanted = keyring.NewKey("temp", roles=("user",))

@@ -51,10 +51,18 @@ class ApiKeyRecord:
 
 
 class ApiKeyStore(Protocol):
-    """Where records are found. May answer from memory, at most two seconds old."""
+    """Where records are found. May answer from memory, at most three seconds old."""
 
-    def find(self, key_id: str, /) -> ApiKeyRecord | None:
+    async def find(self, key_id: str, /) -> ApiKeyRecord | None:
         """The record of `key_id`, live or not. Raises `StoreUnavailable`."""
+        ...
+
+    def is_known(self, key_id: str, /) -> bool:
+        """Whether `known` can tell; if not, it can within a second. Raises `StoreUnavailable`."""
+        ...
+
+    def known(self, key_id: str, /) -> ApiKeyRecord | None:
+        """What `find` gives, without waiting: of a key that `is_known`. Raises `StoreUnavailable`."""
         ...
 
     def touch(self, key_id: str, at_s: float, /) -> None:

@@ -26,12 +26,12 @@ class Revocation:
 
 
 class RevocationStore(Protocol):
-    """Where they are durable, for all processes of a node. Each method raises `StoreUnavailable`."""
+    """Where they are durable, for all processes that share the database. Each method raises `StoreUnavailable`."""
 
-    def add(self, revocations: Sequence[Revocation], now_s: float, /) -> None:
+    async def add(self, revocations: Sequence[Revocation], now_s: float, /) -> None:
         """Keep those that are not known by their `id`."""
         ...
 
-    def since(self, number: int, /) -> tuple[int, list[Revocation]]:
+    async def since(self, number: int, /) -> tuple[int, list[Revocation]]:
         """Those kept after `number`, and the number of the last; 0 begins."""
         ...

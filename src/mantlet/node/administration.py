@@ -9,6 +9,7 @@ from mantlet.admin.approvals import approval_routes
 from mantlet.admin.cache import cache_routes
 from mantlet.admin.endpoints import endpoint_routes
 from mantlet.admin.explain import explain_routes
+from mantlet.admin.grants import grant_routes
 from mantlet.admin.keys import key_routes
 from mantlet.admin.kills import kill_routes
 from mantlet.admin.pins import pin_routes
@@ -20,6 +21,7 @@ from mantlet.node.blocks import BlocksAdmin
 from mantlet.node.build import Node
 from mantlet.node.endpoints_admin import EndpointsAdmin
 from mantlet.node.explain import running
+from mantlet.node.grants_admin import GrantsAdmin
 from mantlet.node.keys_admin import KeysAdmin
 from mantlet.node.kills import KillsAdmin
 from mantlet.node.members import Member
@@ -41,15 +43,16 @@ def admin_app(
         own,
     )
     more = [
-        *key_routes(KeysAdmin(node.config, node.journal)),
-        *token_routes(TokensAdmin(node.config, node.journal)),
+        *key_routes(KeysAdmin(node.config, node.durable, node.journal)),
+        *grant_routes(GrantsAdmin(node.config, node.durable.database, node.journal, node.egress)),
+        *token_routes(TokensAdmin(node.config, node.durable.database, node.journal)),
         *explain_routes(running(lambda: node.current.generation.config, node.kills.switches)),
         *approval_routes(ApprovalsAdmin(node.approvals, node.journal)),
         *kill_routes(KillsAdmin(node.kills.switches, node.journal, node.config)),
         *reload_routes(None if reload is None else partial(_reloaded, reload)),
         *endpoint_routes(EndpointsAdmin(node.drains, members, node.journal)),
         *_cache_routes(node, members),
-        *pin_routes(PinsAdmin(node.pins, node.journal)),
+        *pin_routes(PinsAdmin(node.pins, node.journal, node.settle_pins)),
     ]
     return build_app(operations, more)
 

@@ -2,14 +2,15 @@
 
 import secrets
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import msgspec
 
 from mantlet.core.api_key import ALPHABET
 from mantlet.core.call import Arrival
+from mantlet.core.caller import Caller
 from mantlet.core.clock import SYSTEM
 from mantlet.core.config_error import ConfigError
 from mantlet.core.policy import Policy
@@ -47,7 +48,8 @@ from mantlet.policies.authorization_server.login import Login, Step, step
 from mantlet.policies.authorization_server.pending import Pending
 from mantlet.policies.authorization_server.policy import AuthorizationServer, Endpoint
 from mantlet.policies.limits.client import network_of
-from mantlet.stores.sqlite.logins import LoginRows, Row
+from mantlet.stores.sql.database import Database
+from mantlet.stores.sql.logins import LoginRows, Row
 from mantlet.wire.jws import parse
 
 ID_CHARACTERS: Final = 22
@@ -62,6 +64,7 @@ class ServerPorts:
     sealer: Sealer
     limits: LimitStore
     fetch: Fetch
+    database: Database
 
 
 def open_authorization_server(
@@ -70,7 +73,6 @@ def open_authorization_server(
     revoked: Revoked,
     limits: Policy[Arrival] | None,
     ports: ServerPorts,
-    opened: AsyncExitStack,
 ) -> AuthorizationServer | None:
     """The step that answers its paths; None where it is not configured. Raises `ConfigError`."""
     server = config.auth.server
@@ -80,8 +82,6 @@ def open_authorization_server(
         raise ConfigError("auth.server", "there is nobody to ask while auth.enabled is false")
     key, root = own_key(config.auth.jwt), public_url(config)
     issuer = own_issuer(config.auth.jwt, root)
-    rows = LoginRows(config.database.path)
-    opened.callback(rows.close)
     issuing = Issuing(
         server,
         issuer=issuer,
@@ -89,9 +89,9 @@ def open_authorization_server(
         parts=parts_of(root, resources(config)),
         sign=_Sign(key, issuer, config.environment),
         read=_reader(config, issuer),
-        logins=KeptLogins(rows),
+        logins=KeptLogins(LoginRows(ports.database)),
         revoked=revoked,
-        is_current=authenticate.is_current,
+        holds=partial(_holds, authenticate),
         key=read_pepper(config.database.pepper_path),
         clock=SYSTEM,
         new_id=lambda: "".join(secrets.choice(ALPHABET) for _ in range(ID_CHARACTERS)),
@@ -153,6 +153,11 @@ def _add_flows(
         endpoints[AUTHORIZE] = code.page
 
 
+async def _holds(authenticate: Authenticate, caller: Caller) -> bool:
+    await authenticate.recall(caller)
+    return authenticate.is_current(caller)
+
+
 class _Sign:
     def __init__(self, key: KeyPair, issuer: str, environment: str) -> None:
         self._key, self._issuer, self._environment = key, issuer, environment
@@ -193,7 +198,7 @@ def _reader(config: Config, issuer: str) -> Callable[[bytes], Mapping[str, Any] 
 
 
 class KeptLogins:
-    """`Logins` in SQLite: the rows know columns, the decisions are the policy's."""
+    """`Logins` in the database: the rows know columns, the decisions are the policy's."""
 
     def __init__(self, rows: LoginRows) -> None:
         self._rows = rows

@@ -6,7 +6,7 @@ What is built here serves one process. What several processes of a node share co
 import itertools
 import random
 import secrets
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -31,9 +31,10 @@ from mantlet.node.bridging import bridged
 from mantlet.node.certificates import open_certificates
 from mantlet.node.config.model import Config
 from mantlet.node.current import Current, CurrentCallerLimits, CurrentIdentity, Generation
-from mantlet.node.definitions import open_definitions
+from mantlet.node.definitions import Settle, open_definitions
 from mantlet.node.drains import SYNC_S as DRAINS_SYNC_S
 from mantlet.node.drains import Drains
+from mantlet.node.durable import Durable, keep_durable, open_durable
 from mantlet.node.egress import open_egress, open_fetcher
 from mantlet.node.filters import open_filters
 from mantlet.node.forward import Forward
@@ -60,7 +61,7 @@ from mantlet.policies.aggregate.opening import Ports as AggregatePorts
 from mantlet.policies.authenticate.streams import CHECK_S, CurrentStreams
 from mantlet.policies.limits.status import LimitsAdmin
 from mantlet.policies.record.policy import RecordPolicy
-from mantlet.stores.sqlite.names import SqliteNames
+from mantlet.stores.sql.names import NameRows
 from mantlet.upstreams.egress import Guard
 from mantlet.upstreams.relayed.upstream import RelayedUpstream
 from mantlet.wire import answer
@@ -116,7 +117,11 @@ class Node:
     cache: "NodeCache | None"
     is_current: Callable[[Caller], bool]
     """Whether a caller's credential holds and nobody has stopped it: asked of whoever keeps something open."""
+    holds: Callable[[Caller], Awaitable[bool]]
+    """The same of a caller whom another process recognised. Raises `StoreUnavailable`."""
     pins: "Pins | None"
+    settle_pins: Settle
+    durable: Durable
     tasks: Tasks
     new_id: Callable[[], str]
     sse: Terms | None
@@ -156,12 +161,12 @@ async def build(config: Config, shared: Shared) -> AsyncIterator[Node]:
         limits, state, post = await opened.enter_async_context(
             open_store(config, shared.store_url, sharers, journal, metrics, tasks)
         )
-        names = SqliteNames(config.database.path)
-        opened.callback(names.close)
+        durable = await opened.enter_async_context(open_durable(config))
+        keep_durable(durable, metrics, tasks)
         certificates = open_certificates(config, metrics)
         tasks.start(every(LOOK_S, certificates.look), "tls.look")
-        sealer = open_sealer(config.database.path.parent / "keys" / "node.key")
-        grants = open_grants(config, egress, state, journal, tasks, opened)
+        sealer = open_sealer(config.database.home / "keys" / "node.key")
+        grants = open_grants(config, egress, state, durable.database, journal, tasks, opened)
         forwarding = Forwarding(config, egress, opened, grants)
         resilience = Resilience(journal, metrics, tasks)
         upstreams = await open_upstreams(config, shared.sockets, sealer, egress, forwarding, opened, resilience)
@@ -179,8 +184,8 @@ async def build(config: Config, shared: Shared) -> AsyncIterator[Node]:
             must_record=config.audit.must_record_in(environment),
             watch=None if addresses is None else addresses.watch,
         )
-        kills = open_kills(config, state, metrics, tasks, opened)
-        revoked = open_revoked(config, state, metrics, tasks, opened)
+        kills = await open_kills(durable.database, state, metrics, tasks)
+        revoked = await open_revoked(durable.database, state, metrics, tasks)
         is_current = kills.callers.guarding(identity.is_current)
         streams = CurrentStreams(is_current, config.limits.connections.streams_per_caller)
         tasks.start(every(CHECK_S, streams.check), "streams.check")
@@ -210,7 +215,7 @@ async def build(config: Config, shared: Shared) -> AsyncIterator[Node]:
         )
         watch_places(metrics, forward)
         aggregated = AggregatePorts(
-            names=names,
+            names=NameRows(durable.database),
             sealer=sealer,
             state=state,
             post=post,
@@ -219,7 +224,7 @@ async def build(config: Config, shared: Shared) -> AsyncIterator[Node]:
             tasks=tasks,
             report=log_warning,
         )
-        definitions = open_definitions(config, forward, journal, metrics, tasks, opened)
+        definitions = await open_definitions(config, forward, journal, metrics, tasks, durable)
         resilience.take(definitions)
         cache: NodeCache | None = None
         if config.cache.enabled:
@@ -262,7 +267,9 @@ async def build(config: Config, shared: Shared) -> AsyncIterator[Node]:
         async def make(config: Config, number: int, tasks: Tasks, opened: AsyncExitStack) -> Generation:
             guard = open_egress(config, journal, metrics, tasks)  # it knows the issuers of this configuration
             opened.push_async_callback(guard.close)
-            authenticate = open_identity(config, opened, tasks, guard, journal, state, issuers, revoked)
+            authenticate = open_identity(
+                config, opened, tasks, guard, journal, state, issuers, revoked, durable.api_keys
+            )
             steps = make_steps(
                 config,
                 record,
@@ -345,7 +352,10 @@ async def build(config: Config, shared: Shared) -> AsyncIterator[Node]:
             approvals=book,
             cache=cache,
             is_current=is_current,
+            holds=partial(_holds, identity, is_current),
             pins=definitions.pins,
+            settle_pins=definitions.settle,
+            durable=durable,
             tasks=tasks,
             new_id=new_id,
             sse=None if sse is None else sse.terms,
@@ -357,6 +367,11 @@ def request_ids() -> Callable[[], str]:
     """Ids that no other process or run gives: a random beginning, then a count."""
     start, count = secrets.token_hex(6), itertools.count(1)
     return lambda: f"{start}-{next(count):x}"
+
+
+async def _holds(identity: CurrentIdentity, is_current: Callable[[Caller], bool], caller: Caller) -> bool:
+    await identity.recall(caller)
+    return is_current(caller)
 
 
 async def _refuse(record: RecordPolicy, trail: Trail, refusal: Refusal) -> Reply:

@@ -80,6 +80,10 @@ class CurrentIdentity:
         """Who sent `arrival`, or a refusal."""
         return await self._current.generation.authenticate.identify(arrival)
 
+    async def recall(self, caller: Caller) -> None:
+        """Before `is_current` of a caller whom another process recognised. Raises `StoreUnavailable`."""
+        await self._current.generation.authenticate.recall(caller)
+
     def is_current(self, caller: Caller) -> bool:
         """Whether a caller recognised earlier would be now, under the configuration of now."""
         return self._current.generation.authenticate.is_current(caller)

@@ -1,10 +1,8 @@
 """Who may call: the providers of identity that the config names, joined into the step that asks them."""
 
-import asyncio
 from contextlib import AsyncExitStack
-from functools import partial
-from typing import Final
 
+from mantlet.core.api_key import ApiKeyStore
 from mantlet.core.clock import SYSTEM
 from mantlet.core.ports import Journal, State
 from mantlet.core.tasks import Tasks
@@ -22,11 +20,7 @@ from mantlet.node.resources import public_url, resources
 from mantlet.policies.authenticate.opening import open_authenticate
 from mantlet.policies.authenticate.policy import Authenticate, Disabled
 from mantlet.policies.authenticate.revoked import Revoked
-from mantlet.stores.sqlite.api_keys import ApiKeys
 from mantlet.upstreams.egress import Guard
-
-FLUSH_S: Final = 5.0
-"""How often uses of API keys are written down."""
 
 
 def open_identity(
@@ -38,12 +32,10 @@ def open_identity(
     state: State,
     known: KnownIssuers,
     revoked: Revoked | None = None,
+    api_keys: ApiKeyStore | None = None,
 ) -> Authenticate | Disabled:
     """The step that tells who calls; raises `ConfigError`."""
     jwt = config.auth.jwt
-    store = ApiKeys(config.database.path, SYSTEM.monotonic)
-    opened.callback(store.close)
-    tasks.start(every(FLUSH_S, partial(asyncio.to_thread, store.flush)), "api_keys.flush")
     ring = own_ring(jwt)
     issuers = open_token_issuers(config, guard, journal, tasks, opened, known)
     authenticate = open_authenticate(
@@ -53,7 +45,7 @@ def open_identity(
         pepper=read_pepper(config.database.pepper_path),
         read_secret=read_secret,
         keys=ring if jwt.has_key else None,
-        store=store,
+        store=api_keys,
         public_url=public_url(config),
         published=resources(config),
         before=open_peers(config, guard, state, opened),

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Mapping
-from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from mantlet.core.clock import SYSTEM
@@ -13,8 +12,8 @@ from mantlet.events.audit.administrative import note
 from mantlet.keys import new_key
 from mantlet.keys.api_keys import read_pepper
 from mantlet.node.config.model import Config
+from mantlet.node.durable import Durable
 from mantlet.node.withdrawal import Withdrawn, withdraw
-from mantlet.stores.sqlite.api_keys import ApiKeys
 
 if TYPE_CHECKING:
     from mantlet.admin.keys import Wanted
@@ -23,21 +22,16 @@ if TYPE_CHECKING:
 class KeysAdmin:
     """`admin.keys.Keys`. Without the record nothing is done (AUD-02).
 
-    Works on the database alone, as `mantlet keys` does: every process finds what changed when it next looks, within
-    the seconds that it may answer from memory.
+    Works on the database alone, as `mantlet keys` does: every process that shares it takes up what changed with its
+    next look, a second later.
     """
 
-    def __init__(self, config: Config, journal: Journal) -> None:
-        self._config, self._journal = config, journal
+    def __init__(self, config: Config, durable: Durable, journal: Journal) -> None:
+        self._config, self._durable, self._journal = config, durable, journal
 
     async def all(self) -> list[Mapping[str, Any]]:
         """Every key."""
-
-        def read() -> list[Mapping[str, Any]]:
-            with self._opened() as keys:
-                return [new_key.described(record, SYSTEM.wall()) for record in keys.list()]
-
-        return await asyncio.to_thread(read)
+        return [new_key.described(record, SYSTEM.wall()) for record in await self._durable.api_keys.list()]
 
     async def create(self, wanted: "Wanted", by: str) -> Mapping[str, Any]:
         """Make one."""
@@ -53,12 +47,7 @@ class KeysAdmin:
         await note(
             self._journal, SYSTEM, "key.created", object=record.id, principal=by, tenant=record.tenant, notes=notes
         )
-
-        def write() -> None:
-            with self._opened() as keys:
-                keys.create(record)
-
-        await asyncio.to_thread(write)
+        await self._durable.api_keys.create(record)
         return {**new_key.described(record, SYSTEM.wall()), "key": key.reveal()}
 
     async def revoke(self, key_id: str, by: str) -> Mapping[str, Any] | None:
@@ -70,17 +59,9 @@ class KeysAdmin:
         await note(
             self._journal, SYSTEM, "key.revoked", object=key_id, principal=by, tenant=found["tenant"], notes=notes
         )
-
-        def write() -> None:
-            with self._opened() as keys:
-                keys.revoke(key_id, SYSTEM.wall())
-
-        await asyncio.to_thread(write)
-        await withdraw(self._config, Withdrawn(key=key_id))  # and what it was changed into
+        await self._durable.api_keys.revoke(key_id, SYSTEM.wall())
+        await withdraw(self._config, self._durable.database, Withdrawn(key=key_id))  # and what it was changed into
         return {**found, "state": "revoked"}
-
-    def _opened(self) -> "closing[ApiKeys]":
-        return closing(ApiKeys(self._config.database.path, SYSTEM.monotonic))
 
 
 def _told(error: ConfigError) -> str:

@@ -1,7 +1,6 @@
 """Kill switches as they are opened, and as an operator throws them."""
 
 from collections.abc import Callable, Mapping
-from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +17,9 @@ from mantlet.node.housekeeping import every
 from mantlet.policies.kill.policy import KilledCallers, KilledTargets
 from mantlet.policies.kill.switches import SYNC_S, Switches
 from mantlet.policies.kill.table import KINDS, MAX_NAME_CHARACTERS, Kill, Switch, Table
-from mantlet.stores.sqlite.kills import SqliteKills
+from mantlet.policies.kill.truth import Changes, StateTruth, Version
+from mantlet.stores.sql.database import Database
+from mantlet.stores.sql.kills import Key, KillRows, Row
 
 MAX_REASON_CHARACTERS = 500
 
@@ -26,22 +27,49 @@ MAX_REASON_CHARACTERS = 500
 class DatabaseCopy:
     """`policies.kill.switches.Copy` in the node's database."""
 
-    def __init__(self, kills: SqliteKills) -> None:
+    def __init__(self, kills: KillRows) -> None:
         self._kills = kills
 
-    def read(self) -> dict[Switch, Kill]:
+    async def read(self) -> dict[Switch, Kill]:
         """All of it."""
-        return {
-            Switch(kind, name): Kill(reason, by, at_s)
-            for (kind, name), (reason, by, at_s) in self._kills.rows().items()
-            if kind in KINDS
-        }
+        return _table(await self._kills.rows())
 
-    def replace(self, table: Table, /) -> None:
+    async def replace(self, table: Table, /) -> None:
         """Keep `table` and nothing else."""
-        self._kills.write(
-            {(switch.kind, switch.name): (kill.reason, kill.by, kill.at_s) for switch, kill in table.items()}
-        )
+        await self._kills.write({switch: _row(kill) for switch, kill in table.items()})
+
+
+class DatabaseTruth:
+    """`policies.kill.truth.Truth` in the database that nodes share."""
+
+    def __init__(self, kills: KillRows) -> None:
+        self._kills = kills
+
+    async def version(self) -> Version:
+        """The count of changes."""
+        return b"%d" % await self._kills.number()
+
+    async def table(self) -> dict[Switch, Kill]:
+        """All of it."""
+        return _table(await self._kills.rows())
+
+    async def change(self, changes: Changes, /) -> tuple[Version, dict[Switch, Kill]]:
+        """Set some and take back others."""
+        given: dict[Key, Row | None] = {
+            switch: None if kill is None else _row(kill) for switch, kill in changes.items()
+        }
+        number, rows = await self._kills.change(given)
+        return b"%d" % number, _table(rows)
+
+
+def _table(rows: Mapping[Key, Row]) -> dict[Switch, Kill]:
+    return {
+        Switch(kind, name): Kill(reason, by, at_s) for (kind, name), (reason, by, at_s) in rows.items() if kind in KINDS
+    }
+
+
+def _row(kill: Kill) -> Row:
+    return kill.reason, kill.by, kill.at_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +98,14 @@ class Kills:
         return check
 
 
-def open_kills(config: Config, state: State, metrics: Metrics, tasks: Tasks, opened: AsyncExitStack) -> Kills:
-    """The switches, followed from now on."""
-    kept = SqliteKills(config.database.path)
-    opened.callback(kept.close)
-    switches = Switches(state, DatabaseCopy(kept), SYSTEM)
+async def open_kills(database: Database, state: State, metrics: Metrics, tasks: Tasks) -> Kills:
+    """The switches, followed from now on. Raises `StoreUnavailable`."""
+    rows = KillRows(database)
+    if database.is_shared:
+        switches = Switches(DatabaseTruth(rows), None, SYSTEM)
+    else:
+        switches = Switches(StateTruth(state), DatabaseCopy(rows), SYSTEM)
+    await switches.open()
     tasks.start(every(SYNC_S, switches.sync), "kills.sync")
     metrics.gauge("mantlet_kills", "Kill switches in force", lambda: len(switches.in_force()), "max")
     return Kills(switches, KilledCallers(switches), KilledTargets(switches))

@@ -78,7 +78,7 @@ async def open_websocket(
         Tickets(node.state, node.sealer, SYSTEM.wall, config.ticket_lifetime),
         resources(node.config),
         identify=node.authenticate.identify,
-        is_current=node.is_current,
+        holds=node.holds,
         note=_note,
     )
     steps = [step for step in (node.record, node.addresses, door.authenticate, node.caller_limits) if step is not None]

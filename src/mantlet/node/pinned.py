@@ -1,19 +1,19 @@
 """What servers say of their tools, held to what was approved and to its schemas: opened, and decided by an operator."""
 
 from collections.abc import Mapping
-from contextlib import AsyncExitStack
 from typing import Any, get_args
 
 from mantlet.core.clock import SYSTEM
 from mantlet.core.definition import Definition, DefinitionKey, DefinitionKind
 from mantlet.core.policy import CallHandler
 from mantlet.core.ports import Journal
-from mantlet.core.refusal import InvalidParams, NotFound
+from mantlet.core.refusal import InvalidParams, NotFound, StoreUnavailable
 from mantlet.core.tasks import Tasks
 from mantlet.events.audit.administrative import note
 from mantlet.events.metrics import Metrics
 from mantlet.node.config.model import Config
-from mantlet.node.definitions import Definitions
+from mantlet.node.definitions import Definitions, Settle
+from mantlet.node.durable import Durable
 from mantlet.node.housekeeping import every, log
 from mantlet.policies.pins.asking import Asking
 from mantlet.policies.pins.book import Book, Change
@@ -23,13 +23,14 @@ from mantlet.policies.pins.policy import SYNC_S, Pins
 from mantlet.policies.pins.shown import Shown
 from mantlet.policies.schemas.policy import Schemas
 from mantlet.policies.schemas.tools import SchemaBook
-from mantlet.stores.sqlite.pins import SqlitePins
+from mantlet.stores.sql.pins import PinRows
 
 
-def open_pinned(
-    config: Config, forward: CallHandler, journal: Journal, metrics: Metrics, tasks: Tasks, opened: AsyncExitStack
+async def open_pinned(
+    config: Config, forward: CallHandler, journal: Journal, metrics: Metrics, tasks: Tasks, durable: Durable
 ) -> Definitions:
-    """What is on of `mcp.pins` and `validation.schemas`. Raises `ConfigError` for a lock file that cannot be read."""
+    """What is on of `mcp.pins` and `validation.schemas`. Raises `ConfigError` for a lock file that cannot be read,
+    and `StoreUnavailable`."""
     pins = config.mcp.pins
     mode = pins.mode_in(config.environment)
     checks = config.validation.schemas or ("off" if mode == "off" else "enforce")
@@ -38,8 +39,9 @@ def open_pinned(
         tasks.start(note(journal, SYSTEM, event, object=about, notes=notes), event)
         log.warning(event, object=about, **notes)
 
-    store = SqlitePins(config.database.path)
-    opened.callback(store.close)
+    store = PinRows(durable.database, durable.changes)
+    await durable.changes.look()
+    store.wanted = lambda: tasks.start(_written(store), "pins.write")
     book = Book(
         mode,
         store,
@@ -58,12 +60,20 @@ def open_pinned(
         monotonic=SYSTEM.monotonic,
     )
     tasks.start(every(SYNC_S, step.sync), "pins.sync")
+    tasks.start(every(SYNC_S, store.settle), "pins.settle")  # what could not be written a moment ago
     metrics.gauge(  # every process knows all of them
         "mantlet_definitions_quarantined", "Definitions in quarantine", lambda: len(book.table.held), "max"
     )
     if checks == "off":
-        return Definitions(step)
-    return Definitions(step, Schemas(schemas, step.definition_of, mode=checks))
+        return Definitions(step, settle=store.settle)
+    return Definitions(step, Schemas(schemas, step.definition_of, mode=checks), store.settle)
+
+
+async def _written(store: PinRows) -> None:
+    try:
+        await store.settle()
+    except StoreUnavailable as refusal:
+        log.warning("pins.write", why=refusal.why)
 
 
 def _always_usable(_: Definition) -> str:
@@ -73,8 +83,9 @@ def _always_usable(_: Definition) -> str:
 class PinsAdmin:
     """What the admin API does. Without the record nothing is done (AUD-02)."""
 
-    def __init__(self, pins: Pins | None, journal: Journal) -> None:
-        self._pins, self._journal = pins, journal
+    def __init__(self, pins: Pins | None, journal: Journal, settle: Settle) -> None:
+        """`settle` returns once what was decided is written, for all who share the database."""
+        self._pins, self._journal, self._settle = pins, journal, settle
 
     async def all(self) -> list[Mapping[str, Any]]:
         """What is in quarantine first, then what is pinned."""
@@ -101,14 +112,18 @@ class PinsAdmin:
         book, key = self._book(), _key(server, kind, name)
         book.find(key, digest)
         await self._note("pin.approved", key, book, digest, by)
-        return _changed(book.approve(key, digest, by))
+        change = book.approve(key, digest, by)
+        await self._settle()
+        return _changed(change)
 
     async def reject(self, server: str, kind: str, name: str, digest: str, by: str) -> Mapping[str, Any]:
         """Say no to what is in quarantine under this hash."""
         book, key = self._book(), _key(server, kind, name)
         book.find(key, digest)
         await self._note("pin.rejected", key, book, digest, by)
-        return _changed(book.reject(key, digest))
+        change = book.reject(key, digest)
+        await self._settle()
+        return _changed(change)
 
     async def _note(self, event: str, key: DefinitionKey, book: Book, digest: str, by: str) -> None:
         pin = book.table.pins.get(key)

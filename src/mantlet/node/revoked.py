@@ -1,24 +1,22 @@
 """What is revoked, for tokens of the node's own and of any issuer."""
 
 import secrets
-from contextlib import AsyncExitStack
 from functools import partial
 
 from mantlet.core.clock import SYSTEM
 from mantlet.core.ports import State
 from mantlet.core.tasks import Tasks
 from mantlet.events.metrics import Metrics
-from mantlet.node.config.model import Config
 from mantlet.node.housekeeping import every
 from mantlet.policies.authenticate.revoked import SYNC_S, Revoked
-from mantlet.stores.sqlite.revocations import RevocationRows
+from mantlet.stores.sql.database import Database
+from mantlet.stores.sql.revocations import RevocationRows
 
 
-def open_revoked(config: Config, state: State, metrics: Metrics, tasks: Tasks, opened: AsyncExitStack) -> Revoked:
+async def open_revoked(database: Database, state: State, metrics: Metrics, tasks: Tasks) -> Revoked:
     """What is revoked, kept up to date; one for all generations of the configuration."""
-    rows = RevocationRows(config.database.path)
-    opened.callback(rows.close)
-    revoked = Revoked(rows, state, SYSTEM, partial(secrets.token_hex, 8))
+    revoked = Revoked(RevocationRows(database), state, SYSTEM, partial(secrets.token_hex, 8))
+    await revoked.open()
     tasks.start(every(SYNC_S, revoked.sync), "revoked.sync")
     metrics.gauge("mantlet_revocations", "Revocations of tokens in force", lambda: len(revoked), "max")
     metrics.gauge(  # beyond a few seconds the shared store is down: what other nodes revoke is not known here

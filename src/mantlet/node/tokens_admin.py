@@ -12,13 +12,14 @@ from mantlet.node.withdrawal import Withdrawn, withdraw
 
 if TYPE_CHECKING:
     from mantlet.admin.tokens import TakenBack
+    from mantlet.stores.sql.database import Database
 
 
 class TokensAdmin:
     """`admin.tokens.Tokens`. Without the record nothing is done (AUD-02)."""
 
-    def __init__(self, config: Config, journal: Journal) -> None:
-        self._config, self._journal = config, journal
+    def __init__(self, config: Config, database: "Database", journal: Journal) -> None:
+        self._config, self._database, self._journal = config, database, journal
 
     async def revoke(self, what: "TakenBack", by: str) -> Mapping[str, Any]:
         """Take it back."""
@@ -34,8 +35,8 @@ class TokensAdmin:
         value = getattr(asked, asked.kind)
         notes = {"kind": asked.kind, "issuer": asked.issuer}
         await note(self._journal, SYSTEM, "token.revoked", object=value, principal=by, tenant=asked.tenant, notes=notes)
-        return {"revoked": {asked.kind: value}, **await withdraw(self._config, asked)}
+        return {"revoked": {asked.kind: value}, **await withdraw(self._config, self._database, asked)}
 
     async def logins(self) -> list[Mapping[str, Any]]:
         """The logins that go on."""
-        return await withdrawal.logins(self._config)
+        return await withdrawal.logins(self._database)

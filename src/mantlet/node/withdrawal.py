@@ -1,12 +1,11 @@
 """Taking back what was given: tokens, logins and keys, in the database alone.
 
-Every process of the node reads it within a second, and tells other nodes; so this works with a running node and
+Every process that shares it reads it within a second, and tells other nodes; so this works with a running node and
 without one, from the admin API and from the command line alike (TOK-10).
 """
 
 import secrets
 from collections.abc import Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,8 +15,9 @@ from mantlet.keys.new_key import instant
 from mantlet.node.config.model import Config
 from mantlet.node.resources import public_url
 from mantlet.policies.authenticate.opening import own_issuer
-from mantlet.stores.sqlite.logins import LoginRows
-from mantlet.stores.sqlite.revocations import RevocationRows
+from mantlet.stores.sql.database import Database
+from mantlet.stores.sql.logins import LoginRows
+from mantlet.stores.sql.revocations import RevocationRows
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,46 +42,45 @@ class Withdrawn:
         return next((name for name in ("token", "login", "client", "key", "subject") if getattr(self, name)), "")
 
 
-async def withdraw(config: Config, what: Withdrawn) -> Mapping[str, int]:
+async def withdraw(config: Config, database: Database, what: Withdrawn) -> Mapping[str, int]:
     """Take it back; gives how many logins ended. Durable on return; raises `StoreUnavailable`."""
     own = own_issuer(config.auth.jwt, public_url(config))
     issuer = what.issuer or own
     now_s = SYSTEM.wall()
-    with closing(LoginRows(config.database.path)) as logins, closing(RevocationRows(config.database.path)) as rows:
-        ended: list[str] = []
-        if what.login:
-            ended += await _end(logins, now_s, login_id=what.login)
-        if what.client:
-            ended += await _end(logins, now_s, client_id=what.client)
-        if what.key:
-            ended += await _end(logins, now_s, via=what.key)
-        if what.subject:
-            ended += await _end(logins, now_s, tenant=what.tenant, subject=what.subject)
-        found = [_made("token", "", own, one, now_s) for one in (*ended, what.login, what.client, what.key) if one]
-        if what.token:
-            found.append(_made("token", "", issuer, what.token, now_s))
-        if what.subject:
-            found.append(_made("subject", what.tenant, issuer, what.subject, now_s))
-        rows.add(found, now_s)
+    logins = LoginRows(database)
+    ended: list[str] = []
+    if what.login:
+        ended += await _end(logins, now_s, login_id=what.login)
+    if what.client:
+        ended += await _end(logins, now_s, client_id=what.client)
+    if what.key:
+        ended += await _end(logins, now_s, via=what.key)
+    if what.subject:
+        ended += await _end(logins, now_s, tenant=what.tenant, subject=what.subject)
+    found = [_made("token", "", own, one, now_s) for one in (*ended, what.login, what.client, what.key) if one]
+    if what.token:
+        found.append(_made("token", "", issuer, what.token, now_s))
+    if what.subject:
+        found.append(_made("subject", what.tenant, issuer, what.subject, now_s))
+    await RevocationRows(database).add(found, now_s)
     return {"logins": len(ended)}
 
 
-async def logins(config: Config) -> list[Mapping[str, Any]]:
+async def logins(database: Database) -> list[Mapping[str, Any]]:
     """The logins that go on, the newest first; no token of theirs."""
-    with closing(LoginRows(config.database.path)) as rows:
-        return [
-            {
-                "id": row.id,
-                "client": row.client_id,
-                "tenant": row.tenant,
-                "subject": row.subject,
-                "refreshes": row.number - 1,
-                "created": instant(row.created_at_s),
-                "used": instant(row.used_at_s),
-                "expires": instant(row.expires_at_s),
-            }
-            for row in await rows.all()
-        ]
+    return [
+        {
+            "id": row.id,
+            "client": row.client_id,
+            "tenant": row.tenant,
+            "subject": row.subject,
+            "refreshes": row.number - 1,
+            "created": instant(row.created_at_s),
+            "used": instant(row.used_at_s),
+            "expires": instant(row.expires_at_s),
+        }
+        for row in await LoginRows(database).all()
+    ]
 
 
 async def _end(

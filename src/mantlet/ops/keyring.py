@@ -3,31 +3,33 @@
 Making and ending a key is recorded in the audit trail first; what cannot be recorded is not done (AUD-02).
 """
 
-import asyncio
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
 from typing import Any
 
 from mantlet.core.api_key import ApiKeyRecord
 from mantlet.core.config_error import ConfigError
-from mantlet.core.refusal import StoreUnavailable
 from mantlet.core.secret import Secret
 from mantlet.keys import new_key
 from mantlet.keys.api_keys import read_pepper
 from mantlet.keys.new_key import NewKey
 from mantlet.node.config import Config
 from mantlet.node.withdrawal import Withdrawn, withdraw
-from mantlet.ops.recorded import record
-from mantlet.stores.sqlite.api_keys import ApiKeys
+from mantlet.ops.database import with_database
+from mantlet.ops.recorded import recorded
+from mantlet.stores.sql.api_keys import ApiKeys
+from mantlet.stores.sql.changes import Changes
+from mantlet.stores.sql.database import Database
 
 
 def create(config: Config, wanted: NewKey) -> tuple[ApiKeyRecord, Secret]:
     """Make a key; the key itself is given this once. Raises `ConfigError`, also when it cannot be recorded."""
     made, key = new_key.make(wanted, now_s=time.time(), pepper=read_pepper(config.database.pepper_path))
-    with _opened(config) as keys:
-        _record(config, "key.created", made)
-        keys.create(made)
+
+    async def work(database: Database) -> None:
+        await _record(config, "key.created", made)
+        await _keys(database).create(made)
+
+    with_database(config, work)
     return made, key
 
 
@@ -40,15 +42,13 @@ def namesakes(config: Config, wanted: NewKey) -> list[str]:
         if (key.tenant, key.name) == (wanted.tenant, owner)
     ]
     now_s = time.time()
-    with _opened(config) as keys:
-        same = [record for record in keys.list(wanted.tenant) if record.owner == owner and record.is_live(now_s)]
-    return found + [f"the key {record.id}" for record in same]
+    records = with_database(config, lambda database: _keys(database).list(wanted.tenant))
+    return found + [f"the key {record.id}" for record in records if record.owner == owner and record.is_live(now_s)]
 
 
 def listed(config: Config) -> list[ApiKeyRecord]:
     """All keys, revoked ones too, oldest first. Raises `ConfigError`."""
-    with _opened(config) as keys:
-        return keys.list()
+    return with_database(config, lambda database: _keys(database).list())
 
 
 def revoke(config: Config, key_id: str) -> str:
@@ -57,30 +57,39 @@ def revoke(config: Config, key_id: str) -> str:
     Takes the key itself too, for whoever has only that. Raises `ConfigError` when there is no such key.
     """
     key_id = key_id.removeprefix("mk_").partition("_")[0]
-    with _opened(config) as keys:
-        found = next((known for known in keys.list() if known.id == key_id), None)
+
+    async def work(database: Database) -> None:
+        keys = _keys(database)
+        found = next((known for known in await keys.list() if known.id == key_id), None)
         if found is None:
             raise ConfigError(key_id, "is no key's id", "`mantlet keys list` shows them")
-        _record(config, "key.revoked", found)
-        keys.revoke(key_id, time.time())
-        asyncio.run(withdraw(config, Withdrawn(key=key_id)))  # and the tokens that it was changed into
+        await _record(config, "key.revoked", found)
+        await keys.revoke(key_id, time.time())
+        await withdraw(config, database, Withdrawn(key=key_id))  # and the tokens that it was changed into
+
+    with_database(config, work)
     return key_id
 
 
 def rotate(config: Config, key_id: str, overlap_s: float) -> tuple[ApiKeyRecord, Secret]:
     """The next key of the same owner with the same rights; the old one ends after `overlap_s`. Raises `ConfigError`."""
-    with _opened(config) as keys:
-        old = next((known for known in keys.list() if known.id == key_id and known.is_live(time.time())), None)
+
+    async def work(database: Database) -> tuple[ApiKeyRecord, Secret]:
+        keys = _keys(database)
+        old = next((known for known in await keys.list() if known.id == key_id and known.is_live(time.time())), None)
         if old is None:
             raise ConfigError(key_id, "is no live key's id", "`mantlet keys list` shows them")
         life_s = None if old.expires_at_s is None else max(overlap_s, old.expires_at_s - old.created_at_s)
         wanted = NewKey(old.name, old.owner, old.tenant, old.kind, sorted(old.roles), sorted(old.scopes), life_s)
         made, key = new_key.make(wanted, now_s=time.time(), pepper=read_pepper(config.database.pepper_path))
-        _record(config, "key.created", made)
-        keys.create(made)
-        record(config, "key.rotated", old.id, tenant=old.tenant, notes={"next": made.id, "overlap": f"{overlap_s:g}"})
-        keys.expire(old.id, time.time() + overlap_s)
-    return made, key
+        await _record(config, "key.created", made)
+        await keys.create(made)
+        notes = {"next": made.id, "overlap": f"{overlap_s:g}"}
+        await recorded(config, "key.rotated", old.id, tenant=old.tenant, notes=notes)
+        await keys.expire(old.id, time.time() + overlap_s)
+        return made, key
+
+    return with_database(config, work)
 
 
 def described(record: ApiKeyRecord) -> dict[str, Any]:
@@ -88,15 +97,10 @@ def described(record: ApiKeyRecord) -> dict[str, Any]:
     return new_key.described(record, time.time())
 
 
-def _record(config: Config, event: str, key: ApiKeyRecord) -> None:
+async def _record(config: Config, event: str, key: ApiKeyRecord) -> None:
     notes = {"name": key.name, "owner": key.owner, "roles": " ".join(sorted(key.roles))}
-    record(config, event, key.id, tenant=key.tenant, notes=notes)
+    await recorded(config, event, key.id, tenant=key.tenant, notes=notes)
 
 
-@contextmanager
-def _opened(config: Config) -> Iterator[ApiKeys]:
-    try:
-        with closing(ApiKeys(config.database.path, time.monotonic)) as keys:
-            yield keys
-    except StoreUnavailable as error:
-        raise ConfigError(f"database.url ({config.database.path})", error.why) from error
+def _keys(database: Database) -> ApiKeys:
+    return ApiKeys(database, Changes(database, time.monotonic))

@@ -16,16 +16,19 @@ from mantlet.node.config import Config
 
 def record(config: Config, event: str, what: str, *, tenant: str = "", notes: Mapping[str, str] | None = None) -> None:
     """Into the trail of the node, which may be running: the trail takes turns among processes. Raises `ConfigError`."""
+    asyncio.run(recorded(config, event, what, tenant=tenant, notes=notes))
 
-    async def write() -> None:
-        audit = config.audit
+
+async def recorded(
+    config: Config, event: str, what: str, *, tenant: str = "", notes: Mapping[str, str] | None = None
+) -> None:
+    """`record`, for who waits anyway."""
+    audit = config.audit
+    try:
         async with open_journal(
             audit, load_or_create(audit), clock=SYSTEM, environment=config.environment, report=lambda *_: None
         ) as journal:
             await note(journal, SYSTEM, event, object=what, principal=operator(), tenant=tenant, notes=notes)
-
-    try:
-        asyncio.run(write())
     except (AuditUnavailable, OSError, ValueError) as error:
         why = error.why if isinstance(error, AuditUnavailable) else str(error)
         raise ConfigError(f"audit.path ({config.audit.path})", f"the change cannot be recorded: {why}") from error

@@ -119,7 +119,7 @@ def _secrets_of(value: Any, path: str) -> Iterator[tuple[str, Secret]]:
 
 
 def _files(loaded: Loaded, found: list[Finding], now_s: float) -> Iterator[Aged]:
-    own = loaded.config.database.path.parent / "keys"
+    own = loaded.config.database.home / "keys"
     for file in dict.fromkeys([*map(Path, loaded.named), *(own / name for name in _OWN)]):
         try:
             if not file.is_file() or _is_public(file):
@@ -138,7 +138,7 @@ def _is_public(file: Path) -> bool:
 
 
 def _keys(loaded: Loaded, found: list[Finding], now_s: float) -> Iterator[Aged]:
-    if not loaded.config.database.path.exists():
+    if loaded.config.database.is_sqlite and not loaded.config.database.path.exists():
         return
     try:
         records = keyring.listed(loaded.config)

@@ -1,19 +1,19 @@
 """Tokens of the node's own issuer, made and looked at by hand."""
 
-import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from mantlet.core.config_error import ConfigError
-from mantlet.core.refusal import Refusal, StoreUnavailable
+from mantlet.core.refusal import Refusal
 from mantlet.keys.ring import open_ring
 from mantlet.keys.signing import KeyPair, signing_key
 from mantlet.keys.tokens import Issued, issue
 from mantlet.node import withdrawal
 from mantlet.node.config import Config
 from mantlet.node.withdrawal import Withdrawn, withdraw
+from mantlet.ops.database import with_database
 from mantlet.ops.recorded import record
 from mantlet.wire.jws import parse
 
@@ -72,18 +72,12 @@ def revoked(config: Config, what: Withdrawn) -> Mapping[str, int]:
     if not value:
         raise ConfigError("tokens revoke", "nothing is named", "--id, --login, --client, --key or --subject")
     record(config, "token.revoked", value, tenant=what.tenant, notes={"kind": what.kind, "issuer": what.issuer})
-    try:
-        return asyncio.run(withdraw(config, what))
-    except StoreUnavailable as error:
-        raise ConfigError(f"database.url ({config.database.path})", error.why) from error
+    return with_database(config, lambda database: withdraw(config, database, what))
 
 
 def logins(config: Config) -> list[Mapping[str, Any]]:
     """The logins that go on. Raises `ConfigError`."""
-    try:
-        return asyncio.run(withdrawal.logins(config))
-    except StoreUnavailable as error:
-        raise ConfigError(f"database.url ({config.database.path})", error.why) from error
+    return with_database(config, withdrawal.logins)
 
 
 def inspected(token: str, config: Config | None) -> dict[str, Any]:

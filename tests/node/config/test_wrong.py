@@ -45,7 +45,7 @@ WRONG = [
     ("mcp: {servers: {a: {}}}", 1, "mcp.servers", "found a mapping; allowed: a list"),
     ("mcp: {pins: {mode: aprove}}", 1, "mcp.pins.mode", 'did you mean "approve"?'),
     ("p2p: {enable_mnds: true}", 1, "p2p.enable_mnds", 'did you mean "enable_mdns"?'),
-    ("database: {url: 'postgresql://u:pw@h/d'}", 1, "database", "postgresql:// is not offered yet"),
+    ("database: {url: 'mysql://u:pw@h/d'}", 1, "database", "mysql:// is not offered"),
     ("auth: {api_keys: [{name: a, key_file: none.key}]}", 1, "auth.api_keys[0].key_file", "cannot be read: No such"),
     ("auth: {jwt: {secret_file: .}}", 1, "auth.jwt.secret_file", "cannot be read"),
     ("auth: {jwt: {secret_file: empty}}", 1, "auth.jwt.secret_file", "is empty"),

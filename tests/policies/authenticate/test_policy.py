@@ -42,7 +42,11 @@ from mantlet.policies.authenticate.config import (
 )
 from mantlet.policies.authenticate.opening import open_authenticate
 from mantlet.policies.authenticate.policy import Authenticate
-from mantlet.stores.sqlite.api_keys import ApiKeys
+from mantlet.stores.sql.api_keys import ApiKeys
+from mantlet.stores.sql.changes import Changes
+from mantlet.stores.sql.config import DatabaseConfig
+from mantlet.stores.sql.database import Database
+from mantlet.stores.sql.opening import open_database
 from mantlet.wire.answer import refused
 
 URL = "https://node.example"
@@ -74,18 +78,22 @@ class Counted:
     def __init__(self, ring: Any) -> None:
         self.ring, self.checks = ring, 0
 
-    def check(self, jws: Any, /) -> None:
+    def check(self, jws: Any, /) -> object:
         self.checks += 1
-        self.ring.check(jws)
+        return self.ring.check(jws)
+
+    def names(self) -> Any:
+        return self.ring.names()
 
 
 class Node:
     """The policy as a node has it, with all its parts."""
 
-    def __init__(self, folder: Path, pair: KeyPair, key_file: str) -> None:
+    def __init__(self, database: Database, pair: KeyPair, key_file: str) -> None:
         self.hands = Hands()
         self.pair = pair
-        self.store = ApiKeys(folder / "mantlet.db", self.hands.clock.monotonic)
+        self.changes = Changes(database, self.hands.clock.monotonic)
+        self.store = ApiKeys(database, self.changes)
         self.ring = Counted(open_ring(key_file=key_file, algorithms=["EdDSA"]))
         self.onward = Onward()
         self.policy = self.opened()
@@ -115,9 +123,9 @@ class Node:
         asked: dict[str, Any] = {"issuer": URL, "audience": f"{URL}/mcp", "subject": "ann", "now_s": NOW}
         return issue(self.pair, **(asked | {"environment": "production"} | more)).token
 
-    def api_key(self, **more: Any) -> tuple[str, str]:
+    async def api_key(self, **more: Any) -> tuple[str, str]:
         key_id, key = make_api_key()
-        self.store.create(ApiKeyRecord(key_id, hash_of(key.reveal().encode(), PEPPER), "bob", **more))
+        await self.store.create(ApiKeyRecord(key_id, hash_of(key.reveal().encode(), PEPPER), "bob", **more))
         return key_id, key.reveal()
 
     async def send(self, credential: str | bytes, peer: str = "192.0.2.1", header: bytes = b"") -> Caller:
@@ -154,14 +162,13 @@ def signing(tmp_path_factory: pytest.TempPathFactory) -> tuple[KeyPair, str]:
 
 
 @pytest.fixture
-def node(tmp_path: Path, signing: tuple[KeyPair, str]) -> Any:
-    node = Node(tmp_path, *signing)
-    yield node
-    node.store.close()
+async def node(tmp_path: Path, signing: tuple[KeyPair, str]) -> Any:
+    async with open_database(DatabaseConfig(url=f"sqlite:///{tmp_path}/mantlet.db")) as database:
+        yield Node(database, *signing)
 
 
 async def test_each_kind_of_credential_becomes_its_caller(node: Node) -> None:
-    key_id, key = node.api_key(tenant="t", roles=frozenset({"user"}))
+    key_id, key = await node.api_key(tenant="t", roles=frozenset({"user"}))
     item = arrival([(b"x-api-key", key.encode())])
     assert (await node.pass_on(item)).key == ("t", "mantlet:api-key", "bob")
     assert (item.trail.principal, item.trail.tenant) == ("t/mantlet:api-key/bob", "t")
@@ -415,15 +422,15 @@ async def test_tables_are_bounded(node: Node) -> None:
 
 async def test_a_revoked_key_is_refused_within_five_seconds(node: Node, tmp_path: Path) -> None:
     """AUTHN-06, TOK-10: revoked by another process, with every cache warm."""
-    key_id, key = node.api_key()
+    key_id, key = await node.api_key()
     caller = await node.send(key)
     assert node.policy.is_current(caller)
-    other = ApiKeys(tmp_path / "mantlet.db", node.hands.clock.monotonic)
-    other.revoke(key_id, NOW)
-    other.close()
+    async with open_database(DatabaseConfig(url=f"sqlite:///{tmp_path}/mantlet.db")) as other:
+        await ApiKeys(other, Changes(other, node.hands.clock.monotonic)).revoke(key_id, NOW)
     node.hands.passed_s = 0.9
     await node.send(key)  # warms what may be warmed as late as possible
-    node.hands.passed_s = 3.0
+    await node.changes.look()
+    node.hands.passed_s = 2.0
     with pytest.raises(InvalidCredential):
         await node.send(key)
     assert not node.policy.is_current(caller)
@@ -431,7 +438,7 @@ async def test_a_revoked_key_is_refused_within_five_seconds(node: Node, tmp_path
 
 async def test_an_expired_key_is_refused_at_its_instant(node: Node) -> None:
     """AUTHN-05"""
-    _, key = node.api_key(expires_at_s=NOW + 0.5)
+    _, key = await node.api_key(expires_at_s=NOW + 0.5)
     await node.send(key)
     node.hands.passed_s = 0.5
     with pytest.raises(InvalidCredential):
@@ -439,16 +446,16 @@ async def test_an_expired_key_is_refused_at_its_instant(node: Node) -> None:
 
 
 async def test_a_use_is_noted_for_later(node: Node) -> None:
-    _, key = node.api_key()
+    _, key = await node.api_key()
     await node.send(key)
-    node.store.flush()
-    assert node.store.list()[0].last_used_at_s == NOW
+    await node.store.flush()
+    assert (await node.store.list())[0].last_used_at_s == NOW
 
 
 async def test_a_stored_hash_is_no_key(node: Node) -> None:
     """AUTHN-05: pass-the-hash, alone and inside a well-formed key."""
-    key_id, _ = node.api_key()
-    stored = node.store.list()[0].hash
+    key_id, _ = await node.api_key()
+    stored = (await node.store.list())[0].hash
     for forged in (stored, f"mk_{key_id}_{stored[:43]}", f"mk_{key_id}_{stored}", hash_of(BOOTSTRAP.encode(), PEPPER)):
         with pytest.raises(InvalidCredential) as caught:
             await node.send(forged, peer=forged)
@@ -459,10 +466,15 @@ async def test_odd_keys_get_one_answer_and_never_reach_the_database(
     node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """AUTHN-05: injection, wrong secret, unknown id."""
-    key_id, key = node.api_key()
+    key_id, key = await node.api_key()
     asked: list[str] = []
     find = node.store.find
-    monkeypatch.setattr(node.store, "find", lambda given: asked.append(given) or find(given))
+
+    async def counted(given: str) -> ApiKeyRecord | None:
+        asked.append(given)
+        return await find(given)
+
+    monkeypatch.setattr(node.store, "find", counted)
     odd = (key[:-1] + "~", f"mk_{key_id}", "mk_" + "a" * 12 + "_" + "b" * 43, "mk_'OR'1'='1_x", "mk_a;DROP_x")
     for number, text in enumerate(odd):
         for header in (b"", b"x-api-key"):
@@ -473,9 +485,9 @@ async def test_odd_keys_get_one_answer_and_never_reach_the_database(
 
 
 async def test_a_store_that_fails_refuses_and_is_not_remembered(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
-    _, key = node.api_key()
+    _, key = await node.api_key()
 
-    def fail(key_id: str) -> None:
+    async def fail(key_id: str) -> None:
         raise StoreUnavailable(why="disk")
 
     with monkeypatch.context() as broken:
@@ -488,7 +500,7 @@ async def test_a_store_that_fails_refuses_and_is_not_remembered(node: Node, monk
 
 async def test_a_guessing_address_is_slowed_before_any_signature(node: Node) -> None:
     """AUTHN-07: good known tokens and good keys still get in from there, and all else from elsewhere."""
-    known, key = node.token(), node.api_key()[1]
+    known, key = node.token(), (await node.api_key())[1]
     await node.send(known)
     for number in range(5):
         with pytest.raises(InvalidCredential):
@@ -507,7 +519,7 @@ async def test_a_guessing_address_is_slowed_before_any_signature(node: Node) -> 
 
 async def test_a_guessed_key_is_limited_and_its_owner_is_not(node: Node) -> None:
     """AUTHN-07: from many addresses, against one public id."""
-    key_id, key = node.api_key()
+    key_id, key = await node.api_key()
     for number in range(8):
         with pytest.raises(InvalidCredential):
             await node.send(f"mk_{key_id}_{number:043d}", peer=f"192.0.2.{number}")

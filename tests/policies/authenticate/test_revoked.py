@@ -1,6 +1,8 @@
 """What is revoked is known to every process and node, whatever becomes of the store in between."""
 
 import itertools
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,10 @@ from mantlet.core.ports import StateKey
 from mantlet.core.refusal import StoreUnavailable
 from mantlet.core.revocation import LIFE_S
 from mantlet.policies.authenticate.revoked import Revoked
-from mantlet.stores.sqlite.revocations import RevocationRows
+from mantlet.stores.sql.config import DatabaseConfig
+from mantlet.stores.sql.database import Database
+from mantlet.stores.sql.opening import open_database
+from mantlet.stores.sql.revocations import RevocationRows
 
 ISSUER = "https://node.example"
 
@@ -49,10 +54,19 @@ class World:
         self.store = Shared()
         self._folder = folder
         self._ids = itertools.count(1)
+        self._databases: dict[str, Database] = {}
+        self.opened = AsyncExitStack()
 
-    def process(self, node: str) -> Revoked:
+    async def process(self, node: str) -> Revoked:
+        """Those of one node share its database."""
         clock = Clock(lambda: self.now_s, lambda: self.now_s)
-        return Revoked(RevocationRows(self._folder / node), self.store, clock, lambda: f"id{next(self._ids)}")
+        if node not in self._databases:
+            config = DatabaseConfig(url=f"sqlite:///{self._folder}/{node}")
+            self._databases[node] = await self.opened.enter_async_context(open_database(config))
+        rows = RevocationRows(self._databases[node])
+        revoked = Revoked(rows, self.store, clock, lambda: f"id{next(self._ids)}")
+        await revoked.open()
+        return revoked
 
 
 def caller(jti: str = "a.1", subject: str = "ada", issued_at_s: float = 900.0, issuer: str = ISSUER) -> Caller:
@@ -60,27 +74,29 @@ def caller(jti: str = "a.1", subject: str = "ada", issued_at_s: float = 900.0, i
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> World:
-    return World(tmp_path)
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    made = World(tmp_path)
+    async with made.opened:
+        yield made
 
 
-def test_a_token_is_revoked_by_its_id_and_by_where_it_came_from(world: World) -> None:
+async def test_a_token_is_revoked_by_its_id_and_by_where_it_came_from(world: World) -> None:
     """TOK-10"""
-    revoked = world.process("one")
+    revoked = await world.process("one")
     assert not revoked.has(caller())
-    revoked.revoke_tokens(ISSUER, ["a.1"])
+    await revoked.revoke_tokens(ISSUER, ["a.1"])
     assert revoked.has(caller())
     assert not revoked.has(caller("a.2"))
-    revoked.revoke_tokens(ISSUER, ["a"])
+    await revoked.revoke_tokens(ISSUER, ["a"])
     assert revoked.has(caller("a.2"))
     assert not revoked.has(caller("b.1"))
     assert not revoked.has(caller("a.1", issuer="https://other.example"))
     assert not revoked.has(caller(""))
 
 
-def test_a_subject_is_revoked_until_now_and_may_come_again(world: World) -> None:
-    revoked = world.process("one")
-    revoked.revoke_subject("default", ISSUER, "ada")
+async def test_a_subject_is_revoked_until_now_and_may_come_again(world: World) -> None:
+    revoked = await world.process("one")
+    await revoked.revoke_subject("default", ISSUER, "ada")
     assert revoked.has(caller(issued_at_s=1000.0))
     assert revoked.has(caller(issued_at_s=0.0)), "an unknown age is any age"
     assert not revoked.has(caller(issued_at_s=1001.0))
@@ -89,9 +105,9 @@ def test_a_subject_is_revoked_until_now_and_may_come_again(world: World) -> None
 
 async def test_processes_of_a_node_hear_by_the_database_alone(world: World) -> None:
     """TOK-10: with the shared store down, too."""
-    one, two = world.process("one"), world.process("one")
+    one, two = await world.process("one"), await world.process("one")
     world.store.is_down = True
-    one.revoke_tokens(ISSUER, ["a"])
+    await one.revoke_tokens(ISSUER, ["a"])
     changes: list[int] = []
     two.changed = lambda: changes.append(1)
     with pytest.raises(StoreUnavailable):
@@ -102,19 +118,19 @@ async def test_processes_of_a_node_hear_by_the_database_alone(world: World) -> N
 
 async def test_other_nodes_hear_by_the_store_and_keep_it(world: World) -> None:
     """TOK-10"""
-    one, two = world.process("one"), world.process("two")
+    one, two = await world.process("one"), await world.process("two")
     await two.sync()
-    one.revoke_tokens(ISSUER, ["a"])
+    await one.revoke_tokens(ISSUER, ["a"])
     await one.sync()
     await two.sync()
     assert two.has(caller())
-    assert world.process("two").has(caller()), "after a restart, before it heard anybody"
+    assert (await world.process("two")).has(caller()), "after a restart, before it heard anybody"
 
 
 async def test_both_nodes_tell_at_once_and_nothing_is_lost(world: World) -> None:
-    nodes = [world.process(name) for name in ("one", "two", "three")]
+    nodes = [await world.process(name) for name in ("one", "two", "three")]
     for name, node in zip("abc", nodes, strict=True):
-        node.revoke_tokens(ISSUER, [name])
+        await node.revoke_tokens(ISSUER, [name])
     for _ in range(2):
         for node in nodes:
             await node.sync()
@@ -123,11 +139,11 @@ async def test_both_nodes_tell_at_once_and_nothing_is_lost(world: World) -> None
 
 async def test_what_could_not_be_told_is_told_when_the_store_is_back(world: World) -> None:
     """TOK-10: the staleness is told meanwhile."""
-    one, two = world.process("one"), world.process("two")
+    one, two = await world.process("one"), await world.process("two")
     for node in (one, two):
         await node.sync()
     world.store.is_down = True
-    one.revoke_tokens(ISSUER, ["a"])
+    await one.revoke_tokens(ISSUER, ["a"])
     world.now_s += 30.0
     for node in (one, two):
         with pytest.raises(StoreUnavailable):
@@ -142,30 +158,30 @@ async def test_what_could_not_be_told_is_told_when_the_store_is_back(world: Worl
 
 
 async def test_a_store_that_lost_everything_is_nobodys_pardon(world: World) -> None:
-    one = world.process("one")
-    one.revoke_tokens(ISSUER, ["a"])
+    one = await world.process("one")
+    await one.revoke_tokens(ISSUER, ["a"])
     await one.sync()
     world.store.kept.clear()
     await one.sync()
-    late = world.process("late")
+    late = await world.process("late")
     await late.sync()
     assert late.has(caller())
 
 
 async def test_a_node_that_comes_late_hears_what_still_counts_and_skips_what_is_over(world: World) -> None:
-    one = world.process("one")
-    one.revoke_tokens(ISSUER, ["old"])
+    one = await world.process("one")
+    await one.revoke_tokens(ISSUER, ["old"])
     await one.sync()
     (old,) = [key for key in world.store.kept if key[-1] == "0"]
     del world.store.kept[old]  # its time was over
     world.now_s += LIFE_S + 1
-    one.revoke_tokens(ISSUER, ["new"])
+    await one.revoke_tokens(ISSUER, ["new"])
     await one.sync()
-    late = world.process("late")
+    late = await world.process("late")
     await late.sync()
     assert late.has(caller("new.1"))
     assert len(late) == 1
-    late.revoke_tokens(ISSUER, ["mine"])
+    await late.revoke_tokens(ISSUER, ["mine"])
     await late.sync()
     await one.sync()
     assert one.has(caller("mine.1"))

@@ -11,11 +11,12 @@ from mantlet.core.refusal import Denied, Killed
 from mantlet.policies.kill.policy import KilledCallers, KilledTargets
 from mantlet.policies.kill.switches import Switches
 from mantlet.policies.kill.table import Switch
+from mantlet.policies.kill.truth import StateTruth
 from mantlet.stores.state import MemoryState
 
 
 def switches() -> Switches:
-    return Switches(MemoryState(CLOCK), MemoryCopy(), CLOCK)
+    return Switches(StateTruth(MemoryState(CLOCK)), MemoryCopy(), CLOCK)
 
 
 async def test_a_stopped_caller_goes_nowhere_and_is_told_so() -> None:

@@ -6,6 +6,7 @@ from mantlet.core.clock import Clock
 from mantlet.core.refusal import StoreUnavailable
 from mantlet.policies.kill.switches import Switches
 from mantlet.policies.kill.table import Kill, Switch, Table
+from mantlet.policies.kill.truth import StateTruth
 from mantlet.stores.state import MemoryState
 
 CLOCK = Clock(lambda: 0.0, lambda: 100.0)
@@ -16,10 +17,10 @@ class MemoryCopy:
     def __init__(self) -> None:
         self.table: dict[Switch, Kill] = {}
 
-    def read(self) -> dict[Switch, Kill]:
+    async def read(self) -> dict[Switch, Kill]:
         return dict(self.table)
 
-    def replace(self, table: Table, /) -> None:
+    async def replace(self, table: Table, /) -> None:
         self.table = dict(table)
 
 
@@ -34,7 +35,7 @@ class Broken(MemoryState):
 
 async def test_what_one_node_stops_the_others_stop_with_the_next_sync_and_keep() -> None:
     state, copies = MemoryState(CLOCK), [MemoryCopy(), MemoryCopy()]
-    one, two = (Switches(state, copy, CLOCK) for copy in copies)
+    one, two = (Switches(StateTruth(state), copy, CLOCK) for copy in copies)
     told: list[int] = []
     two.changed = lambda: told.append(1)
     await one.kill(TOOL, "wrong disk", "root")
@@ -54,7 +55,7 @@ async def test_what_one_node_stops_the_others_stop_with_the_next_sync_and_keep()
 
 async def test_two_at_once_lose_nothing() -> None:
     state = MemoryState(CLOCK)
-    one, two = Switches(state, MemoryCopy(), CLOCK), Switches(state, MemoryCopy(), CLOCK)
+    one, two = Switches(StateTruth(state), MemoryCopy(), CLOCK), Switches(StateTruth(state), MemoryCopy(), CLOCK)
     await one.kill(TOOL, "", "root")
     await two.kill(AGENT, "", "root")
     await one.sync()
@@ -63,19 +64,20 @@ async def test_two_at_once_lose_nothing() -> None:
 
 async def test_a_restart_finds_what_was_stopped_and_tells_an_empty_store() -> None:
     copy = MemoryCopy()
-    await Switches(MemoryState(CLOCK), copy, CLOCK).kill(TOOL, "", "root")
+    await Switches(StateTruth(MemoryState(CLOCK)), copy, CLOCK).kill(TOOL, "", "root")
     emptied = MemoryState(CLOCK)
-    again = Switches(emptied, copy, CLOCK)
+    again = Switches(StateTruth(emptied), copy, CLOCK)
+    await again.open()
     assert again.any  # before anything was asked of the store
     await again.sync()
-    other = Switches(emptied, MemoryCopy(), CLOCK)
+    other = Switches(StateTruth(emptied), MemoryCopy(), CLOCK)
     await other.sync()
     assert other.any
 
 
 async def test_a_store_that_lost_everything_pardons_nobody() -> None:
     state = MemoryState(CLOCK)
-    one = Switches(state, MemoryCopy(), CLOCK)
+    one = Switches(StateTruth(state), MemoryCopy(), CLOCK)
     await one.kill(TOOL, "", "root")
     state._values.clear()
     await one.sync()
@@ -85,13 +87,14 @@ async def test_a_store_that_lost_everything_pardons_nobody() -> None:
 
 async def test_a_node_that_was_away_takes_what_stands_in_the_store() -> None:
     state, copy = MemoryState(CLOCK), MemoryCopy()
-    one = Switches(state, copy, CLOCK)
+    one = Switches(StateTruth(state), copy, CLOCK)
     await one.kill(TOOL, "", "root")
-    await Switches(state, MemoryCopy(), CLOCK).sync()
+    await Switches(StateTruth(state), MemoryCopy(), CLOCK).sync()
     away, stale = MemoryCopy(), dict(copy.table)
     await one.unkill(TOOL)
     away.table = stale
-    back = Switches(state, away, CLOCK)
+    back = Switches(StateTruth(state), away, CLOCK)
+    await back.open()
     assert back.any
     await back.sync()
     assert not back.any
@@ -100,7 +103,7 @@ async def test_a_node_that_was_away_takes_what_stands_in_the_store() -> None:
 
 async def test_without_the_store_it_acts_here_says_so_and_tells_the_others_later() -> None:
     state, copy = Broken(CLOCK), MemoryCopy()
-    one, two = Switches(state, copy, CLOCK), Switches(state, MemoryCopy(), CLOCK)
+    one, two = Switches(StateTruth(state), copy, CLOCK), Switches(StateTruth(state), MemoryCopy(), CLOCK)
     state.is_down = True
     with pytest.raises(StoreUnavailable):
         await one.kill(TOOL, "", "root")

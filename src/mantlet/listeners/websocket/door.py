@@ -33,7 +33,7 @@ class WebSocketDoor:
     """Policies and handler of the listener; `node` puts `record` in front.
 
     `endpoints` are the MCP endpoints as HTTP knows them (`/mcp`, `/mcp/SERVER`). `identify` authenticates as any
-    request is (AUTHN-01); `is_current` asks again of whoever shows a ticket.
+    request is (AUTHN-01); `holds` asks again of whoever shows a ticket.
     """
 
     def __init__(
@@ -44,11 +44,11 @@ class WebSocketDoor:
         endpoints: Collection[str],
         *,
         identify: Identify,
-        is_current: Callable[[Caller], bool],
+        holds: Callable[[Caller], Awaitable[bool]],
         note: Callable[[Arrival, Caller], None],
     ) -> None:
         self._config, self._terms, self._tickets = config, terms, tickets
-        self._identify, self._is_current, self._note = identify, is_current, note
+        self._identify, self._holds, self._note = identify, holds, note
         self._endpoints = {config.mcp_path + path.removeprefix(ENDPOINT): path for path in endpoints}
         self._ticket_path = f"{config.mcp_path}/ticket"
 
@@ -61,7 +61,7 @@ class WebSocketDoor:
             if arrival.headers.has_any(_CREDENTIALS):
                 raise AmbiguousCredentials(why="a ticket and a credential")
             caller = await self._tickets.take(ticket, arrival.headers.get(b"origin") or b"")
-            if not self._is_current(caller):
+            if not await self._holds(caller):
                 raise InvalidCredential("ticket: its owner's credential no longer holds")
             self._note(arrival, caller)
         else:

@@ -4,7 +4,6 @@ Names are a promise: extend, do not rename. Durations are seconds, sizes bytes, 
 """
 
 from abc import ABC
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias
 
 import msgspec
@@ -34,6 +33,7 @@ from mantlet.policies.limits.config import LimitsConfig
 from mantlet.policies.parse.config import McpLimits, ValidationConfig
 from mantlet.policies.pins.config import PinsConfig
 from mantlet.stores.config import StoreConfig
+from mantlet.stores.sql.config import DatabaseConfig
 from mantlet.upstreams.bridge.config import BridgeConfig
 from mantlet.upstreams.egress.config import EgressConfig
 from mantlet.upstreams.transports.http.config import HttpServerConfig
@@ -105,27 +105,6 @@ class AdminConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     host: str = "127.0.0.1"
     port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 9501
     tls: TlsConfig = TlsConfig()
-
-
-class DatabaseConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What outlives the process: API keys."""
-
-    url: str = "sqlite:///./var/mantlet.db"
-
-    def __post_init__(self) -> None:
-        if not self.url.startswith("sqlite:///"):
-            # The scheme only: the rest may hold a password.
-            raise ValueError(f"database.url: {self.url.split(':')[0]}:// is not offered yet; use sqlite:///PATH")
-
-    @property
-    def path(self) -> Path:
-        """The database's file."""
-        return Path(self.url.removeprefix("sqlite:///"))
-
-    @property
-    def pepper_path(self) -> Path:
-        """The key of API key hashes: on the same disk, but not in what is copied when the database is."""
-        return self.path.parent / "keys" / "api-keys.pepper"
 
 
 class McpConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -19,6 +19,7 @@ PATH_KEYS: Final = frozenset(
         ("audit", "path"),
         ("audit", "checkpoint_path"),
         ("backup", "path"),
+        ("database", "folder"),
         ("logging", "file_path"),
         ("mcp", "pins", "file"),
         ("mcp", "servers", "cwd"),

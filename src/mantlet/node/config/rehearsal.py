@@ -28,6 +28,7 @@ from mantlet.policies.authenticate.config import JwtConfig
 from mantlet.policies.authorize.compiling import compile_rules
 from mantlet.policies.limits.routes import compile_routes
 from mantlet.policies.pins.lock import LockFile
+from mantlet.stores.sql.config import DatabaseConfig
 from mantlet.stores.valkey import address
 from mantlet.upstreams.client import endpoint
 from mantlet.upstreams.client import tls as client_tls
@@ -75,7 +76,7 @@ def _parts(config: Config) -> Iterator[Part]:
     yield from _ports(config)
     yield "audit.path", lambda: _folder(Path(config.audit.path))
     yield "audit.checkpoint_path", lambda: _folder(checkpoint_directory(config.audit))
-    yield "database.url", lambda: _file(config.database.path)
+    yield "database.url", lambda: _database(config.database)
     yield "authorization.rules", lambda: compile_rules(config.authorization)
     yield "limits.routes", lambda: compile_routes(config.limits.routes)
     yield "auth", lambda: _identity(config)
@@ -131,6 +132,16 @@ def _folder(path: Path) -> None:
         raise ValueError(f"{there} is no folder")
     if not os.access(there, os.W_OK | os.X_OK):
         raise ValueError(f"the folder {there} cannot be written to by this user")
+
+
+def _database(config: DatabaseConfig) -> None:
+    if config.is_sqlite:
+        _file(config.path)
+        return
+    from mantlet.stores.sql.postgres import tls_context  # needs an extra, and few configurations have it
+
+    tls_context(config)
+    _folder(config.home)
 
 
 def _file(path: Path) -> None:

@@ -18,10 +18,11 @@ from mantlet.core.record import Trail
 from mantlet.core.refusal import Refusal
 from mantlet.events.config import AuditConfig
 from mantlet.node.build import Shared, build
-from mantlet.node.config.model import Config, DatabaseConfig
+from mantlet.node.config.model import Config
 from mantlet.policies.pins.asking import Asking
 from mantlet.policies.pins.config import PinsConfig
 from mantlet.policies.pins.definitions import NAMED_BY, definition_of, instructions_of
+from mantlet.stores.sql.config import DatabaseConfig
 from mantlet.wire.mcp import inbound
 from mantlet.wire.mcp.methods import META_CAPABILITIES, META_CLIENT_INFO, META_VERSION, MODERN_VERSIONS
 
@@ -67,7 +68,7 @@ def _apart(config: Config) -> Iterator[Config]:
     """`config` for a node beside the one that may be running: with a trail of its own, and nothing held back."""
     with tempfile.TemporaryDirectory(prefix="mantlet-pins-") as folder:
         # Where the node has keys, identities are forwarded with them; else nothing is made where it would live.
-        has_keys = config.database.path.parent.is_dir()
+        has_keys = config.database.home.is_dir()
         yield msgspec.structs.replace(
             config,
             audit=AuditConfig(path=str(Path(folder) / "audit")),

@@ -13,7 +13,7 @@ from mantlet.core.refusal import InvalidCredential
 ISSUER: Final = "mantlet:api-key"
 METHOD: Final = "api_key"
 FRESH_S: Final = 1.0
-"""On top of the two seconds that a store may be late: a revocation acts within 5 s (AUTHN-06)."""
+"""On top of the three seconds that a store may be late: a revocation acts within 5 s (AUTHN-06)."""
 _NO_HASH: Final = "0" * 64
 
 
@@ -39,7 +39,7 @@ class ApiKeyProvider:
         if record is None:
             if not credential.startswith(PREFIX.encode()):
                 return None
-            record = self._stored(credential, presented)
+            record = await self._stored(credential, presented)
         now_s = self._clock.wall()
         if not record.is_live(now_s):
             raise InvalidCredential(f"api key {record.id}: revoked or expired")
@@ -47,12 +47,12 @@ class ApiKeyProvider:
             self._store.touch(record.id, now_s)
         return _caller_of(record)
 
-    def prove(self, proof: KeyProof, /) -> Caller:
+    async def prove(self, proof: KeyProof, /) -> Caller:
         """The owner of the key that `proof` was made with. Raises `InvalidCredential`, `StoreUnavailable`."""
         record = self._ids.get(proof.key_id)
         is_own = record is not None
         if record is None and self._store is not None:
-            record = self._store.find(proof.key_id)
+            record = await self._store.find(proof.key_id)
         # An unknown id is checked as well, so that time does not tell it from a wrong proof.
         if not check(proof, "" if record is None else record.verifier, self._pepper) or record is None:
             raise InvalidCredential(f"api key {proof.key_id}: unknown, without a verifier, or a wrong proof")
@@ -74,17 +74,29 @@ class ApiKeyProvider:
         """Whether the key `key_id` is accepted, and gives its owner all that `caller` has."""
         record = self._ids.get(key_id)
         if record is None and self._store is not None:
-            record = self._store.find(key_id)
+            if not self._store.is_known(key_id):
+                return True  # fetched meanwhile: the caller was recognised, and who asks does so every second or two
+            record = self._store.known(key_id)
         if record is None or not record.is_live(self._clock.wall()):
             return False
         is_same_key = caller.method != METHOD or caller.vouched_by in ("", _word_of(record))
         return is_same_key and _gives(record, caller)
 
-    def _stored(self, credential: bytes, presented: str) -> ApiKeyRecord:
+    async def recall(self, caller: Caller, /) -> None:
+        """Have at hand what `is_current` is asked about a caller whom another process recognised."""
+        if caller.method == METHOD and caller.issuer == ISSUER:
+            await self.recall_key(caller.credential_id)
+
+    async def recall_key(self, key_id: str, /) -> None:
+        """Have at hand what `gives` is asked about a key. Raises `StoreUnavailable`."""
+        if self._store is not None and key_id not in self._ids:
+            await self._store.find(key_id)
+
+    async def _stored(self, credential: bytes, presented: str) -> ApiKeyRecord:
         key_id = id_of(credential)
         if key_id is None or self._store is None:
             raise InvalidCredential("api key: malformed or unknown")
-        record = self._store.find(key_id)
+        record = await self._store.find(key_id)
         # An unknown id is compared with something as well, so that time does not tell it from a wrong secret.
         if not is_same(_NO_HASH if record is None else record.hash, presented) or record is None:
             raise InvalidCredential(f"api key {key_id}: unknown or wrong")

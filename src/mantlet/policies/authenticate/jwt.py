@@ -1,6 +1,6 @@
 """Bearer tokens of one issuer whose keys are at hand."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import replace
 from typing import Final, Protocol
 
@@ -40,9 +40,12 @@ class JwtProvider:
         fresh_s: float = FRESH_S,
         *,
         key_gives: Callable[[str, Caller], bool] = lambda key_id, caller: True,
+        key_recall: Callable[[str], Awaitable[None]] | None = None,
     ) -> None:
-        """`key_gives` is asked whether an API key still has what a token got that was made of it."""
+        """`key_gives` is asked whether an API key still has what a token got that was made of it, after
+        `key_recall` has fetched what it answers from."""
         self._keys, self._expected, self._clock, self._key_gives = keys, expected, clock, key_gives
+        self._key_recall = key_recall
         self.fresh_s = fresh_s
         self._terms = terms_of(expected)
 
@@ -66,6 +69,8 @@ class JwtProvider:
         # The authorization server begins a `jti` with what the token came from: here, with the client itself.
         origin, dot, _ = caller.credential_id.partition(".")
         api_key = origin if dot and origin == jws.claims.get("client_id") else ""
+        if api_key and self._key_recall is not None:
+            await self._key_recall(api_key)
         if api_key and not self._key_gives(api_key, caller):
             raise InvalidCredential("token: the key that it came from does not give this any more")
         return replace(caller, vouched_by=f"{self._terms} {key} {api_key}")

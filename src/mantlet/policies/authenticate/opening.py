@@ -97,6 +97,7 @@ def open_authenticate(
         required_scopes=required_scopes,
         revoked=revoked,
         prove=api_keys.prove,
+        recall=api_keys.recall,
     )
 
 
@@ -152,7 +153,7 @@ def _jwt(
         checks_issuer=validate.issuer is not False,
         checks_audience=validate.audience is not False,
     )
-    return JwtProvider(keys, expected, clock, key_gives=api_keys.gives)
+    return JwtProvider(keys, expected, clock, key_gives=api_keys.gives, key_recall=api_keys.recall_key)
 
 
 def _record_of(config: ApiKeyConfig, index: int, pepper: bytes, read_secret: Callable[[str], Secret]) -> ApiKeyRecord:

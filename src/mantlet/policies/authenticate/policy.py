@@ -60,9 +60,11 @@ class Authenticate:
         proofs: Proofs | None = None,
         required_scopes: Mapping[str, frozenset[str]] | None = None,
         revoked: Revoked | None = None,
-        prove: Callable[[KeyProof], Caller] | None = None,
+        prove: Callable[[KeyProof], Awaitable[Caller]] | None = None,
+        recall: Callable[[Caller], Awaitable[None]] | None = None,
     ) -> None:
-        """`required_scopes` are those that every token of an issuer must have; `prove` checks answers to challenges."""
+        """`required_scopes` are those that every token of an issuer must have; `prove` checks answers to challenges,
+        `recall` fetches what `is_current` answers from."""
         self._providers = tuple(providers)
         self._clock = clock
         self._mtls = mtls
@@ -70,6 +72,7 @@ class Authenticate:
         self._by_address, self._by_credential = by_address, by_credential
         self._proofs = proofs
         self._prove_key = prove
+        self._recall = recall
         self._revoked = revoked
         if revoked is not None:
             # At once, and only those: to verify all anew would be a flood of our own making.
@@ -111,7 +114,7 @@ class Authenticate:
     async def _identify(self, arrival: Arrival) -> tuple[Caller, str]:
         """The caller, and the nonce that its next proof shall have, if any."""
         if arrival.proof is not None:
-            return self._proved(arrival, arrival.proof), ""
+            return await self._proved(arrival, arrival.proof), ""
         if arrival.peer_certificate is not None and self._mtls is not None:
             known = self._by_certificate(arrival, arrival.peer_certificate, self._mtls)
             if known is not None:
@@ -179,6 +182,14 @@ class Authenticate:
                 return answer
         return False
 
+    async def recall(self, caller: Caller) -> None:
+        """Before `is_current` of a caller whom another process, or an earlier one, recognised.
+
+        Raises `StoreUnavailable`.
+        """
+        if self._recall is not None:
+            await self._recall(caller)
+
     def look(self) -> None:
         """Take up what changed in files; call it every few seconds."""
         if self._mtls is not None:
@@ -226,7 +237,7 @@ class Authenticate:
             self._count(source, id_of(credential), arrival.trail)
             raise
 
-    def _proved(self, arrival: Arrival, proof: KeyProof) -> Caller:
+    async def _proved(self, arrival: Arrival, proof: KeyProof) -> Caller:
         """Whose key it is. Nothing of it is remembered: a proof is good once."""
         if arrival.peer_certificate is not None and self._mtls is not None:
             self._mtls.check(arrival.peer_certificate)
@@ -235,7 +246,7 @@ class Authenticate:
         try:
             if self._prove_key is None:
                 raise InvalidCredential("no challenge is answered here")
-            caller = self._prove_key(proof)
+            caller = await self._prove_key(proof)
             if self._revoked is not None and self._revoked.has(caller):
                 raise InvalidCredential("api key: revoked")
             if caller.binding is not None:
@@ -320,6 +331,9 @@ class Disabled:
     def is_current(self, caller: Caller) -> bool:
         """For the developer alone."""
         return caller == DISABLED
+
+    async def recall(self, caller: Caller) -> None:
+        """Nothing to recall."""
 
     def look(self) -> None:
         """Nothing to look at."""

@@ -1,6 +1,6 @@
 """Tokens that were revoked before they expired: known here in memory, kept on disk, shared between nodes (TOK-10).
 
-What one process revokes it writes to the database, which the other processes of the node read every second, and to a
+What one process revokes it writes to the database, which all processes that share it read every second, and to a
 log in the shared store, which other nodes read every second. A log entry is claimed by its number, so writers never
 overwrite each other. With the shared store down a node keeps to what it knows and to its own database: what others
 revoke arrives when the store is back, and until then a token lives at most as long as it says (`stale_s` tells).
@@ -43,7 +43,10 @@ class Revoked:
         self._epoch, self._next = b"", 0
         self._heard_s = clock.monotonic()
         self.changed: Callable[[], None] = lambda: None
-        self._read()
+
+    async def open(self) -> None:
+        """Take up what was revoked before. Raises `StoreUnavailable`."""
+        await self._read()
 
     def has(self, caller: Caller, /) -> bool:
         """Whether the token that `caller` came with is revoked. Less than a microsecond while nothing is."""
@@ -55,13 +58,13 @@ class Revoked:
         found = self._subjects.get(caller.key)
         return found is not None and caller.issued_at_s <= found[0]
 
-    def revoke_tokens(self, issuer: str, values: Sequence[str]) -> None:
+    async def revoke_tokens(self, issuer: str, values: Sequence[str]) -> None:
         """Revoke tokens by `jti`, or all of a login or key. Durable on return; raises `StoreUnavailable`."""
-        self._add([self._made("token", "", issuer, value) for value in values])
+        await self._add([self._made("token", "", issuer, value) for value in values])
 
-    def revoke_subject(self, tenant: str, issuer: str, subject: str) -> None:
+    async def revoke_subject(self, tenant: str, issuer: str, subject: str) -> None:
         """Revoke every token of a principal that was issued until now. Durable on return; raises `StoreUnavailable`."""
-        self._add([self._made("subject", tenant, issuer, subject)])
+        await self._add([self._made("subject", tenant, issuer, subject)])
 
     @property
     def stale_s(self) -> float:
@@ -73,21 +76,24 @@ class Revoked:
 
     async def sync(self) -> None:
         """Take what other processes and nodes revoked, and tell them what they may not know. Once every `SYNC_S`."""
-        self._read()
-        await self._share()
+        try:
+            await self._read()
+        finally:  # what one of them does not tell the other may
+            await self._share()
         self._heard_s = self._clock.monotonic()
 
     def _made(self, kind: str, tenant: str, issuer: str, value: str) -> Revocation:
         now_s = self._clock.wall()
         return Revocation(self._new_id(), kind, tenant, issuer, value, now_s, now_s + LIFE_S)  # type: ignore[arg-type]
 
-    def _add(self, made: Sequence[Revocation]) -> None:
-        self._store.add(made, self._clock.wall())
-        self._read()
+    async def _add(self, made: Sequence[Revocation]) -> None:
+        await self._store.add(made, self._clock.wall())
+        await self._read()
 
-    def _read(self) -> None:
+    async def _read(self) -> None:
         """What the database has and we do not: ours and our neighbours'. Whoever reads one first tells other nodes."""
-        self._number, found = self._store.since(self._number)
+        number, found = await self._store.since(self._number)
+        self._number = max(self._number, number)  # another read may have been faster, and then knows more
         self._untold += self._take(found)
 
     def _take(self, found: Sequence[Revocation]) -> list[Revocation]:
@@ -127,7 +133,7 @@ class Revoked:
             self._untold = list(self._known.values())
         heard = await self._hear()
         if heard:
-            self._store.add(heard, self._clock.wall())  # known again after a restart without the shared store
+            await self._store.add(heard, self._clock.wall())  # known again after a restart without the shared store
         while self._untold:
             one = self._untold[0]
             if one.until_s > self._clock.wall():

@@ -1,7 +1,7 @@
 """Access tokens and logins: what is given, refreshed and taken back. The endpoints in front differ in how they ask."""
 
 import hashlib
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -33,7 +33,7 @@ class Sign(Protocol):
 class Revoke(Protocol):
     """`authenticate.revoked.Revoked`: what takes effect everywhere within seconds (TOK-10)."""
 
-    def revoke_tokens(self, issuer: str, values: Sequence[str], /) -> None:
+    async def revoke_tokens(self, issuer: str, values: Sequence[str], /) -> None:
         """Revoke tokens by `jti`, or all that came from a login or key. Raises `StoreUnavailable`."""
         ...
 
@@ -43,7 +43,7 @@ Unread = Callable[[bytes], Mapping[str, Any] | None]
 
 
 class Issuing:
-    """`key` makes refresh tokens; `is_current` tells whether the credential behind a login still holds."""
+    """`key` makes refresh tokens; `holds` tells whether the credential behind a login still does."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class Issuing:
         read: Unread,
         logins: Logins,
         revoked: Revoke,
-        is_current: Callable[[Caller], bool],
+        holds: Callable[[Caller], Awaitable[bool]],
         key: bytes,
         clock: Clock,
         new_id: Callable[[], str],
@@ -64,7 +64,7 @@ class Issuing:
         self._config = config
         self.issuer, self._audience, self._parts = issuer, audience, frozenset(parts)
         self._sign, self._read, self._logins, self._revoked = sign, read, logins, revoked
-        self._is_current, self._key, self._wall, self.new_id = is_current, key, clock.wall, new_id
+        self._holds, self._key, self._wall, self.new_id = holds, key, clock.wall, new_id
 
     def audience_of(self, resource: str | None) -> str:
         """For whom a token shall be (RFC 8707): this node as a whole, or one resource of it."""
@@ -87,10 +87,9 @@ class Issuing:
     async def log_in(self, grant: Grant, trail: Trail, family: str = "") -> dict[str, Any]:
         """A login that begins now: its first access and refresh token."""
         now_s = self._wall()
-        life_s = min(self._config.refresh_token_life, grant.life_s or self._config.refresh_token_life)
-        login = Login(family or self.new_id(), grant, 1, now_s, now_s, now_s + life_s)
+        login = Login(family or self.new_id(), grant, 1, now_s, now_s, now_s + self._config.refresh_token_life)
         over = await self._logins.create(login, self._config.max_logins)
-        self._dead(over)
+        await self._dead(over)
         trail.notes["login"] = login.id
         return self._told(login, grant.scopes, 1)
 
@@ -113,14 +112,14 @@ class Issuing:
             if grant.audience != self._audience:
                 raise GrantRefused("invalid_target", "resource was not granted.")
             grant = _for(grant, resource)
-        if grant.via and not self._is_current(_behind(grant)):
+        if grant.via and not await self._holds(_behind(grant)):
             await self.end(family=family)
             raise GrantRefused("invalid_grant", why="the credential behind the login no longer holds")
         now_s = self._wall()
         step = await self._logins.advance(family, number, now_s=now_s, idle_s=self._config.refresh_token_idle)
         if step == "spent":
             trail.notes["reuse"] = "login ended"
-            self._dead([family])
+            await self._dead([family])
             raise GrantRefused("invalid_grant", why=f"refresh token spent before: login {family} is ended")
         if step == "over":
             raise GrantRefused("invalid_grant", why="the login is over")
@@ -137,7 +136,7 @@ class Issuing:
             return
         claims = self._read(token.encode())
         if claims is not None and claims.get("client_id") == client_id and isinstance(claims.get("jti"), str):
-            self._revoked.revoke_tokens(self.issuer, [claims["jti"]])
+            await self._revoked.revoke_tokens(self.issuer, [claims["jti"]])
 
     async def end(
         self, *, family: str = "", via: str = "", client_id: str = "", tenant: str = "", subject: str = ""
@@ -146,17 +145,17 @@ class Issuing:
         over = await self._logins.end(
             now_s=self._wall(), family=family, via=via, client_id=client_id, tenant=tenant, subject=subject
         )
-        self._dead(over)
+        await self._dead(over)
         return len(over)
 
     async def kill(self, family: str) -> None:
         """End a login that may be about to begin: whatever comes of it is refused all the same."""
         await self.end(family=family)
-        self._dead([family])
+        await self._dead([family])
 
-    def _dead(self, families: Sequence[str]) -> None:
+    async def _dead(self, families: Sequence[str]) -> None:
         if families:
-            self._revoked.revoke_tokens(self.issuer, families)
+            await self._revoked.revoke_tokens(self.issuer, families)
 
     def _told(self, login: Login, scopes: Collection[str], number: int, grant: Grant | None = None) -> dict[str, Any]:
         told = self.access(grant or login.grant, scopes, login.id)

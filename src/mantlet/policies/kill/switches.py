@@ -1,38 +1,31 @@
 """The switches in force: in this process at once, in the others within `SYNC_S`, and after a restart too.
 
-What the processes of all nodes have in common stands in `State`; each node keeps a copy in its database. Where the
-shared table is gone (the store was emptied, or this process is alone and has just started), the copy is given back to
-it: what somebody stopped stays stopped until somebody says otherwise.
+What the processes of all nodes have in common is a `Truth`: in `State`, or in a database that nodes share. Where it is
+`State`, each node keeps a copy in its own database, and gives it back where the shared table is gone (the store was
+emptied, or this process is alone and has just started): what somebody stopped stays stopped until somebody says
+otherwise.
 """
 
 import asyncio
-import secrets
 from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
 from mantlet.core.clock import Clock
-from mantlet.core.ports import State, StateKey
-from mantlet.core.refusal import InvalidParams, StoreUnavailable
-from mantlet.policies.kill.table import MAX_KILLS, Kill, Stopped, Switch, Table, decode, encode, stopped
+from mantlet.core.refusal import InvalidParams
+from mantlet.policies.kill.table import MAX_KILLS, Kill, Stopped, Switch, Table, stopped
+from mantlet.policies.kill.truth import Truth, Version, changed
 
 SYNC_S: Final = 1.0
-_TTL_S: Final = 30 * 86_400.0
-_TABLE: Final[StateKey] = ("kills", "table")
-_VERSION: Final[StateKey] = ("kills", "version")
-_LOCK: Final[StateKey] = ("kills", "lock")
-_LOCK_S: Final = 5.0
-_TRIES: Final = 100
-_PAUSE_S: Final = 0.02
 
 
 class Copy(Protocol):
     """This node's own copy. Both raise `StoreUnavailable`."""
 
-    def read(self) -> dict[Switch, Kill]:
+    async def read(self) -> dict[Switch, Kill]:
         """All of it."""
         ...
 
-    def replace(self, table: Table, /) -> None:
+    async def replace(self, table: Table, /) -> None:
         """Keep `table` and nothing else."""
         ...
 
@@ -40,15 +33,22 @@ class Copy(Protocol):
 class Switches:
     """Everything runs on one loop. `changed` is called when what is stopped has changed."""
 
-    def __init__(self, state: State, copy: Copy, clock: Clock) -> None:
-        self._state, self._copy, self._wall = state, copy, clock.wall
-        self._table: dict[Switch, Kill] = copy.read()
+    def __init__(self, truth: Truth, copy: Copy | None, clock: Clock) -> None:
+        """Nothing is stopped before `open`. Without a `copy` the truth is durable by itself."""
+        self._truth, self._copy, self._wall = truth, copy, clock.wall
+        self._table: dict[Switch, Kill] = {}
         self._changes: dict[Switch, Kill | None] = {}
-        self._version: bytes | None = None
+        self._version: Version = None
         self._turn = asyncio.Lock()
         self.changed: Callable[[], object] = lambda: None
-        self.stopped: Stopped = stopped(self._table)
-        self.any = bool(self._table)
+        self._set({})
+
+    async def open(self) -> None:
+        """Take up what was stopped before. Raises `StoreUnavailable`."""
+        if self._copy is not None:
+            self._set(await self._copy.read())
+        else:
+            await self.sync()
 
     def in_force(self) -> Mapping[Switch, Kill]:
         """All that are."""
@@ -71,54 +71,34 @@ class Switches:
     async def sync(self) -> None:
         """Give what changed here, take what changed elsewhere. Raises `StoreUnavailable`."""
         async with self._turn:
-            version = await self._state.get(_VERSION)
+            version = await self._truth.version()
             if version is None and self._table:
                 self._changes = {**self._table, **self._changes}
             if self._changes:
-                await self._write()
+                given = dict(self._changes)
+                version, table = await self._truth.change(given)
+                self._changes = {s: k for s, k in self._changes.items() if s not in given or given[s] is not k}
+                await self._take(table, version)
             elif version != self._version:
-                self._take(decode(await self._state.get(_TABLE)), version)
+                await self._take(await self._truth.table(), version)
 
     async def _change(self, switch: Switch, kill: Kill | None) -> None:
         self._changes[switch] = kill
-        self._set(_with(self._table, {switch: kill}))
-        self._copy.replace(self._table)  # before anybody is told that it is done
+        self._set(changed(self._table, {switch: kill}))
+        if self._copy is not None:
+            await self._copy.replace(self._table)  # before anybody is told that it is done
         await self.sync()
 
-    async def _write(self) -> None:
-        mark = secrets.token_hex(8).encode()
-        await self._lock(mark)
-        try:
-            given = dict(self._changes)
-            table = _with(decode(await self._state.get(_TABLE)), given)
-            await self._state.put(_TABLE, encode(table), _TTL_S)
-            await self._state.put(_VERSION, mark, _TTL_S)
-        finally:
-            await self._state.drop(_LOCK)
-        self._changes = {s: k for s, k in self._changes.items() if s not in given or given[s] is not k}
-        self._take(table, mark)
-
-    async def _lock(self, mark: bytes) -> None:
-        for _ in range(_TRIES):
-            if await self._state.claim(_LOCK, mark, _LOCK_S) == mark:
-                return
-            await asyncio.sleep(_PAUSE_S)
-        raise StoreUnavailable(why="the table of switches is held by another process")
-
-    def _take(self, table: Table, version: bytes | None) -> None:
-        merged = _with(table, self._changes)
+    async def _take(self, table: Table, version: Version) -> None:
+        merged = changed(table, self._changes)
         if merged != self._table:
             self._set(merged)
-            self._copy.replace(merged)
+            if self._copy is not None:
+                await self._copy.replace(merged)
         self._version = version
 
     def _set(self, table: dict[Switch, Kill]) -> None:
         self._table = table
-        self.stopped = stopped(table)
+        self.stopped: Stopped = stopped(table)
         self.any = bool(table)
         self.changed()
-
-
-def _with(table: Table, changes: Mapping[Switch, Kill | None]) -> dict[Switch, Kill]:
-    merged = {**table, **changes}
-    return {switch: kill for switch, kill in merged.items() if kill is not None}

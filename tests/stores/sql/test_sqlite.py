@@ -5,11 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-from mantlet.stores.sqlite.connection import connect
+from mantlet.stores.sql.sqlite import connect
 
 WRITE = """
 import sys
-from mantlet.stores.sqlite.connection import connect
+from mantlet.stores.sql.sqlite import connect
 database = connect(sys.argv[1])
 database.execute("INSERT INTO things VALUES (?)", (sys.argv[2],))
 database.close()

@@ -1,0 +1,1 @@
+"""What outlives a process: one schema, in a file of SQLite or in PostgreSQL."""

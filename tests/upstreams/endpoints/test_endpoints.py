@@ -16,6 +16,7 @@ from mantlet.core.refusal import (
     DeadlineExceeded,
     EraUnavailable,
     InvalidRequest,
+    IssuerUnavailable,
     Overloaded,
     SessionNotFound,
     UpstreamUnavailable,
@@ -206,6 +207,8 @@ async def test_one_whose_calls_fail_is_left_alone_for_a_while() -> None:
     ("end", "takes_s", "counts"),
     [
         (BadUpstream(why="x"), 0, True),
+        (BadUpstream(why="identity: the token endpoint answered 500"), 0, False),  # its issuer's failure, not its own
+        (IssuerUnavailable(why="identity: no connection"), 0, False),
         (UpstreamUnavailable(why="x"), 0, True),
         (DeadlineExceeded(), 2, True),
         (DeadlineExceeded(), 0.1, False),  # the caller gave it no time

@@ -11,6 +11,8 @@ from tests.attacks.house import House, open_house
 from typer.testing import CliRunner
 
 from mantlet.cli.app import app
+from mantlet.node.config import load
+from mantlet.node.explain import answer, question_of
 
 RULES = [
     {"name": "night", "deny": {"when": "time.hour < 6"}},
@@ -101,3 +103,21 @@ def test_what_the_page_says_is_explained_so(tmp_path: Path, command: str, said: 
     (tmp_path / "mantlet.yaml").write_text(re.findall(r"^```yaml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)[0])
     found = CliRunner().invoke(app, [*shlex.split(command)[1:], "-c", str(tmp_path / "mantlet.yaml")])
     assert found.output.splitlines()[-1] == said
+
+
+def named(folder: Path, names: list[str], target: str, server: str = "") -> str:
+    servers = [f"{{name: {name}, transport: http, url: 'http://127.0.0.1:7100/mcp'}}" for name in names]
+    file = folder / "mantlet.yaml"
+    file.write_text(f"environment: development\nmcp: {{servers: [{', '.join(servers)}]}}\n")
+    question = question_of({"caller": "ann", "method": "tools/call", "target": target, "server": server})
+    return str(answer(load([str(file)], {}).config, question)["named"])
+
+
+@pytest.mark.parametrize(("target", "server"), [("get", "docs"), ("docs__get", ""), ("get", "")])
+def test_it_is_said_how_rules_name_a_tool(tmp_path: Path, target: str, server: str) -> None:
+    """One name at /mcp, another in rules: whoever writes rules is told both."""
+    assert named(tmp_path, ["docs"], target, server).startswith("'get' or 'docs__get'")
+
+
+def test_a_tool_without_a_server_is_told_so(tmp_path: Path) -> None:
+    assert "docs, time" in named(tmp_path, ["docs", "time"], "now")

@@ -106,6 +106,8 @@ def _offline(question: dict[str, Any], config: list[str] | None) -> dict[str, An
 
 
 def _show(told: dict[str, Any]) -> None:
+    if told.get("named"):
+        print(printable(f"rules name it {told['named']}" if told["server"] else told["named"]))
     steps = [(step["rule"], step["effect"], step["outcome"], step["why"]) for step in told["steps"]]
     if steps:
         table(("rule", "effect", "outcome", "why"), steps)

@@ -55,6 +55,7 @@ def answer(config: Config, question: Question, stopped: Stopped | None = None) -
         "server": server,
         "method": question.method,
         "target": target,
+        "named": _named(config, question, server, target),
     }
     if stopped is not None:
         switch = stopped.caller(caller) or stopped.target(server, question.method, target)
@@ -119,6 +120,18 @@ def _place(config: Config, question: Question) -> tuple[str, str]:
     if separator and any(server == one.name for one in names):
         return server, name
     return (names[0].name if len(names) == 1 else ""), question.target
+
+
+def _named(config: Config, question: Question, server: str, target: str) -> str:
+    """How rules name what is asked about, where that is not plain."""
+    if question.method != "tools/call":
+        return ""
+    if server:
+        return f"{target!r} or {server + SEPARATOR + target!r}, whatever it is called at /mcp"
+    if not config.mcp.servers:
+        return ""
+    names = ", ".join(one.name for one in config.mcp.servers)
+    return f"no server is named, so no rule for a server matches: --server, or SERVER{SEPARATOR}TOOL, of {names}"
 
 
 def _needs_approval(config: Config, server: str, method: str, target: str) -> bool:

@@ -6,7 +6,14 @@ import pytest
 
 from mantlet.node.config.check import WOULD_START, examine
 
+
+def rules(text: str) -> str:
+    return f"authorization: {{rules: [{{name: one, {text}}}]}}"
+
+
 KEY = "kJ8x2Vq0ZrT5mWc7LpN4bYh9sDf3GaE6uQiOo1XtRvB"
+ECHO = "mcp: {servers: [{name: echo, transport: http, url: 'http://127.0.0.1:1/mcp'}]}"
+OFF = "validation: {filters: {script: 'off'}}"
 CASES = [
     ("", []),
     ("limits: {client: {requests: 1000}}", []),
@@ -14,6 +21,13 @@ CASES = [
     ("limits: {client: {requests: 20, window: 1}, global: {requests: 100, window: 10}}", ["limits.client.requests"]),
     ("limits: {client: {requests: 5000, window: 3600}, global: {requests: 100}}", []),
     ("limits: {enabled: false, client: {requests: 5000}}", []),
+    (ECHO, ["validation.filters"]),
+    (f"{ECHO}\n{OFF}", []),
+    (f"{ECHO}\nvalidation: {{filters: {{sql: log}}}}", []),
+    (f"{ECHO}\nvalidation: {{filters_for: [{{tool: t, sql: log}}]}}", []),
+    (f"{ECHO}\n{OFF}\n{rules('allow: {tools: [echo, echo__say, e*__say, nobody_s]}')}", []),
+    (f"{ECHO}\n{OFF}\n{rules('allow: {tools: [ecco__say]}')}", ["authorization.rules[0].allow.tools"]),
+    (f"{ECHO}\n{OFF}\n{rules('deny: {servers: [echo, ecco, e*]}')}", ["authorization.rules[0].deny.servers"]),
     (f"auth: {{api_keys: [{{name: a, key: {KEY}, expires: '2020-01-31T00:00:00Z'}}]}}", ["auth.api_keys[0].expires"]),
     (f"auth: {{api_keys: [{{name: a, key: {KEY}, expires: '2920-01-31T00:00:00Z'}}]}}", []),
 ]

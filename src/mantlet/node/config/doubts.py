@@ -4,10 +4,14 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
+import msgspec
+
 from mantlet.listeners.tls.config import TlsConfig
 from mantlet.node.certificates import listeners
 from mantlet.node.config.model import Config
 from mantlet.node.config.problem import Problem
+from mantlet.policies.authorize.compiling import is_pattern
+from mantlet.policies.authorize.rules import SEPARATOR
 
 
 def doubts(config: Config, now_s: float) -> Iterator[Problem]:
@@ -27,9 +31,46 @@ def doubts(config: Config, now_s: float) -> Iterator[Problem]:
         yield Problem(
             "there is no lock file, so no tool is shown: `mantlet pins check --write` writes it", "mcp.pins.file"
         )
+    yield from _names(config)
+    yield from _filters(config)
     for index, key in enumerate(config.auth.api_keys):
         if key.expires and datetime.fromisoformat(key.expires).timestamp() <= now_s:
             yield Problem(f"the key {key.name!r} has expired and is refused", f"auth.api_keys[{index}].expires")
+
+
+def _names(config: Config) -> Iterator[Problem]:
+    """Rules about servers that are not there: a word mistaken, or a tool's name that is none."""
+    there = {one.name for one in (*config.mcp.servers, *config.http_upstreams)} | {
+        one.name for one in config.mcp.virtual
+    }
+    for index, rule in enumerate(config.authorization.rules):
+        effect = "deny" if rule.allow is None else "allow"
+        selector = rule.deny if rule.allow is None else rule.allow
+        if selector is None:
+            continue
+        key = f"authorization.rules[{index}].{effect}"
+        for name in selector.servers or ():
+            if not is_pattern(name) and name not in there:
+                yield Problem(f"rule {rule.name!r}: no server or service is called {name!r}", f"{key}.servers")
+        for name in selector.tools or ():
+            server, separator, _ = name.partition(SEPARATOR)
+            if separator and server and not is_pattern(server) and server not in there:
+                yield Problem(
+                    f"rule {rule.name!r}: {name!r} is a tool of a server {server!r}, and none is called so; a tool is "
+                    f"named as its server calls it, or as SERVER{SEPARATOR}TOOL",
+                    f"{key}.tools",
+                )
+
+
+def _filters(config: Config) -> Iterator[Problem]:
+    validation = config.validation
+    is_any_set = any(value is not None for value in msgspec.structs.asdict(validation.filters).values())
+    if (config.mcp.servers or config.http_upstreams) and not is_any_set and not validation.filters_for:
+        yield Problem(
+            "no content filter is set: only prototype members are looked for; no script, no credentials, no orders to "
+            "a model (docs/filters.md); `filters: {script: off}` says that this is meant",
+            "validation.filters",
+        )
 
 
 def _certificate(listener: str, tls: TlsConfig, now_s: float) -> Iterator[Problem]:

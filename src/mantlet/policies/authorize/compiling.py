@@ -95,10 +95,15 @@ def patterns(named: list[str] | None) -> Match | None:
         return None
     if "*" in named:
         return _anything
-    if not any(set(pattern) & set("*?[") for pattern in named):
+    if not any(map(is_pattern, named)):
         return frozenset(named).__contains__
     # One expression for all: `fnmatch.translate` anchors and escapes, and never backtracks across patterns.
     return re.compile("|".join(fnmatch.translate(pattern) for pattern in named)).match
+
+
+def is_pattern(name: str) -> bool:
+    """Whether `name` stands for others than itself."""
+    return not set(name).isdisjoint("*?[")
 
 
 def _anything(name: str) -> bool:

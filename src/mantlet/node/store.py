@@ -45,6 +45,7 @@ async def open_store(
             on_error=failed,
             on_failure=config.limits.on_store_failure,
             sharers=sharers,
+            leases=config.limits.leases,
             on_change=telling,
         ) as limits,
         open_shared(url, access, clock=SYSTEM, chance=random.random, on_error=failed) as (state, post),

@@ -9,6 +9,7 @@ from mantlet.stores.failover import FailoverLimits, OnFailure, State
 from mantlet.stores.memory import MAX_KEYS, MemoryLimits
 from mantlet.stores.valkey.access import Access
 from mantlet.stores.valkey.embedded import EmbeddedValkey
+from mantlet.stores.valkey.leased import LeasedLimits
 from mantlet.stores.valkey.limits import SLOT, ValkeyLimits
 from mantlet.stores.valkey.opening import make_client
 
@@ -24,13 +25,15 @@ async def open_limits(
     on_failure: OnFailure = "local_share",
     sharers: int = 1,
     on_change: Callable[[State, str], None] = lambda state, why: None,
+    leases: bool = True,
     max_keys: int = MAX_KEYS,
 ) -> AsyncIterator[LimitStore]:
     """The store that `store.url` names, open until the block ends.
 
-    `sharers` is nodes x workers: between so many the limits are shared out while a shared store is gone. One that is
-    not there yet is no error: limits begin degraded. `embedded://` is for a single process; a supervisor starts
-    `EmbeddedValkey` itself and hands its URL to the workers. Raises `ValueError` for a URL that is not understood.
+    `sharers` is nodes x workers: between so many the limits are shared out while a shared store is gone. `leases` lets
+    large limits be taken for many calls at once. A store that is not there yet is no error: limits begin degraded.
+    `embedded://` is for a single process; a supervisor starts `EmbeddedValkey` itself and hands its URL to the workers.
+    Raises `ValueError` for a URL that is not understood.
     """
     if url.startswith("memory:"):
         yield MemoryLimits(clock, max_keys=max_keys)
@@ -43,8 +46,12 @@ async def open_limits(
         client = make_client(url, access, chance=chance, on_error=on_error)
         opened.push_async_callback(client.close)
         await client.start()
+        exact = ValkeyLimits(client)
+        leased = LeasedLimits(exact, clock, sharers=sharers) if leases else None
+        if leased is not None:
+            opened.push_async_callback(leased.close)
         yield FailoverLimits(
-            ValkeyLimits(client),
+            exact if leased is None else leased,
             clock,
             on_failure=on_failure,
             sharers=sharers,

@@ -25,7 +25,7 @@ def most_in_a_window(at_us: Sequence[int], length_us: int) -> int:
     return most
 
 
-async def hammered(url: str, *, processes: int, seconds: float, limit: int, window_s: float) -> list[int]:
+async def hammered(url: str, *, processes: int, seconds: float, limit: int, window_s: float, sharers: int) -> list[int]:
     """Server times of all admits, ascending."""
     pipe = asyncio.subprocess.PIPE
     started = [
@@ -36,6 +36,7 @@ async def hammered(url: str, *, processes: int, seconds: float, limit: int, wind
             str(seconds),
             str(limit),
             str(window_s),
+            str(sharers),
             stdin=pipe,
             stdout=pipe,
             limit=2**24,
@@ -53,8 +54,11 @@ async def hammered(url: str, *, processes: int, seconds: float, limit: int, wind
     return sorted(int(at) for output in outputs for at in output.split())
 
 
-async def prove(server: tuple[EmbeddedValkey, str], *, seconds: float, limit: int, window_s: float) -> None:
-    admits = await hammered(server[1], processes=8, seconds=seconds, limit=limit, window_s=window_s)
+async def prove(
+    server: tuple[EmbeddedValkey, str], *, seconds: float, limit: int, window_s: float, sharers: int = 0
+) -> None:
+    """`sharers` above 0: with leases."""
+    admits = await hammered(server[1], processes=8, seconds=seconds, limit=limit, window_s=window_s, sharers=sharers)
     assert most_in_a_window(admits, int(window_s * 1e6)) <= limit
     # Under-admission of a saturating crowd is at most 2 %; the rest of the 5 % is what starting and scheduling 8
     # processes on a busy machine may cost.
@@ -71,6 +75,18 @@ async def prove(server: tuple[EmbeddedValkey, str], *, seconds: float, limit: in
 async def test_eight_processes_never_get_more_than_the_limit(server: tuple[EmbeddedValkey, str]) -> None:
     """RATE-01, RATE-03"""
     await prove(server, seconds=2.0, limit=50, window_s=0.5)
+
+
+async def test_nor_with_leases(server: tuple[EmbeddedValkey, str]) -> None:
+    """RATE-01, RATE-03: what is on lease is spent in the sub-bucket that it is counted in, and the rest given back."""
+    await prove(server, seconds=2.0, limit=400, window_s=0.5, sharers=2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("limit", "window_s"), [(400, 0.2), (1000, 1.0), (10_000, 5.0)])
+async def test_nor_for_longer_with_leases(server: tuple[EmbeddedValkey, str], limit: int, window_s: float) -> None:
+    """RATE-03"""
+    await prove(server, seconds=20.0, limit=limit, window_s=window_s, sharers=2)
 
 
 @pytest.mark.slow

@@ -23,7 +23,7 @@ LIVE: Final = (
 """Keys, each with all below it, that a reload exchanges."""
 FIXED: Final = ("auth.server", "authorization.approvals", "cache.early_refresh", "cache.enabled", "cache.max_bytes",
                 "cache.max_entries", "cache.max_entry_bytes", "cache.store_max_bytes", "cache.tenant_share",
-                "limits.connections", "limits.nodes",
+                "limits.connections", "limits.leases", "limits.nodes",
                 "limits.on_store_failure")  # fmt: skip
 """Keys below those that belong to something that is open."""
 

@@ -73,6 +73,8 @@ class LimitsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     connections: Connections = Connections()
     on_store_failure: Literal["local_share", "closed", "open"] = "local_share"
     nodes: Annotated[int, msgspec.Meta(ge=1)] = 1
+    leases: bool = True
+    """Take for many calls in one round trip to a shared store, where all limits of a call are large enough."""
 
     def __post_init__(self) -> None:
         widest = min(limit.requests for limit in (self.client, self.all, self.tenant) if limit is not None)

@@ -97,6 +97,10 @@ class ValkeyLimits:
 
         given.add_done_callback(done)
 
+    async def settled(self) -> None:
+        """Return once all that was sent is answered. Raises `StoreUnavailable`."""
+        await self._client.call("GET", MARK)
+
     async def _ask(self, step: Script, keys: int, values: int, texts: tuple[bytes, ...]) -> list[int]:
         command = step.command(keys, values, texts)
         reply = await self._client.send(command, SLOT)

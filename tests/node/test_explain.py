@@ -101,6 +101,11 @@ def _documented() -> list[tuple[str, str]]:
 def test_what_the_page_says_is_explained_so(tmp_path: Path, command: str, said: str) -> None:
     page = (Path(__file__).parents[2] / "docs" / "authorization.md").read_text()
     (tmp_path / "mantlet.yaml").write_text(re.findall(r"^```yaml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)[0])
+    for name in ("ann", "ops"):
+        assert (
+            CliRunner().invoke(app, ["secrets", "generate", str(tmp_path / "secrets" / f"{name}.key")]).exit_code == 0
+        )
+    assert CliRunner().invoke(app, ["check", "--quiet", "-c", str(tmp_path / "mantlet.yaml")]).exit_code == 0
     found = CliRunner().invoke(app, [*shlex.split(command)[1:], "-c", str(tmp_path / "mantlet.yaml")])
     assert found.output.splitlines()[-1] == said
 

@@ -13,6 +13,8 @@ MIN_BYTES: Final = 32
 """256 bits: RFC 7518 section 3.2 for HS256, RFC 8725 section 3.5."""
 MIN_DISTINCT: Final = 8
 """Distinct bytes. 32 random hex digits show fewer than 8 of the 16 about once in 10^9."""
+MIN_PASSWORD_CHARACTERS: Final = 12
+"""Of a password that is tried over a connection, not at a hash: a store answers some thousand tries a second."""
 
 PUBLISHED: Final = frozenset(
     {
@@ -86,6 +88,13 @@ def why_weak(secret: str) -> str:
     except (binascii.Error, UnicodeDecodeError, ValueError):
         return ""
     return _why(inner) if _is_known(inner) else ""
+
+
+def why_guessable(password: str) -> str:
+    """Why `password`, which another party may have chosen, keeps nobody out; empty when it may."""
+    if _is_known(password):
+        return "it is a published or placeholder secret"
+    return f"it has fewer than {MIN_PASSWORD_CHARACTERS} characters" if len(password) < MIN_PASSWORD_CHARACTERS else ""
 
 
 def _why(secret: str) -> str:

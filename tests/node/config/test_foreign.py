@@ -156,10 +156,10 @@ def test_a_variable_lands_and_is_named_as_the_origin(name: str, text: str, key: 
 
 
 def test_the_password_of_the_store_is_taken_and_not_shown() -> None:
-    environ = {"VALKEY_URL": "valkey://store.internal:6379/0", "VALKEY_PASSWORD": "p@ss/word:9"}
+    environ = {"VALKEY_URL": "valkey://store.internal:6379/0", "VALKEY_PASSWORD": "p@ss/wort:9-7q"}
     loaded = load([], environ)
     assert loaded.config.store.full_url == "valkey://store.internal:6379/0"
-    assert loaded.config.store.access.current_password() == "p@ss/word:9"
+    assert loaded.config.store.access.current_password() == "p@ss/wort:9-7q"
     assert "p@ss" not in str([(line.key, line.text) for line in effective(loaded)])
     assert "open_store" not in {reason.risk for reason in examine([], environ).judgement.refused}
 

@@ -8,10 +8,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from mantlet.core.secret import Secret
-from mantlet.core.weak_secret import why_weak
+from mantlet.core.weak_secret import why_guessable, why_weak
 from mantlet.node.config.inert import inert
 from mantlet.node.config.model import Config, Environment
 from mantlet.node.config.problem import Problem
@@ -195,8 +195,14 @@ def _doors(config: Config) -> Iterator[Reason]:
         # No `trusted_proxies` here: whoever operates a node sends a token that may do anything.
         said = f"operators' tokens would cross the network in clear: {admin.host} is not loopback"
         yield Reason("plaintext", "admin.tls", said)
-    if "*" in config.http.cors_origins:
-        yield Reason("open_cors", "http.cors_origins", "any web site could call from its visitors' browsers")
+    origins = (
+        ("http.cors_origins", config.http.cors_origins),
+        ("websocket.allowed_origins", config.websocket.allowed_origins),
+    )
+    for name, listed in origins:
+        # `null` is what a browser says for every page in a sandboxed frame or a file: no name of anybody's.
+        if "*" in listed or "null" in {origin.strip().lower() for origin in listed}:
+            yield Reason("open_cors", name, "any web site could call from its visitors' browsers")
     if config.debug:
         yield Reason("debug", "debug", "replies and logs would tell internals")
     if config.admin.enabled and is_wildcard(config.admin.host):
@@ -259,19 +265,22 @@ def _guards(config: Config) -> Iterator[Reason]:
         yield Reason("unchecked_arguments", "validation.schemas", "arguments would reach tools that do not take them")
     if config.audit.on_failure == "continue":
         yield Reason("audit_gaps", "audit.on_failure", "calls would go on unrecorded")
-    if config.store.url.startswith(("valkey", "redis")) and not _has_password(config.store):
-        yield Reason("open_store", "store.url", "has no password: whoever reaches the store could lift every limit")
+    if config.store.url.startswith(("valkey", "redis")) and (why := _why_open(config.store)):
+        yield Reason("open_store", "store.url", f"{why}: whoever reaches the store could lift every limit")
     if config.execution is not None and config.execution.dagger.mount_docker_socket:
         yield Reason("docker_socket", "execution.dagger.mount_docker_socket", "gives root on the host to what it runs")
 
 
-def _has_password(store: StoreConfig) -> bool:
-    if store.password or store.rotating_password_file:
-        return True
+def _why_open(store: StoreConfig) -> str:
+    if store.rotating_password_file:
+        return ""
     try:
-        return bool(urlsplit(store.url).password)
+        password = store.password.reveal() if store.password else unquote(urlsplit(store.url).password or "")
     except ValueError:
-        return False
+        return "has no password that can be read"
+    if not password:
+        return "has no password"
+    return f"has a bad password, {why}" if (why := why_guessable(password)) else ""
 
 
 def is_wildcard(host: str) -> bool:

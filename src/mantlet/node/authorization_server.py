@@ -47,6 +47,7 @@ from mantlet.policies.authorization_server.issuing import Issuing, Signed
 from mantlet.policies.authorization_server.login import Login, Step, step
 from mantlet.policies.authorization_server.pending import Pending
 from mantlet.policies.authorization_server.policy import AuthorizationServer, Endpoint
+from mantlet.policies.away.logins import Logins
 from mantlet.policies.limits.client import network_of
 from mantlet.stores.sql.database import Database
 from mantlet.stores.sql.logins import LoginRows, Row
@@ -73,6 +74,7 @@ def open_authorization_server(
     revoked: Revoked,
     limits: Policy[Arrival] | None,
     ports: ServerPorts,
+    logins: Logins | None = None,
 ) -> AuthorizationServer | None:
     """The step that answers its paths; None where it is not configured. Raises `ConfigError`."""
     server = config.auth.server
@@ -104,7 +106,7 @@ def open_authorization_server(
     endpoint = token.TokenEndpoint(clients, issuing, grants)
     endpoints: dict[str, Endpoint] = {TOKEN: endpoint.token, REVOKE: endpoint.revoke}
     if server.known or metadata is not None:
-        _add_flows(server, clients, issuing, authenticate, ports, root, grants, endpoints)
+        _add_flows(server, clients, issuing, authenticate, ports, root, grants, endpoints, logins)
     published = documents(
         server, issuer=issuer, public_url=root, jwks=own_keys.published(config.auth.jwt), grants=grants
     )
@@ -120,6 +122,7 @@ def _add_flows(
     root: str,
     grants: dict[str, token.GrantType],
     endpoints: dict[str, Endpoint],
+    logins: Logins | None,
 ) -> None:
     pending = Pending(ports.state)
 
@@ -144,11 +147,12 @@ def _add_flows(
             SYSTEM,
             public_url=root,
             network_of=network_of,
+            logins=logins,
         )
         grants[DEVICE_GRANT] = device.redeem()
         endpoints |= {DEVICE_AUTHORIZATION: device.begin, DEVICE: device.page}
     if server.code.enabled:
-        code = CodeFlow(server.code, clients, issuing, pending, consents("code"))
+        code = CodeFlow(server.code, clients, issuing, pending, consents("code"), logins)
         grants["authorization_code"] = code.redeem()
         endpoints[AUTHORIZE] = code.page
 

@@ -28,6 +28,7 @@ from mantlet.listeners.tls import Certificates
 from mantlet.listeners.tls.served import LOOK_S
 from mantlet.node.blocks import open_addresses
 from mantlet.node.bridging import bridged
+from mantlet.node.browsers import open_logins, with_pages
 from mantlet.node.certificates import open_certificates
 from mantlet.node.config.model import Config
 from mantlet.node.current import Current, CurrentCallerLimits, CurrentIdentity, Generation
@@ -225,12 +226,12 @@ async def build(config: Config, shared: Shared) -> AsyncIterator[Node]:
             report=log_warning,
         )
         definitions = await open_definitions(config, forward, journal, metrics, tasks, durable)
-        resilience.take(definitions)
         cache: NodeCache | None = None
         if config.cache.enabled:
             from mantlet.node.cache import open_cache
 
             cache = await open_cache(config, shared, upstreams, definitions, metrics, opened)
+        resilience.take(definitions)
         book: Book | None = None
         approvals: Approvals | None = None
         if config.authorization.approvals is not None:
@@ -287,14 +288,14 @@ async def build(config: Config, shared: Shared) -> AsyncIterator[Node]:
                 open_filters(config, journal, metrics, tasks, definitions.schemas),
                 approvals,
             )
+            logins = open_logins(config, authenticate, guard, state, opened)
             if config.auth.server is not None:
                 from mantlet.node.authorization_server import ServerPorts, open_authorization_server
 
                 ports = ServerPorts(state, sealer, limits, fetch, durable.database)
-                server = open_authorization_server(config, authenticate, revoked, steps.caller_limits, ports)
+                server = open_authorization_server(config, authenticate, revoked, steps.caller_limits, ports, logins)
                 steps = replace(steps, authorization_server=server)
-            if grants is not None:
-                steps = grants.into(steps, authenticate, sealer, steps.caller_limits)
+            steps = with_pages(steps, authenticate, sealer, grants, logins)
             if cache is not None:
                 steps = replace(steps, cache=cache.step(config))
             if fallback is not None:

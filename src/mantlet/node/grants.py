@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -25,16 +26,22 @@ from mantlet.keys.seal import NodeSealer, open_sealer
 from mantlet.keys.signing import read_pem
 from mantlet.node.config.model import Config
 from mantlet.node.egress import open_fetcher
+from mantlet.node.logins import endpoints_of
 from mantlet.node.path import Steps
 from mantlet.node.resources import public_url
+from mantlet.policies.authenticate.api_keys import ISSUER as KEYS
 from mantlet.policies.authenticate.opening import own_issuer
 from mantlet.policies.authenticate.policy import Authenticate, Disabled
 from mantlet.policies.authorization_server.consent import Consents
+from mantlet.policies.authorization_server.grant import own_subject
 from mantlet.policies.authorization_server.pending import Pending
 from mantlet.policies.authorization_server.policy import AuthorizationServer as Pages
 from mantlet.policies.authorization_server.policy import Endpoint
+from mantlet.policies.away.logins import Logins
+from mantlet.policies.away.trips import Trips
 from mantlet.policies.grants.asked import Askings
-from mantlet.policies.grants.connect import CALLBACK, CONNECT, Connect
+from mantlet.policies.grants.connect import CALLBACK, CONNECT, PURPOSE, Connect
+from mantlet.policies.grants.people import People
 from mantlet.policies.grants.policy import Grants
 from mantlet.policies.grants.port import PrincipalKey
 from mantlet.stores.sql.database import Database
@@ -109,7 +116,12 @@ class UserGrants:
         return ByGrant(name, book, about)
 
     def into(
-        self, steps: Steps, authenticate: Authenticate | Disabled, sealer: Sealer, limits: Policy[Arrival] | None
+        self,
+        steps: Steps,
+        authenticate: Authenticate | Disabled,
+        sealer: Sealer,
+        limits: Policy[Arrival] | None,
+        logins: Logins | None,
     ) -> Steps:
         """`steps` with those of the grants."""
         config, is_secure = self._config, self._root.startswith("https://")
@@ -128,15 +140,10 @@ class UserGrants:
             sealer, Pending(self._state), authenticate.recognise, SYSTEM, is_secure=is_secure, purpose="connect"
         )
         serves = config.auth.server is not None and config.auth.server.enabled
-        connect = Connect(
-            self._flows,
-            askings,
-            consents,
-            self._record,
-            is_secure=is_secure,
-            same_people=own_issuer(config.auth.jwt, self._root) if serves else "",
-        )
-        endpoints: dict[str, Endpoint] = {CONNECT: connect.connect}
+        people = People(KEYS, own_issuer(config.auth.jwt, self._root) if serves else "", own_subject)
+        trips = Trips(self._state, is_secure=is_secure, purpose=PURPOSE)
+        connect = Connect(self._flows, askings, consents, trips, people, self._record, logins)
+        endpoints: dict[str, Endpoint] = {CONNECT: connect.connect, **endpoints_of(logins)}
         endpoints |= {f"{CALLBACK}/{name}": connect.callback for name in self._flows}
         return replace(steps, grants=step, connect=Pages(self._documents, endpoints, limits, "connect"))
 
@@ -157,8 +164,8 @@ class UserGrants:
         self._tasks.start(written, event)
 
 
-def key_file(config: Config) -> Any:
-    """What grants are sealed with: on the same disk, but not in what is copied when the database is."""
+def key_file(config: Config) -> Path:
+    """What grants are sealed with: beside the node's other keys, and not in what is copied when the database is."""
     return config.database.home / "keys" / "grants.key"
 
 

@@ -87,7 +87,8 @@ class Issuing:
     async def log_in(self, grant: Grant, trail: Trail, family: str = "") -> dict[str, Any]:
         """A login that begins now: its first access and refresh token."""
         now_s = self._wall()
-        login = Login(family or self.new_id(), grant, 1, now_s, now_s, now_s + self._config.refresh_token_life)
+        life_s = min(self._config.refresh_token_life, grant.life_s or self._config.refresh_token_life)
+        login = Login(family or self.new_id(), grant, 1, now_s, now_s, now_s + life_s)
         over = await self._logins.create(login, self._config.max_logins)
         await self._dead(over)
         trail.notes["login"] = login.id

@@ -26,15 +26,13 @@ MAX_REFUSAL_BYTES: Final = 65_536
 
 _FAILURES: Final = (UpstreamUnavailable, BadUpstream, DeadlineExceeded)
 _OWN: Final = (BreakerOpen, EgressDenied)
-_IDENTITY: Final = "identity:"
-"""How reasons begin that come from whoever says for whom a call is (`upstreams.identity`): the server was not asked."""
+_IDENTITY: Final = "identity: "
+"""How the reasons of `upstreams.identity` begin: an issuer failed, and the server was not asked."""
 
 
 def is_failure(refusal: Refusal, elapsed_s: float, patience_s: float) -> bool:
     """Whether what was raised after `elapsed_s` counts against the server."""
-    if not isinstance(refusal, _FAILURES) or isinstance(refusal, _OWN):
-        return False
-    if refusal.why.startswith(_IDENTITY):
+    if not isinstance(refusal, _FAILURES) or isinstance(refusal, _OWN) or refusal.why.startswith(_IDENTITY):
         return False
     return elapsed_s >= patience_s or not isinstance(refusal, DeadlineExceeded)
 

@@ -17,22 +17,29 @@ _GONE: Final = 404
 
 
 class Liveness:
-    """`upstreams.health.prober.Probe` for MCP. `client` is its own, and closed with it."""
+    """`upstreams.health.prober.Probe` for MCP. `client` is its own, and closed with it.
 
-    def __init__(self, client: HttpClient, probes: Probes, detection: Detection) -> None:
+    `is_for_users`: the server answers nobody but callers with a grant of their own. That it refuses the node is then
+    the sign of life.
+    """
+
+    def __init__(self, client: HttpClient, probes: Probes, detection: Detection, *, is_for_users: bool = False) -> None:
         self._client = client
         self._probes = probes
         self._detection = detection
+        self._is_for_users = is_for_users
         self._session: bytes | None = None
         self._is_opened = False
 
     async def __call__(self, _timeout_s: float) -> None:
         """Ask once. Raises a `Refusal` for no good answer; whoever calls bounds the time."""
-        found = self._detection.current or await self._detection.find()
-        if "modern" in found.eras:
+        if self._is_for_users:
             status = await self._probes.discover_status()
+            if status in (401, 403):
+                return
         else:
-            status = await self._legacy()
+            found = self._detection.current or await self._detection.find()
+            status = await (self._probes.discover_status() if "modern" in found.eras else self._legacy())
         if status != _ALIVE and (status >= 500 or status in (401, 403, 407, 408) or 300 <= status < 400):
             raise BadUpstream(why=f"it answered {status}")
 

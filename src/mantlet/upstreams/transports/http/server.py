@@ -217,7 +217,7 @@ class HttpServer:
         probes = Probes(
             own, self._post, self._others["end"], self._clock, config.probe_timeout, self._identity, self._target
         )
-        return Liveness(own, probes, self._detection)
+        return Liveness(own, probes, self._detection, is_for_users=self._renewable is not None)
 
     async def close(self) -> None:
         """Close every connection; calls under way fail."""

@@ -170,6 +170,20 @@ def test_workers_add_up_and_travel_as_json() -> None:
     assert value(merged, "mantlet_config_generation") == 7
 
 
+def test_gauges_with_labels_are_one_family_and_each_is_combined_for_itself() -> None:
+    one, two = Metrics(), Metrics()
+    for metrics, docs in ((one, 2), (two, 1)):
+        metrics.gauge("mantlet_state", "x", lambda docs=docs: docs, "max", labels={"server": "docs"})  # type: ignore[misc]
+        metrics.gauge("mantlet_state", "x", lambda: 0, "max", labels={"server": 'ti"me'})
+    both = merge([msgspec.json.decode(msgspec.json.encode(each.snapshot()), type=Snapshot) for each in (one, two)])
+    lines = render(both).decode().splitlines()
+    assert [line for line in lines if line.startswith("mantlet_state")] == [
+        'mantlet_state{server="docs"} 2.0',
+        'mantlet_state{server="ti\\"me"} 0.0',
+    ]
+    assert lines.count("# TYPE mantlet_state gauge") == 1
+
+
 def test_streams_and_requests_in_flight_are_gauges() -> None:
     metrics = Metrics()
     metrics.in_flight = 2

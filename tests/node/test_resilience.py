@@ -2,11 +2,12 @@
 
 import asyncio
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.attacks.house import Client, House, call_body, fields_of
+from tests.attacks.house import Client, House, call_body, fields_of, open_house
 from tests.node.failing import WAYS, Failing, node
 
 EAGER = {"max": 3, "budget_percent": 100, "backoff_ms": 1, "max_backoff_ms": 2, "tools": ["echo"]}
@@ -221,3 +222,91 @@ async def test_another_node_is_told_how_long_there_is(tmp_path: Path) -> None:
         await house.call("echo")
         (said,) = [sent.headers["x-request-timeout-ms"] for sent in far.sent if sent.message["method"] == "tools/call"]
         assert 59_000 < int(said) <= 59_950
+
+
+async def test_a_call_that_changes_nothing_goes_to_another_endpoint(tmp_path: Path) -> None:
+    """RES-03: each endpoint has a breaker of its own, and one that fails does not cut off the other (RES-01)."""
+    bad, good = Failing("one", way="vanish"), Failing("two")
+    for server in (bad, good):
+        await server.open()
+    urls = [{"url": f"http://127.0.0.1:{server.port}/mcp"} for server in (bad, good)]
+    settings = {"endpoints": urls, "health": None, "outlier": {"failures": 1000}, "retry": EAGER}
+    async with node(tmp_path, Failing("one"), **settings, breaker={"failures": 3, "open": 60}) as house:
+        for _ in range(20):
+            assert (await house.call("echo")).status == 200
+        assert len(bad.calls) == 3, "its breaker did not open"
+        assert len(good.calls) == 20
+        text = await metrics(house)
+        assert f'mantlet_breaker_state{{endpoint="127.0.0.1:{bad.port}",server="one"}} 2.0' in text
+        assert f'mantlet_breaker_state{{endpoint="127.0.0.1:{good.port}",server="one"}} 0.0' in text
+        assert (await house.call("write")).status == 200
+    for server in (bad, good):
+        await server.close()
+
+
+class Flaky:
+    """A plain HTTP service: says 503 to every request until it has said it so often."""
+
+    def __init__(self, failures: int) -> None:
+        self.left = failures
+        self.verbs: list[str] = []
+
+    async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while True:
+                head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+                length = next((line[16:] for line in head.split("\r\n") if line.startswith("content-length: ")), "0")
+                await reader.readexactly(int(length))
+                self.verbs.append(head.split()[0].upper())
+                self.left -= 1
+                status = b"503 No" if self.left >= 0 else b"200 OK"
+                writer.write(b"HTTP/1.1 %b\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nhi" % status)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            writer.close()
+
+
+@pytest.mark.parametrize(("verb", "times"), [("GET", 2), ("POST", 1), ("PUT", 1), ("DELETE", 1)])
+async def test_plain_services_are_asked_again_by_safe_verbs_only(tmp_path: Path, verb: str, times: int) -> None:
+    """RES-01, RES-03"""
+    flaky = Flaky(1)
+    server = await asyncio.start_server(flaky.accept, "127.0.0.1", 0)
+    section = {
+        "name": "plain",
+        "url": f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}",
+        "retry": EAGER | {"tools": []},
+        "breaker": {"failures": 2, "min_calls": 2, "open": 60},
+    }
+    async with open_house(tmp_path, servers=1, http_upstreams=[section]) as house:
+        bearer = {"Authorization": f"Bearer {house.keys['root']}", "Content-Type": "application/json"}
+        body = b"" if verb in ("GET", "DELETE") else b"{}"
+        assert (await house.ask(verb, "/api/plain/x", bearer, body)).status == (200 if times == 2 else 503)
+        assert flaky.verbs == [verb] * times
+        flaky.left = 1_000
+        for _ in range(3):
+            await house.ask("POST", "/api/plain/x", bearer, b"{}")
+        sent = len(flaky.verbs)
+        refused = await house.ask("GET", "/api/plain/x", bearer)
+        assert (refused.status, refused.json["reason"]) == (503, "breaker_open")
+        assert 60 <= int(refused.headers["retry-after"]) <= 72
+        assert len(flaky.verbs) == sent
+    server.close()
+
+
+async def test_a_program_gets_a_breaker_where_the_operator_wants_one(tmp_path: Path) -> None:
+    """RES-01"""
+    script = tmp_path / "server.py"
+    script.write_text(
+        "import json, sys\n"
+        "for line in sys.stdin:\n"
+        "    m = json.loads(line)\n"
+        "    if m.get('method') == 'tools/call':\n"
+        "        continue\n"  # it says nothing
+        "    if 'id' in m:\n"
+        "        print(json.dumps({'jsonrpc': '2.0', 'id': m['id'], 'result': {'resultType': 'complete',"
+        " 'supportedVersions': ['2026-07-28'], 'capabilities': {}, 'tools': []}}), flush=True)\n"
+    )
+    section = {"name": "one", "command": [sys.executable, str(script)], "breaker": {"failures": 2, "patience": 0.1}}
+    async with open_house(tmp_path, servers=0, mcp={"servers": [section], **QUICK}) as house:
+        for _ in range(2):
+            assert (await house.call("echo")).status == 504
+        assert (await house.call("echo")).json["error"]["data"]["reason"] == "breaker_open"

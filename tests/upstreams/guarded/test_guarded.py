@@ -51,6 +51,7 @@ async def ends(guarded: Guarded, times: int = 1) -> None:
         (r.Overloaded, 0.0, False),
         (r.StoreUnavailable, 0.0, False),
         (r.IssuerUnavailable, 0.0, False),
+        (lambda: r.BadUpstream(why="identity: the token endpoint answered 500"), 0.0, False),
         (r.SessionNotFound, 0.0, False),
         (r.InvalidRequest, 0.0, False),
         (lambda: r.EraUnavailable("2025-11-25", ()), 0.0, False),

@@ -21,10 +21,12 @@ PROGRAMS = re.findall(
 
 
 def test_every_program_but_the_application_says_what_it_prints() -> None:
-    assert len(PROGRAMS) == PAGE.count("```python") - 1 == 5
+    assert len(PROGRAMS) == PAGE.count("```python") - 1 == 6
 
 
-@pytest.mark.parametrize(("program", "printed"), PROGRAMS, ids=["limits", "breakers", "tools", "client", "audit"])
+@pytest.mark.parametrize(
+    ("program", "printed"), PROGRAMS, ids=["limits", "cache", "breakers", "tools", "client", "audit"]
+)
 def test_a_program_prints_what_the_page_says(program: str, printed: str, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path, timeout=60, check=False

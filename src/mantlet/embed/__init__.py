@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from mantlet.embed.agent_client import SecureAgentClient
     from mantlet.embed.asgi import ForwardedIdentity
     from mantlet.embed.audit_trail import AuditTrail
+    from mantlet.embed.cache import Cache, ComputeFailed
     from mantlet.embed.circuit_breaker import CircuitBreaker, CircuitOpen
     from mantlet.embed.gateway import MantletMiddleware
     from mantlet.embed.node import Node, open_forwarded
@@ -21,8 +22,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AuditTrail",
+    "Cache",
     "CircuitBreaker",
     "CircuitOpen",
+    "ComputeFailed",
     "Forwarded",
     "ForwardedIdentity",
     "MantletMiddleware",
@@ -36,8 +39,10 @@ __all__ = [
 
 _FROM: Final = {
     "AuditTrail": "mantlet.embed.audit_trail",
+    "Cache": "mantlet.embed.cache",
     "CircuitBreaker": "mantlet.embed.circuit_breaker",
     "CircuitOpen": "mantlet.embed.circuit_breaker",
+    "ComputeFailed": "mantlet.embed.cache",
     "Forwarded": "mantlet.wire.forwarded",
     "ForwardedIdentity": "mantlet.embed.asgi",
     "MantletMiddleware": "mantlet.embed.gateway",

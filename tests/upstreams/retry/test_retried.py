@@ -212,6 +212,33 @@ async def test_an_opening_breaker_ends_the_retries_and_the_failure_is_told() -> 
     assert len(server.calls) == 6
 
 
+async def test_the_last_answer_is_one_to_the_callers_id_whatever_came_after_it() -> None:
+    """RES-03"""
+
+    def busy(call: Call) -> Reply:
+        return Reply(503, [], b'{"jsonrpc":"2.0","id":%b,"error":{"code":1,"message":"busy"}}' % (call.id or b""))
+
+    for ends in (
+        [busy, busy, r.BreakerOpen()],
+        [busy, r.BreakerOpen()],
+        [busy] * 3,
+        [busy, r.UpstreamUnavailable(), busy],
+    ):
+        left: list[Any] = list(ends)
+        server, clock = answering()
+
+        def end(call: Call, left: list[Any] = left) -> Any:
+            found = left.pop(0)
+            return found(call) if callable(found) else found
+
+        server.end = end
+        again = retried(server, clock, max=2)
+        again.budget.called()
+        reply = await again.send(a_call(target="get_time", identity="mine"))
+        assert json.loads(reply.body)["id"] == "mine"  # type: ignore[arg-type]
+        assert len(server.calls) == len(ends)
+
+
 async def test_another_endpoint_is_asked_where_there_is_one() -> None:
     server, clock = answering(r.BadUpstream())
     asked: list[set[str]] = []

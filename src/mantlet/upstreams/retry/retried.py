@@ -84,33 +84,44 @@ class Retried:
         """See the port. What is raised, or given, is what became of the last time that reached the server."""
         self.budget.called()
         tried: Tried = set()
-        made, end = call, await self._try(call, tried)
+        end: Reply | Refusal
+        try:
+            end = await (self.inner.send(call) if self._elsewhere is None else self._elsewhere(call, tried))
+        except (UpstreamUnavailable, BadUpstream) as refusal:
+            end = refusal
+        else:
+            if end.status not in BUSY:
+                return end  # the usual way, without another coroutine
+        return await self._again(call, end, tried)
+
+    async def health(self) -> Mapping[str, Any]:
+        """The server's, and what was made again."""
+        told = {"again": self.budget.spent, "over_budget": self.budget.refused}
+        return {**await self.inner.health(), "retries": told}
+
+    async def _again(self, call: Call, end: Reply | Refusal, tried: Tried) -> Reply:
+        made = call
         for before in range(self._config.max):
             wait_s = self._wait_s(call, end, before)
             if wait_s is None:
                 break
             # Where nothing of it was sent its id is unused, and its bytes are as good as new.
-            made = made if isinstance(end, UpstreamUnavailable) else under_new_id(call, "retry")
+            anew = made if isinstance(end, UpstreamUnavailable) else under_new_id(call, "retry")
             call.trail.notes["retries"] = str(before + 1)
             self._tell("again")
             try:
                 await self._sleep(wait_s)
-                again = await self._try(made, tried)
+                again = await self._try(anew, tried)
             except BaseException:
                 await _give_up(end)
                 raise
             if isinstance(again, BreakerOpen):
                 break  # what opened it says more than that it is open
             await _give_up(end)
-            end = again
+            made, end = anew, again
         if isinstance(end, Refusal):
             raise end
         return as_first(end, made, call)
-
-    async def health(self) -> Mapping[str, Any]:
-        """The server's, and what was made again."""
-        told = {"again": self.budget.spent, "over_budget": self.budget.refused}
-        return {**await self.inner.health(), "retries": told}
 
     async def _try(self, call: Call, tried: Tried) -> Reply | Refusal:
         try:

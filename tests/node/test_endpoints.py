@@ -3,13 +3,15 @@
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.attacks.house import Answer, House, Upstream, open_house
 from tests.servers.plain import served
+
+from mantlet.keys.api_keys import make_api_key
 
 PATIENCE_S = 20.0
 HASTE: dict[str, Any] = {"interval": 0.05, "timeout": 0.05, "recheck": 0.05, "fall": 2, "rise": 1}
@@ -265,3 +267,49 @@ async def test_endpoints_are_for_administrators(tmp_path: Path, ups: list[Upstre
     async with behind(tmp_path, ups) as house:
         for verb in ("GET", "POST", "DELETE"):
             assert (await order(house, verb, "?server=one&endpoint=a", who="alice")).status == 403
+
+
+# --- other nodes ------------------------------------------------------------------------------------------------------
+
+
+async def test_nodes_that_tell_their_load_are_asked_when_they_have_room(tmp_path: Path) -> None:
+    key = make_api_key()[1].reveal()
+    keys = {"api_keys": [{"name": "near", "key": key, "roles": ["user"]}]}
+    limits = {"max_concurrent_requests": 4, "adaptive": {"enabled": False}}
+    names = ("far", "further")
+    ups, nodes = [Upstream(name) for name in names], []
+    async with AsyncExitStack() as opened:
+        await opened.enter_async_context(asyncio.timeout(PATIENCE_S))
+        for up in ups:
+            await up.open()
+            opened.push_async_callback(up.close)
+            server = {"name": "one", "transport": "http", "url": f"http://127.0.0.1:{up.port}/mcp", "era": "dual"}
+            mcp = {"advertise_load": True, "limits": limits, "servers": [server]}
+            folder = tmp_path / up.name
+            folder.mkdir()
+            nodes.append(await opened.enter_async_context(open_house(folder, servers=0, mcp=mcp, auth=keys)))
+        peers = {
+            "name": "one",
+            "transport": "peer",
+            "server": "one",
+            "url": "http://peers.internal",
+            "headers": {"Authorization": f"Bearer {key}"},
+            "balance": "least_load",
+            "health": {"interval": 3600},
+            "endpoints": [
+                {"url": f"http://127.0.0.1:{one.calls.port}", "name": name}
+                for one, name in zip(nodes, names, strict=True)
+            ],
+        }
+        near = await opened.enter_async_context(open_house(tmp_path, servers=0, mcp={"servers": [peers]}))
+        idle = await nodes[0].call(credential=key)
+        assert idle.headers["endpoint-load-metrics"] == "TEXT application_utilization=0.01"
+        held = [asyncio.ensure_future(nodes[0].call("hold", credential=key)) for _ in range(3)]
+        while ups[0].held < 3:
+            await asyncio.sleep(0.01)
+        answers = [await near.call() for _ in range(8)]
+        assert Counter(map(by, answers))["further"] >= 7  # the other was asked once, and told
+        assert all("endpoint-load-metrics" not in answer.headers for answer in answers)
+        assert (await state_of(near, "far"))["load"] == 0.75
+        ups[0].release.set()
+        await asyncio.gather(*held)

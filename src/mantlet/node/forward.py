@@ -76,7 +76,7 @@ class Forward:
         least = adaptive.min if adaptive.enabled else most
         self._places = {name: Places(upstream, Adaptive(least, most)) for name, upstream in upstreams.items()}
         self._is_shared = len(upstreams) > 1
-        self._limit = limit
+        self.limit = limit
         self._monotonic = monotonic
         self._watch, self._recheck = watch, recheck
         self._slow_s = None if adaptive.slow_ms is None or not adaptive.enabled else adaptive.slow_ms / 1000
@@ -135,7 +135,7 @@ class Forward:
         return reply
 
     def _has_room(self, places: Places) -> bool:
-        free = self._limit - self.under_way
+        free = self.limit - self.under_way
         taken = places.under_way
         return free > 0 and taken < places.adaptive.limit and (not self._is_shared or fits(taken, free))
 

@@ -7,6 +7,7 @@ from mantlet import __version__
 from mantlet.core.caller import Caller
 from mantlet.core.clock import SYSTEM
 from mantlet.core.ports import LimitStore, Sealer, Upstream
+from mantlet.node.advertised import telling
 from mantlet.node.config.model import Config
 from mantlet.node.definitions import Definitions
 from mantlet.node.forward import Forward, straight
@@ -106,7 +107,7 @@ def make_steps(
         mirrored=Mirrored(),
         call_limits=call_limits if config.limits.enabled and call_limits.is_needed else None,
         authorize=authorize,
-        forward=forward,
+        forward=telling(forward) if config.mcp.advertise_load else forward,
         challenge=authenticate.challenge,
         services=make_services(config),
         to_service=straight(services, kills.targets.watch),

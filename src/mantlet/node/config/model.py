@@ -117,6 +117,8 @@ class McpConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     bridge: BridgeConfig = BridgeConfig()
     """How clients of one era of MCP reach servers of the other."""
     sse: SseConfig = SseConfig()
+    advertise_load: bool = False
+    """Answers tell how busy the node is (`endpoint-load-metrics`), for nodes before it with `balance: least_load`."""
     servers: list[McpServer] = []
     pins: PinsConfig = PinsConfig()
     virtual: list[VirtualServerConfig] = []

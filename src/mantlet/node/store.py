@@ -46,6 +46,7 @@ async def open_store(
             on_failure=config.limits.on_store_failure,
             sharers=sharers,
             leases=config.limits.leases,
+            slow_s=config.store.slow_after,
             on_change=telling,
         ) as limits,
         open_shared(url, access, clock=SYSTEM, chance=random.random, on_error=failed) as (state, post),

@@ -28,6 +28,8 @@ class StoreConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     sentinel_password: Secret | None = None
     """Of the Sentinels, which have users and passwords of their own."""
     tls: StoreTls = StoreTls()
+    slow_after: Annotated[float, msgspec.Meta(ge=0.001, le=0.03)] = 0.008
+    """Seconds. When all answers take longer, limits go on without the store until they are quicker."""
     max_memory_bytes: Annotated[int, msgspec.Meta(ge=1_048_576)] = 67_108_864
     """What `embedded://` may take; an outside store has its own settings."""
     max_memory_policy: Literal["noeviction", "allkeys-lru", "allkeys-lfu", "volatile-lru", "volatile-lfu"] = (

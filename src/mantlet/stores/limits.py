@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Final
 
 from mantlet.core.clock import Clock
 from mantlet.core.ports import LimitStore
@@ -12,6 +13,9 @@ from mantlet.stores.valkey.embedded import EmbeddedValkey
 from mantlet.stores.valkey.leased import LeasedLimits
 from mantlet.stores.valkey.limits import SLOT, ValkeyLimits
 from mantlet.stores.valkey.opening import make_client
+
+SLOW_S: Final = 0.008
+"""Longer answers of a store, one after the other, and limits go on without it: a decision has 10 ms."""
 
 
 @asynccontextmanager
@@ -26,6 +30,7 @@ async def open_limits(
     sharers: int = 1,
     on_change: Callable[[State, str], None] = lambda state, why: None,
     leases: bool = True,
+    slow_s: float = SLOW_S,
     max_keys: int = MAX_KEYS,
 ) -> AsyncIterator[LimitStore]:
     """The store that `store.url` names, open until the block ends.
@@ -43,7 +48,7 @@ async def open_limits(
             server = EmbeddedValkey(on_error=on_error, url=url)
             url = await server.start()
             opened.push_async_callback(server.close)
-        client = make_client(url, access, chance=chance, on_error=on_error)
+        client = make_client(url, access, chance=chance, on_error=on_error, slow_s=slow_s)
         opened.push_async_callback(client.close)
         await client.start()
         exact = ValkeyLimits(client)

@@ -19,6 +19,7 @@ _FIRST_RETRY_S: Final = 0.05
 _LAST_RETRY_S: Final = 2.0
 _USELESS: Final = ("READONLY", "NOAUTH", "LOADING", "MASTERDOWN")
 """Errors that mean: this server, or this log-in, is not the one (any more). Another connection may find it."""
+_PINGS: Final = 3
 _NO_MASTER: Final = ([b"slave"], [b"sentinel"])
 
 Locate = Callable[[], Awaitable[Address]]
@@ -104,6 +105,7 @@ class ValkeyClient:
         access: Access | None = None,
         timeout_s: float = TIMEOUT_S,
         max_in_flight: int = MAX_IN_FLIGHT,
+        slow_s: float | None = None,
         greeting: Sequence[bytes] = (),
         on_message: Callable[[bytes], None] | None = None,
         locate: Locate | None = None,
@@ -115,6 +117,7 @@ class ValkeyClient:
         self._chance = chance
         self._timeout_s = timeout_s
         self._max_in_flight = max_in_flight
+        self._slow_s = slow_s
         self._greeting = greeting
         self._on_message = on_message
         self._locate = locate
@@ -236,7 +239,6 @@ class ValkeyClient:
                 connection.close()
                 self._connection = None
                 self._is_up.clear()
-            self._why = connection.why or "connection lost"
             self._on_change()
 
     async def _connect(self, lost: asyncio.Event) -> Connection:
@@ -257,9 +259,10 @@ class ValkeyClient:
     async def _open(self, where: Address, lost: asyncio.Event) -> Connection:
         loop = asyncio.get_running_loop()
 
-        def on_lost() -> None:
+        def on_lost(why: str) -> None:
             # At once, and not when the task runs: no call may be sent into a dead connection meanwhile.
             self._connection = None
+            self._why = why
             lost.set()
 
         def make() -> Connection:
@@ -267,6 +270,7 @@ class ValkeyClient:
                 timeout_s=self._timeout_s,
                 on_lost=on_lost,
                 max_in_flight=self._max_in_flight,
+                slow_s=self._slow_s,
                 on_message=self._on_message,
             )
 
@@ -296,3 +300,16 @@ class ValkeyClient:
                 raise StoreUnavailable(why=f"log-in refused: {reply}")
             if type(reply) is list and reply[:1] in _NO_MASTER:
                 raise StoreUnavailable(why="the server that Sentinel names is no master (yet)")
+        if self._slow_s is not None:
+            await _measure(connection)
+
+
+async def _measure(connection: Connection) -> None:
+    """Raise `StoreUnavailable` for a store that is still too slow to be used."""
+    loop = asyncio.get_running_loop()
+    for _ in range(_PINGS):
+        sent_s = loop.time()
+        await connection.send(encode("PING"))
+        if not connection.is_slow(sent_s):
+            return
+    raise StoreUnavailable(why=f"the store's answers take {(loop.time() - sent_s) * 1000:.0f} ms")

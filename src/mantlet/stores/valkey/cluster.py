@@ -42,6 +42,7 @@ class ClusterClient:
         on_error: Callable[[BaseException], None],
         timeout_s: float = TIMEOUT_S,
         max_in_flight: int = MAX_IN_FLIGHT,
+        slow_s: float | None = None,
     ) -> None:
         self._place = place
         self._access = access
@@ -49,6 +50,7 @@ class ClusterClient:
         self._on_error = on_error
         self._timeout_s = timeout_s
         self._max_in_flight = max_in_flight
+        self._slow_s = slow_s
         self._servers: dict[Address, ValkeyClient] = {}
         self._owners: list[Address | None] = [None] * SLOTS
         self._masters: frozenset[Address] = frozenset()
@@ -195,6 +197,7 @@ class ClusterClient:
             on_error=self._on_error,
             timeout_s=self._timeout_s,
             max_in_flight=self._max_in_flight,
+            slow_s=self._slow_s,
             on_change=self._is_old.set,
         )
         self._tasks.start(client.start(), "cluster server")

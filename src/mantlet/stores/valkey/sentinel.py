@@ -116,6 +116,7 @@ class SentinelClient(ValkeyClient):
         on_error: Callable[[BaseException], None],
         timeout_s: float = TIMEOUT_S,
         max_in_flight: int = MAX_IN_FLIGHT,
+        slow_s: float | None = None,
     ) -> None:
         self._sentinels = Sentinels(place, access, self._switched, chance=chance, on_error=on_error)
         self._moved: list[Callable[[], None]] = []
@@ -127,6 +128,7 @@ class SentinelClient(ValkeyClient):
             access=access,
             timeout_s=timeout_s,
             max_in_flight=max_in_flight,
+            slow_s=slow_s,
             locate=self._sentinels.master,
             is_master=True,
         )

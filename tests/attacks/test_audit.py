@@ -6,14 +6,20 @@ import json
 import shutil
 from collections import Counter
 from pathlib import Path
+from secrets import token_urlsafe
 from typing import Any
 
 import pytest
 from tests.attacks.house import House, call_body, fields_of, open_house
 
+from mantlet.core.secret import Secret
 from mantlet.events.audit import writer
 from mantlet.events.audit.files import Files
 from mantlet.events.audit.verify import INTACT, TAMPERED, TORN, verify
+from mantlet.keys.forwarded import derive, sealer_with
+from mantlet.policies.authorization_server.login import refresh_token
+
+LOGIN = "a1B2c3D4e5F6g7H8i9J0kL"
 
 
 async def recovered(house: House) -> None:
@@ -155,7 +161,9 @@ async def test_a_credential_in_the_place_of_a_name_is_not_written_down(
 ) -> None:
     """AUD-06: pasted where a tool's name belongs, it goes to the server and into no record or figure."""
     async with open_house(tmp_path) as house:
-        secrets = [house.keys["bob"], house.token("carol")]
+        refresh = refresh_token(LOGIN, 7, b"k" * 32)
+        sealed = sealer_with(derive(Secret(token_urlsafe(48)), "agent"))({"sub": "carol"})
+        secrets = [house.keys["bob"], house.token("carol"), refresh, sealed]
         for secret in secrets:
             for name in (secret, f"one__{secret}"):
                 await house.call(name)
@@ -169,3 +177,29 @@ async def test_a_credential_in_the_place_of_a_name_is_not_written_down(
     assert b"[masked]" in written
     for secret in secrets:
         assert secret[-30:].encode() not in seen
+
+
+async def test_a_credential_in_an_operators_words_is_not_written_down(tmp_path: Path) -> None:
+    """AUD-06: nor one in the path of a service."""
+    rules = {"rules": [{"name": "all", "allow": {}}], "approvals": {"tools": ["echo"], "hold": 0}}
+    services = [{"name": "plain", "url": "http://127.0.0.1:1"}]
+    async with open_house(tmp_path, authorization=rules, http_upstreams=services) as house:
+        root = {"Authorization": f"Bearer {house.keys['root']}"}
+        secrets = [house.keys["bob"], house.token("carol"), refresh_token(LOGIN, 7, b"k" * 32)]
+        for secret in secrets:
+            request = (await house.call(path=secret)).json["error"]["data"]["approval"]
+            for verb, path in (
+                ("POST", f"approvals/{request}?decision=deny&note={secret}"),
+                ("POST", f"kills?kind=tool&name={secret}&reason={secret}"),
+                ("POST", f"approvals/{secret}?decision=deny"),
+                ("DELETE", f"keys/{secret}"),
+                ("GET", f"limits?client={secret}"),
+                ("POST", f"pins?server={secret}&kind=tools&name={secret}&hash={secret}"),
+            ):
+                await house.ask(verb, f"/admin/v1/{path}", root, door="admin")
+            await house.ask("GET", f"/api/plain/{secret}", root)
+    written = b"".join(path.read_bytes() for path in Path(house.config.audit.path).rglob("*") if path.is_file())
+    assert b"switch.killed" in written
+    assert b"approval.denied" in written
+    for secret in secrets:
+        assert secret[-30:].encode() not in written

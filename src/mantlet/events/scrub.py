@@ -10,9 +10,10 @@ from typing import Final
 MASK: Final = "[masked]"
 
 _CREDENTIALS: Final = re.compile(
-    # No word boundary before these two: `server__tool` is how a tool's name may begin.
+    # No word boundary before these: `server__tool` is how a tool's name may begin.
     r"(?P<jwt>eyJ[\w-]{5,}\.[\w-]{2,}(?:\.[\w-]*){0,3})"
-    r"|(?P<key>mk_[0-9A-Za-z]{12}_)[0-9A-Za-z]+"
+    r"|(?P<key>mk_[0-9A-Za-z]{12}_|mr_[0-9A-Za-z]{22}_)[0-9A-Za-z_-]+"
+    r"|(?P<sealed>gAAAA[\w-]{60,}=*)"
     r"|(?P<scheme>\b(?:Bearer|Basic|DPoP)\s+)[\w.~+/=-]{6,}"
     r"|(?P<pem>-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----)(?s:.{0,8192}?)(?:-----END[A-Z -]{0,60}|\Z)"
     r"|(?P<name>\b[\w-]{0,40}(?:token|secret|passw(?:or)?d|api[_-]?key|apikey|authorization|signature|sig|code)"
@@ -33,6 +34,8 @@ def may_hold_credential(text: str) -> bool:
     return (
         "eyj" in low
         or "mk_" in low
+        or "mr_" in low
+        or "gaaaa" in low
         or "earer " in low
         or "asic " in low
         or "dpop " in low

@@ -95,3 +95,11 @@ def test_who_asks_cannot_answer(approver: Caller, is_theirs: bool) -> None:
     """AUTHZ-09"""
     request = asked(caller=Caller("alice", "iss", "jwt", act=("bot",)))
     assert is_own(request, approver) == is_theirs
+
+
+def test_who_asks_by_way_of_another_node_cannot_answer_here() -> None:
+    """AUTHZ-09"""
+    request = asked(caller=Caller("https://iss#alice", "https://edge", "forwarded", act=("edge-1",)))
+    assert is_own(request, ALICE)
+    assert is_own(asked(caller=ALICE), Caller("https://iss#alice", "https://edge", "forwarded"))
+    assert not is_own(request, BOB)

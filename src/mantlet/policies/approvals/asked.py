@@ -98,8 +98,13 @@ def is_own(request: Request, approver: Caller) -> bool:
     """Whether `approver` is who asks, by whatever credential, or acts in the chain that does."""
     if approver.tenant != request.tenant:
         return False
-    asking, approving = {request.subject, *request.act}, {approver.subject, *approver.act}
+    asking, approving = _people(request.subject, *request.act), _people(approver.subject, *approver.act)
     return not asking.isdisjoint(approving)
+
+
+def _people(*names: str) -> set[str]:
+    """`names`, and for one that another node forwards (`ISSUER#alice`) the one it is known by there."""
+    return {*names, *(own for name in names if (own := name.partition("#")[2]))}
 
 
 def _bound(params: Mapping[str, Any]) -> dict[str, Any]:

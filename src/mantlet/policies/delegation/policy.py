@@ -40,7 +40,7 @@ class Delegation:
         arrival.caller = self.admitted(caller)
         if self._budget is not None:
             # By the subject for whom it is all done: an agent that spins does so in somebody's name.
-            key = ("delegation", caller.tenant, caller.subject)
+            key = ("delegation", *caller.key)
             charge = Charge(key, self._budget.calls, self._budget.window, "delegation")
             if not (await self._limits.take([charge])).allowed:
                 raise DelegationRefused("Too many calls are made for one subject.", why="delegation: budget")

@@ -88,5 +88,12 @@ def test_no_configuration_lists_what_others_rely_on(name: str) -> None:
         check_passed([], [name.title()])
 
 
+@pytest.mark.parametrize("name", ["X-Accel-Redirect", "X-Sendfile", "x-reproxy-url"])
+def test_no_service_tells_a_proxy_before_the_node_what_to_send(name: str) -> None:
+    """FWD-05"""
+    with pytest.raises(ValueError, match="is never passed on"):
+        check_passed([], [name])
+
+
 def test_ordinary_fields_can_be_listed() -> None:
     check_passed(["X-Tenant", "Accept-Charset"], ["X-Took", "Link", "Cache-Control"])

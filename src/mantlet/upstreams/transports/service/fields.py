@@ -58,6 +58,8 @@ _NEVER: Final = frozenset(
     # What the node itself says to browsers and callers.
     | {"server", "date", "location", "refresh", "clear-site-data", "content-security-policy", "alt-svc", "sourcemap"}
     | {"content-security-policy-report-only", "strict-transport-security", "x-content-type-options", "referrer-policy"}
+    # What a proxy before the node would obey.
+    | {"x-accel-redirect", "x-sendfile", "x-lighttpd-send-file", "x-reproxy-url"}
     | {"service-worker-allowed", "x-request-id", "ratelimit", "ratelimit-policy", "x-powered-by", "x-frame-options"}
 )
 _NEVER_BEGINS: Final = (

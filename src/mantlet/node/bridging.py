@@ -8,12 +8,12 @@ from mantlet.core.clock import SYSTEM
 from mantlet.core.ports import Post, Sealer, State, Upstream
 from mantlet.events.metrics import Metrics
 from mantlet.node.gauges import watch_bridge
-from mantlet.node.resilience import transport_of
 from mantlet.upstreams.bridge.bridged import Bridged, Unbridged
 from mantlet.upstreams.bridge.config import BridgeConfig
 from mantlet.upstreams.bridge.to_legacy import Places, ToLegacy
 from mantlet.upstreams.bridge.to_modern import ToModern
 from mantlet.upstreams.endpoints import Endpoints
+from mantlet.upstreams.layers import transport_of
 from mantlet.upstreams.transports.http import HttpServer
 
 

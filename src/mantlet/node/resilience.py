@@ -156,13 +156,6 @@ class Resilience:
         return {} if definition is None else _annotations_in(definition.text)
 
 
-def transport_of(upstream: Upstream) -> Upstream:
-    """What is behind all that `around` put before it."""
-    while (inner := getattr(upstream, "inner", None)) is not None:
-        upstream = inner
-    return upstream
-
-
 @lru_cache(maxsize=4096)
 def _annotations_in(text: str) -> Mapping[str, Any]:
     said = msgspec.json.decode(text).get("annotations")

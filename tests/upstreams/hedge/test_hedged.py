@@ -70,6 +70,23 @@ async def test_the_faster_of_two_answers_and_the_other_is_cancelled() -> None:
     assert call.trail.notes["hedged"] == "1"
 
 
+async def test_a_legacy_server_is_told_which_call_nobody_waits_for() -> None:
+    """RES-03: there a closed connection does not say so."""
+    server = Gated()
+    hedge, tasks = hedged(server)
+    call = a_call(target="get_time", era="legacy", session="s")
+    asked = asyncio.ensure_future(hedge.send(call))
+    await server.has(2)
+    server.answer(1)
+    await asked
+    await server.has(3)
+    told = server.calls[2]
+    assert (told.kind, told.method, told.session) == ("notification", "notifications/cancelled", "s")
+    assert told.params["requestId"] == 1
+    server.ends[2].set_exception(r.SessionNotFound())
+    await settle(tasks)
+
+
 async def test_the_first_may_still_win() -> None:
     server = Gated()
     hedge, tasks = hedged(server)

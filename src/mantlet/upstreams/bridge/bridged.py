@@ -6,6 +6,7 @@ from typing import Any, Protocol, runtime_checkable
 from mantlet.core.call import Call, Era, Reply
 from mantlet.core.ports import Upstream
 from mantlet.core.refusal import EraUnavailable, MethodNotAllowed
+from mantlet.upstreams.layers import transport_of
 
 
 class Crossing(Protocol):
@@ -37,7 +38,8 @@ class Bridged:
         self.inner = inner
         self._to_legacy = to_legacy
         self._to_modern = to_modern
-        self._tells = inner if isinstance(inner, Speaks) else None
+        transport = transport_of(inner)  # itself, and not through all before it: it is asked with every call
+        self._tells = transport if isinstance(transport, Speaks) else None
 
     @property
     def name(self) -> str:

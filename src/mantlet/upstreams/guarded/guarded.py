@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from mantlet.core.call import Call, Era, Reply
+from mantlet.core.call import Call, Reply
 from mantlet.core.ports import Upstream
 from mantlet.core.refusal import BreakerOpen, Refusal
 from mantlet.upstreams.breaker import Breaker
@@ -30,11 +30,6 @@ class Guarded:
     def name(self) -> str:
         """As configured."""
         return self.inner.name
-
-    @property
-    def spoken(self) -> frozenset[Era] | None:
-        """See `bridge.bridged.Speaks`."""
-        return getattr(self.inner, "spoken", None)
 
     async def send(self, call: Call, /) -> Reply:
         """See the port. Raises `BreakerOpen`, and then nothing was sent."""

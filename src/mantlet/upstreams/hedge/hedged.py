@@ -2,9 +2,12 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
-from mantlet.core.call import Call, Era, Reply
+import msgspec
+
+from mantlet.core.call import Call, Reply
 from mantlet.core.ports import Upstream
 from mantlet.core.refusal import Refusal
 from mantlet.core.tasks import Tasks
@@ -12,6 +15,7 @@ from mantlet.upstreams.guarded.verdict import BUSY
 from mantlet.upstreams.hedge.config import HedgeConfig
 from mantlet.upstreams.retry.budget import Budget
 from mantlet.upstreams.retry.retried import Elsewhere, Tried, as_first, under_new_id
+from mantlet.wire.mcp import calls
 
 
 class Hedged:
@@ -39,11 +43,6 @@ class Hedged:
     def name(self) -> str:
         """As configured."""
         return self.inner.name
-
-    @property
-    def spoken(self) -> frozenset[Era] | None:
-        """See `bridge.bridged.Speaks`."""
-        return getattr(self.inner, "spoken", None)
 
     async def send(self, call: Call, /, tried: Tried | None = None) -> Reply:
         """See the port: the first answer, or the refusal of the first call where none brings one."""
@@ -111,13 +110,23 @@ class Race:
 
     def stop(self) -> None:
         """Give up what did not win."""
-        for runner in self._runners:
+        for runner, made in self._runners.items():
             if runner is self._won:
                 continue
             if not runner.done():
                 runner.cancel()
+                if made.era == "legacy" and made.session and self._won is not None:
+                    self._tasks.start(self._tell_cancelled(made), "hedge.cancelled")
             elif not runner.cancelled() and runner.exception() is None and isinstance(end := runner.result(), Reply):
                 self._tasks.start(_close(end), "hedge.close")
+
+    async def _tell_cancelled(self, made: Call) -> None:
+        # To a legacy server a closed connection does not say that nobody waits (2025-11-25, "Cancellation").
+        params = {"requestId": msgspec.json.decode(made.id or b"null"), "reason": "another answer came first"}
+        with suppress(Refusal):
+            await self._send(
+                calls.notification(made, made.server, "notifications/cancelled", params, session=made.session)
+            )
 
     async def _run(self, made: Call) -> Reply | Refusal:
         try:

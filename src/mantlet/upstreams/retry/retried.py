@@ -9,7 +9,7 @@ import itertools
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
-from mantlet.core.call import Call, Era, Reply
+from mantlet.core.call import Call, Reply
 from mantlet.core.clock import Clock
 from mantlet.core.ports import Upstream
 from mantlet.core.refusal import BadUpstream, BreakerOpen, EgressDenied, Refusal, UpstreamUnavailable
@@ -74,11 +74,6 @@ class Retried:
     def name(self) -> str:
         """As configured."""
         return self.inner.name
-
-    @property
-    def spoken(self) -> frozenset[Era] | None:
-        """See `bridge.bridged.Speaks`."""
-        return getattr(self.inner, "spoken", None)
 
     async def send(self, call: Call, /) -> Reply:
         """See the port. What is raised, or given, is what became of the last time that reached the server."""

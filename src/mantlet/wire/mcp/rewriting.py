@@ -14,7 +14,8 @@ from mantlet.wire.sse import SseSplitter, format_event
 Change = Callable[[bytes], bytes | None]
 """Gives a message as it shall be, or None for one that stays as it is."""
 
-MAX_EVENT_BYTES: Final = 8_388_608
+MAX_EVENT_BYTES: Final = 67_108_864
+"""Transports have bounds of their own, which are tighter."""
 _NONE: Final = msgspec.Raw(b"")
 
 
@@ -45,7 +46,7 @@ def renamed(theirs: bytes, ours: bytes) -> Change:
 
     def change(data: bytes) -> bytes | None:
         message = _answer(data)
-        if message is None or bytes(message.id) != theirs:
+        if message is None or not _is_same(bytes(message.id), theirs):
             return None
         if message.error:
             return b'{"jsonrpc":"2.0","id":%b,"error":%b}' % (ours, bytes(message.error))
@@ -113,6 +114,11 @@ class RewrittenStream(AsyncIterator[bytes]):
         """Give up the rest, and tell the source."""
         if (close := getattr(self._source, "aclose", None)) is not None:
             await close()
+
+
+def _is_same(one: bytes, other: bytes) -> bool:
+    """Equal bytes, or one string escaped in two ways."""
+    return one == other or (one[:1] == other[:1] == b'"' and msgspec.json.decode(one) == msgspec.json.decode(other))
 
 
 def _answer(data: bytes) -> _Message | None:

@@ -30,6 +30,9 @@ _SEVERITY: Final[Mapping[str, Severity]] = {
     "key.rotated": "notice",
     "token.revoked": "notice",
     "risk.accepted": "warning",
+    "store.degraded": "warning",
+    "store.recovering": "notice",
+    "store.shared": "notice",
 }
 
 

@@ -152,6 +152,21 @@ async def test_one_that_hangs_is_found_out_and_left_alone(tmp_path: Path, ups: l
         assert {by(await house.call()) for _ in range(6)} == {"b", "c"}
 
 
+async def test_who_waits_for_a_connection_to_one_that_hangs_goes_elsewhere(tmp_path: Path, ups: list[Upstream]) -> None:
+    """RES-03: what is in flight there stays; nothing of the others was sent."""
+    async with behind(tmp_path, ups, health=HASTE, max_connections=1) as house:
+        for up in ups:
+            await until(house, up.name, "healthy")
+        ups[0].hangs = True
+        calls = [asyncio.ensure_future(house.call()) for _ in range(12)]  # four of them to each
+        while sum(call.done() for call in calls) < 11:
+            await asyncio.sleep(0.01)
+        assert {by(call.result()) for call in calls if call.done()} <= {"b", "c"}
+        ups[0].hangs = False
+        ups[0].release.set()
+        assert Counter(by(answer) for answer in await asyncio.gather(*calls))["a"] == 1
+
+
 async def test_a_path_is_probed_where_one_is_named(tmp_path: Path) -> None:
     async with served() as plain:
         one = {

@@ -14,7 +14,7 @@ from mantlet.upstreams.health.state import Health, Terms
 
 FINE = Reply(200, [], b"{}")
 TERMS = Terms(fall=2, rise=1, failures=2, ejection_s=30, slow_start_s=0)
-NO_POOL: Any = SimpleNamespace(open=0, idle=0, waiting=0, opened=0)
+NO_POOL: Any = SimpleNamespace(open=0, idle=0, waiting=0, opened=0, turn_away=lambda why: None)
 
 
 class Transport(Server):

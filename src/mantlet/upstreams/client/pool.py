@@ -96,11 +96,15 @@ class Pool:
             self._idle.remove(connection)
         self._place_is_free()
 
+    def turn_away(self, why: str) -> None:
+        """Refuse all who wait, as if no connection could be made: nothing of theirs was sent."""
+        while (waiter := self._next_waiter()) is not None:
+            waiter.set_exception(UpstreamUnavailable(why=why))
+
     async def close(self, grace_s: float = 2.0) -> None:
         """Close all connections, busy ones too, and refuse everybody from now on."""
         self._is_closed = True
-        while (waiter := self._next_waiter()) is not None:
-            waiter.set_exception(UpstreamUnavailable(why="the client is closed"))
+        self.turn_away("the client is closed")
         if self._all:
             self._all_gone = asyncio.get_running_loop().create_future()
             for connection in list(self._all):

@@ -86,23 +86,15 @@ class Endpoints:
         """How often an endpoint came to be in each state."""
         self.usable: tuple[Endpoint, ...] = ()
         """Those that new calls may go to, but for breakers."""
+        self.spoken: frozenset[Era] | None = None
+        """The eras of those, where all are known: a call of any of them finds somebody. Looked up with each `tick`, not
+        with each call (0.3 us an endpoint); who was told too little is refused, and told more (`bridge.bridged`)."""
         self._refresh()
 
     @property
     def name(self) -> str:
         """As configured."""
         return self._name
-
-    @property
-    def spoken(self) -> frozenset[Era] | None:
-        """The eras of those that can be used, where all are known: a call of any of them finds somebody."""
-        found: frozenset[Era] = frozenset()
-        for one in self.usable:
-            spoken = one.transport.spoken
-            if spoken is None:
-                return None
-            found = spoken if found is spoken else found | spoken
-        return found or None
 
     # --- calls
 
@@ -127,6 +119,8 @@ class Endpoints:
                 return await self._sent(call, endpoint, ticket)
             except (UpstreamUnavailable, Overloaded, EraUnavailable) as error:  # nothing was sent
                 failed = error
+                if isinstance(error, EraUnavailable):
+                    self.spoken = self._eras()
                 avoid = {*avoid, endpoint.name}
         if failed is None and (stranger := self._of_another_era(call)) is not None:
             return await stranger.transport.send(call)  # which says so in the words of its kind
@@ -239,6 +233,7 @@ class Endpoints:
     def tick(self) -> None:
         """Time passes: called about once a second."""
         now_s = self._monotonic()
+        self.spoken = self._eras()
         is_reweighed = False
         for one in self.endpoints:
             if one.health.is_watched:
@@ -254,7 +249,10 @@ class Endpoints:
 
     def undrain(self, name: str) -> bool:
         """Let it take calls again; whether there is one."""
-        return self._ordered(name, lambda one: one.health.undrain(self._monotonic()))
+        is_known = self._ordered(name, lambda one: one.health.undrain(self._monotonic()))
+        if is_known and (prober := self._by_name[name].prober) is not None:
+            prober.doubt()  # nothing is known of it until it was asked
+        return is_known
 
     async def health(self) -> Mapping[str, Any]:
         """Each endpoint's state, and what follows for all; nobody is asked anything."""
@@ -292,7 +290,19 @@ class Endpoints:
         if event():
             self._refresh(is_reweighed=endpoint.weigh(endpoint.health.weight_share(self._monotonic())))
             self.changes[endpoint.health.state] += 1
+            if not endpoint.health.is_used and self.usable:
+                # Those in the queue for its connections need not wait for it: they find another.
+                endpoint.transport.pool.turn_away(f"endpoint {endpoint.name} is {endpoint.health.state}")
             self._changed(self._name, endpoint, before)
+
+    def _eras(self) -> frozenset[Era] | None:
+        found: frozenset[Era] = frozenset()
+        for one in self.usable:
+            spoken = one.transport.spoken
+            if spoken is None:
+                return None
+            found = spoken if found is spoken else found | spoken
+        return found or None
 
     def _ordered(self, name: str, order: Callable[[Endpoint], bool]) -> bool:
         endpoint = self._by_name.get(name)
@@ -312,4 +322,5 @@ class Endpoints:
         usable = tuple(near or known)
         if usable != self.usable or is_reweighed:  # else everybody's turn goes on
             self.usable = usable
+            self.spoken = self._eras()
             self._picker.between(usable)

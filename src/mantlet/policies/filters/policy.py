@@ -64,6 +64,7 @@ class Filters:
         make = lru_cache(PLANS_KEPT)
         self._inward = make(lambda server, tool: compile_plan(modes, rules, server, tool, in_results=False))
         self._outward = make(lambda server, tool: compile_plan(modes, rules, server, tool, in_results=True))
+        self._needs_word = not (rules or self._inward("", "").reads_texts or self._outward("", "").active)
 
     @property
     def is_needed(self) -> bool:
@@ -72,9 +73,11 @@ class Filters:
 
     def __call__(self, call: Call, onward: CallHandler, /) -> Awaitable[Reply]:
         """Refuse with `Filtered`, change what is to be changed, and pass on; hold what comes back to the same."""
+        body = call.body
+        if self._needs_word and not prototype.is_hinted(body):
+            return onward(call)
         name = call.target if call.method in _NAMED else ""
         plan: Plan = self._inward(call.server, name)
-        body = call.body
         if plan.active and body and (plan.reads_texts or prototype.is_hinted(body)):
             call = self._inspected(call, plan)
         plan = self._outward(call.server, name)

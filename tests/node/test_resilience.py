@@ -310,3 +310,33 @@ async def test_a_program_gets_a_breaker_where_the_operator_wants_one(tmp_path: P
         for _ in range(2):
             assert (await house.call("echo")).status == 504
         assert (await house.call("echo")).json["error"]["data"]["reason"] == "breaker_open"
+
+
+@pytest.mark.parametrize("client", ["modern", "legacy"])
+async def test_a_crossing_meets_the_breaker_of_its_server_as_everybody_does(tmp_path: Path, client: str) -> None:
+    """RES-01, RES-02: clients of one era, a server of the other."""
+    one = Failing("one")
+    other = "legacy" if client == "modern" else "modern"
+    settings = {"era": other, "breaker": {"failures": 3, "open": 0.2, "jitter_percent": 0}}
+    async with node(tmp_path, one, **settings) as house:
+        session = ""
+        if client == "legacy":
+            asked = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
+            session = (await house.legacy("initialize", asked, server="one")).headers["mcp-session-id"]
+
+        async def call() -> Any:
+            if client == "modern":
+                return (await house.call("echo")).json
+            return (await house.legacy("tools/call", {"name": "echo"}, server="one", session=session)).json
+
+        assert "result" in await call()
+        one.way = "503"
+        reasons = [(await call())["error"]["data"]["reason"] for _ in range(10)]
+        assert reasons[-1] == "breaker_open"
+        one.way = ""
+        while (await breaker_of(house))["state"] == "open":
+            await asyncio.sleep(0.02)
+        while "result" not in (answer := await call()):
+            assert answer["error"]["data"]["reason"] == "breaker_open"
+            await asyncio.sleep(0.02)
+        assert (await breaker_of(house))["state"] == "closed"

@@ -129,3 +129,20 @@ async def test_a_cancelled_probe_lets_the_next_one_through() -> None:
     server.gate, server.end = None, Reply(200, [], b"{}")
     await guarded.send(a_call())
     assert guarded.breaker.state == "closed"
+
+
+async def test_messages_that_are_only_taken_do_not_make_up_for_calls_that_fail() -> None:
+    """RES-01: a bridge sends two messages for one call."""
+    guarded, server, clock = behind()
+    for kind in ("notification", "response", "stream", "end"):
+        await guarded.send(a_call("", "", kind=kind))
+    for _ in range(5):
+        server.end = Reply(202, [], b"")
+        await guarded.send(a_call("notifications/cancelled", "", kind="notification"))
+        server.end = r.BadUpstream()
+        await ends(guarded)
+    assert guarded.breaker.state == "open"
+    clock.now_s += 30
+    server.end = Reply(202, [], b"")
+    await guarded.send(a_call("notifications/cancelled", "", kind="notification"))
+    assert guarded.breaker.state == "half_open"

@@ -185,8 +185,10 @@ class Endpoints:
                 breaker.failed(ticket)
             self._failed(endpoint, f"it answered {reply.status}", unreached=False)
         else:
-            if breaker is not None:
+            if breaker is not None and call.kind == "request":
                 breaker.succeeded(ticket, self._monotonic() - began_s)
+            elif breaker is not None:
+                breaker.cancelled(ticket)  # that a message was taken does not say that any is answered
             if not endpoint.health.is_quiet:
                 self._settle(endpoint, endpoint.health.call_ok)
         if not isinstance(reply.body, bytes):

@@ -51,8 +51,10 @@ class Guarded:
             raise
         if reply.status in BUSY and is_failed_reply(reply):
             breaker.failed(ticket)
-        else:
+        elif call.kind == "request":
             breaker.succeeded(ticket, self._monotonic() - began_s if self._is_timed else 0.0)
+        else:
+            breaker.cancelled(ticket)  # that a message was taken does not say that any is answered
         return reply
 
     async def health(self) -> Mapping[str, Any]:

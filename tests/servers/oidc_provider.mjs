@@ -17,6 +17,7 @@ const scheme = settings.tls ? 'https' : 'http';
 const issuer = `${scheme}://127.0.0.1:${settings.port}`;
 const EXCHANGE = 'urn:ietf:params:oauth:grant-type:token-exchange';
 const ACCESS_TOKEN = 'urn:ietf:params:oauth:token-type:access_token';
+const ID_JAG = 'urn:ietf:params:oauth:token-type:id-jag';
 
 function signingKey(alg, type, options) {
   const { privateKey } = generateKeyPairSync(type, options);
@@ -132,6 +133,7 @@ const provider = new Provider(issuer, {
 // RFC 8693, which the package leaves to its users: a subject's JWT becomes one for another audience, with `act`.
 provider.registerGrantType(EXCHANGE, async (ctx) => {
   const { subject_token: token, subject_token_type: type, audience, resource, scope } = ctx.oidc.params;
+  const wants = ctx.oidc.params.requested_token_type;
   if (!token || type !== ACCESS_TOKEN) throw new errors.InvalidRequest('subject_token of type access_token is needed');
   const target = resource ?? audience;
   if (!target) throw new errors.InvalidTarget('a resource is needed');
@@ -146,6 +148,20 @@ provider.registerGrantType(EXCHANGE, async (ctx) => {
   const asked = scope ? scope.split(' ') : [...had];
   if (asked.some((one) => one && !had.has(one))) throw new errors.InvalidScope('scope is more than the subject has', scope);
   const client = ctx.oidc.client;
+  if (wants === ID_JAG) {
+    // draft-ietf-oauth-identity-assertion-authz-grant: which client this one is at the other server, the enterprise says.
+    const application = settings.applications?.[audience];
+    if (!application || application.users?.includes(claims.sub) === false) throw new errors.InvalidTarget('no such application');
+    const [{ kid, alg }] = keys;
+    const said = { resource, scope: asked.join(' ').trim(), client_id: application.client_id, ...application.claims };
+    const jag = await new jose.SignJWT(said)
+      .setProtectedHeader({ alg, kid, typ: application.typ ?? 'oauth-id-jag+jwt' })
+      .setIssuer(issuer).setSubject(claims.sub).setAudience(application.aud ?? audience).setJti(randomUUID())
+      .setIssuedAt().setExpirationTime('300s')
+      .sign(await jose.importJWK(keys[0], alg));
+    ctx.body = { access_token: jag, issued_token_type: ID_JAG, token_type: 'N_A', expires_in: 300, scope: asked.join(' ').trim() };
+    return;
+  }
   ctx.state ??= {};
   ctx.state.exchange = { act: { sub: client.clientId, ...(claims.act ? { act: claims.act } : {}) } };
   const at = new provider.AccessToken({

@@ -250,7 +250,8 @@ class Idp:
 
 @contextlib.contextmanager
 def running_idp(folder: Path, *, tls: Mapping[str, str] | None = None, **settings: Any) -> Iterator[Idp]:
-    """A provider until the block ends. `settings`: `resources`, `clients`, `accounts`, `discovery` of the script.
+    """A provider until the block ends. `settings`: `resources`, `clients`, `accounts`, `discovery`, `applications` (for
+    which servers it gives ID-JAGs, and to whom: `{issuer: {"client_id": ..., "users": [...]}}`) of the script.
 
     `resources={URL: {"format": "jwt" | "opaque", "alg": "ES256", "scope": "mcp:read", "ttl": 60}}`; a resource not
     named there gets RS256 JWTs for `mcp:read mcp:write` that live 300 s.

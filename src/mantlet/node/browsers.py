@@ -1,4 +1,4 @@
-"""What a configuration has for browsers, beside its own authorization server. Nothing is imported where it has nothing."""
+"""What a configuration has for browsers, beside its own authorization server. What it has not is not imported."""
 
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -34,7 +34,7 @@ def with_pages(
     logins: "Logins | None",
 ) -> Steps:
     """`steps` with the pages for consents and logins, where there are any."""
-    if grants is not None:
+    if grants is not None and grants.books:
         return grants.into(steps, authenticate, sealer, steps.caller_limits, logins)
     if logins is None:
         return steps

@@ -51,11 +51,14 @@ from mantlet.upstreams.egress import Guard
 from mantlet.upstreams.identity import Identity, UserConfig
 from mantlet.upstreams.identity.config import audience_of
 from mantlet.upstreams.identity.fields import About
+from mantlet.upstreams.identity.user.asserted import Asserted
 from mantlet.upstreams.identity.user.book import GrantBook
+from mantlet.upstreams.identity.user.config import IdpConfig
 from mantlet.upstreams.identity.user.flow import GrantFlow
 from mantlet.upstreams.identity.user.identity import ByGrant
 from mantlet.upstreams.identity.user.kept import GrantKey, Row
 from mantlet.upstreams.oauth import AuthorizationServer, Registration
+from mantlet.upstreams.oauth.server import Assert
 from mantlet.wire import jsonrpc
 
 CLIENT: Final = "/oauth/client"
@@ -86,12 +89,17 @@ class UserGrants:
 
     def of(self, name: str, url: str, given: UserConfig, about: About) -> Identity:
         """The identity by which the upstream `name` at `url` is told of callers. Raises `ConfigError`."""
-        fetch = open_fetcher(self._config, self._guard, TlsConfig(ca_file=given.ca_file))
-        self._opened.push_async_callback(fetch.close)
         registration = registered(name, given, self._root)
+        server = self._server(registration, given.ca_file)
+        resource = audience_of(url) if given.resource is None else given.resource
+        if given.idp is not None:
+            idp = self._server(registered_at(given.idp), given.idp.ca_file)
+            asserted = Asserted(idp, server, about, SYSTEM, resource=resource, scope=given.scope)
+            self._opened.push_async_callback(asserted.close)
+            return asserted
         book = GrantBook(
             name,
-            AuthorizationServer(registration, fetch, SYSTEM),
+            server,
             self._rows,
             self._sealer,
             self._sealer.key_id,
@@ -99,7 +107,7 @@ class UserGrants:
             SYSTEM,
             refresh_before_s=given.refresh_before,
             life_s=given.life,
-            resource=audience_of(url) if given.resource is None else given.resource,
+            resource=resource,
             new_id=lambda: secrets.token_urlsafe(16),
             tell=self._tell,
         )
@@ -114,6 +122,11 @@ class UserGrants:
                 described(registration.client_id, redirect_uri, self._config.agent.name, given)
             )
         return ByGrant(name, book, about)
+
+    def _server(self, registration: Registration, ca_file: str | None) -> AuthorizationServer:
+        fetch = open_fetcher(self._config, self._guard, TlsConfig(ca_file=ca_file))
+        self._opened.push_async_callback(fetch.close)
+        return AuthorizationServer(registration, fetch, SYSTEM)
 
     def into(
         self,
@@ -177,36 +190,55 @@ def registered(name: str, given: UserConfig, root: str) -> Registration:
             f"{where}.client_id", "is not set, and the node's own metadata is not at https", "register the node there"
         )
     client_id = given.client_id or f"{root}{CLIENT}/{name}"
-    secret: Secret | None = given.client_secret
-    if secret is None and given.client_secret_file:
-        secret = read_secret(given.client_secret_file)
-    assertion = None
-    if given.private_key_file:
-        sign = signer(read_pem(given.private_key_file), "JWT")
-
-        def assertion() -> str:
-            now = int(SYSTEM.wall())
-            return sign(
-                {
-                    "iss": client_id,
-                    "sub": client_id,
-                    "aud": given.issuer,  # and nothing else: no other server can use it (OAUTH-08)
-                    "iat": now,
-                    "exp": now + ASSERTION_LIFE_S,
-                    "jti": secrets.token_urlsafe(16),
-                }
-            )
-
     return Registration(
         given.issuer,
         client_id,
-        secret,
+        _secret(given),
         given.client_auth,
-        assertion,
+        _assertion(given, client_id),
         given.authorization_endpoint or "",
         given.token_endpoint or "",
         given.revocation_endpoint or "",
     )
+
+
+def registered_at(idp: IdpConfig) -> Registration:
+    """This node as the callers' own issuer knows it. Raises `ConfigError`."""
+    return Registration(
+        idp.issuer,
+        idp.client_id,
+        _secret(idp),
+        idp.client_auth,
+        _assertion(idp, idp.client_id),
+        token_endpoint=idp.token_endpoint or "",
+    )
+
+
+def _secret(given: UserConfig | IdpConfig) -> Secret | None:
+    if given.client_secret is None and given.client_secret_file:
+        return read_secret(given.client_secret_file)
+    return given.client_secret
+
+
+def _assertion(given: UserConfig | IdpConfig, client_id: str) -> Assert | None:
+    if given.private_key_file is None:
+        return None
+    sign, issuer = signer(read_pem(given.private_key_file), "JWT"), given.issuer
+
+    def assertion() -> str:
+        now = int(SYSTEM.wall())
+        return sign(
+            {
+                "iss": client_id,
+                "sub": client_id,
+                "aud": issuer,  # and nothing else: no other server can use it (OAUTH-08)
+                "iat": now,
+                "exp": now + ASSERTION_LIFE_S,
+                "jti": secrets.token_urlsafe(16),
+            }
+        )
+
+    return assertion
 
 
 def described(client_id: str, redirect_uri: str, name: str, given: UserConfig) -> dict[str, Any]:

@@ -56,7 +56,7 @@ async def test_a_secret_stands_in_the_header_encoded_first() -> None:
     await far.server(secret=Secret("a:b c")).ask({"grant_type": "x"})
     _, _, headers, form = far.asked[-1]
     assert base64.b64decode(headers[b"authorization"].removeprefix(b"Basic ")) == b"node:a%3Ab+c"
-    assert form == {"grant_type": "x"}
+    assert form == {"grant_type": "x", "client_id": "node"}
 
 
 async def test_or_in_the_form_or_there_is_none() -> None:

@@ -1,6 +1,5 @@
 """`exchange` at the caller's own issuer: its token goes back to whoever issued it, and to nobody else (RFC 8693)."""
 
-import asyncio
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,9 +19,9 @@ from mantlet.core.refusal import (
     UpstreamUnavailable,
 )
 from mantlet.core.secret import Secret
-from mantlet.core.tasks import Tasks
 from mantlet.upstreams.identity import grant
 from mantlet.upstreams.identity.fields import AUTHORIZATION, About, bearer
+from mantlet.upstreams.identity.once import Once
 from mantlet.upstreams.identity.port import Field, Outgoing
 from mantlet.wire.forwarded import MAX_LIFE_S, token_hash
 
@@ -62,8 +61,7 @@ class AtIssuer:
         self._about, self._fetch, self._clock, self._max_life_s = about, fetch, clock, max_life_s
         self._endpoint = client.token_endpoint
         self._held: OrderedDict[str, grant.Granted] = OrderedDict()
-        self._asked: dict[str, asyncio.Task[grant.Granted]] = {}
-        self._tasks = Tasks(lambda _error: None)  # whoever waits is told
+        self._once: Once[grant.Granted] = Once()
 
     async def __call__(self, caller: Caller, headers: Headers, _request: Outgoing, /) -> Sequence[Field]:
         """The fields for any request of this caller. Raises `Denied` for a caller of another issuer."""
@@ -76,25 +74,12 @@ class AtIssuer:
         key = token_hash(token)
         granted = self._held.get(key)
         if granted is None or self._clock.wall() >= granted.ends_s:
-            granted = await self._shared(key, caller, token)
+            granted = await self._once.do(key, lambda: self._ask(key, caller, token))
         return (bearer(granted.token), *self._about.of(caller))
 
     async def close(self) -> None:
         """Ask nothing more."""
-        await self._tasks.close()
-
-    async def _shared(self, key: str, caller: Caller, token: bytes) -> grant.Granted:
-        task = self._asked.get(key)
-        if task is None:
-            task = self._asked[key] = self._tasks.start(self._ask(key, caller, token), "identity", tells_itself=True)
-            task.add_done_callback(lambda ended: self._settled(key, ended))
-        await asyncio.wait([task])  # whoever leaves must not take the answer from the others
-        return task.result()
-
-    def _settled(self, key: str, task: "asyncio.Task[grant.Granted]") -> None:
-        self._asked.pop(key, None)
-        if not task.cancelled():
-            task.exception()  # looked at, also when all who waited have left
+        await self._once.close()
 
     async def _ask(self, key: str, caller: Caller, token: bytes) -> grant.Granted:
         scopes = caller.scopes & self._scopes

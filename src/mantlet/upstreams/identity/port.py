@@ -37,7 +37,7 @@ class Renewable(Protocol):
     """An `Identity` whose fields may have ended before their time: what the upstream refused with 401 was not done, and
     may be asked once more."""
 
-    async def renewed(self, caller: Caller, refused: Sequence[Field], /) -> Sequence[Field] | None:
+    async def renewed(self, caller: Caller, headers: Headers, refused: Sequence[Field], /) -> Sequence[Field] | None:
         """Other fields than those that were refused; None when others would be refused as well. Raises as the call."""
         ...
 

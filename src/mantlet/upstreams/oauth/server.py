@@ -4,12 +4,12 @@ import base64
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Any, Final, Literal
 from urllib.parse import quote_plus, urlencode, urlsplit
 
 from mantlet.core.clock import Clock
-from mantlet.core.ports import Fetch
-from mantlet.core.refusal import BadUpstream, Refusal
+from mantlet.core.ports import Fetch, Fetched
+from mantlet.core.refusal import BadUpstream, DeadlineExceeded, IssuerUnavailable, Refusal, UpstreamUnavailable
 from mantlet.core.secret import Secret
 from mantlet.upstreams.oauth.answer import MAX_BYTES, Refused, Tokens, read_tokens
 from mantlet.upstreams.oauth.metadata import MAX_BYTES as MAX_METADATA_BYTES
@@ -42,7 +42,7 @@ class Registration:
 
 
 class AuthorizationServer:
-    """Everything raises `UpstreamUnavailable`, `DeadlineExceeded`, `EgressDenied` or `BadUpstream` besides."""
+    """Everything raises `IssuerUnavailable`, `EgressDenied` or `BadUpstream` besides."""
 
     def __init__(self, registration: Registration, fetch: Fetch, clock: Clock) -> None:
         self.registration = registration
@@ -58,7 +58,7 @@ class AuthorizationServer:
         if self._known is not None and self._clock.monotonic() < self._known_until_s:
             return self._known
         for url in well_known(mine.issuer):
-            answer = await self._fetch("GET", url, headers=[_JSON], timeout_s=TIMEOUT_S, max_bytes=MAX_METADATA_BYTES)
+            answer = await self._told("GET", url, headers=[_JSON], timeout_s=TIMEOUT_S, max_bytes=MAX_METADATA_BYTES)
             if answer.status == 200:
                 self._known = read_endpoints(
                     answer.body, mine.issuer, token=mine.token_endpoint, authorization=mine.authorization_endpoint
@@ -91,20 +91,15 @@ class AuthorizationServer:
             return False
 
     async def _post(self, endpoint: str, form: Mapping[str, str]) -> tuple[int, bytes]:
-        mine, headers, sent = self.registration, [_FORM, _JSON], dict(form)
+        # The id also beside the header that has it: servers on the MCP SDK look for it in the form alone.
+        mine, headers, sent = self.registration, [_FORM, _JSON], {**form, "client_id": self.registration.client_id}
         if mine.assertion is not None:
-            sent |= {
-                "client_id": mine.client_id,
-                "client_assertion_type": ASSERTION_TYPE,
-                "client_assertion": mine.assertion(),
-            }
-        elif mine.secret is None:
-            sent["client_id"] = mine.client_id
-        elif mine.manner == "post":
-            sent |= {"client_id": mine.client_id, "client_secret": mine.secret.reveal()}
-        else:
+            sent |= {"client_assertion_type": ASSERTION_TYPE, "client_assertion": mine.assertion()}
+        elif mine.secret is not None and mine.manner == "post":
+            sent["client_secret"] = mine.secret.reveal()
+        elif mine.secret is not None:
             headers.append((b"authorization", basic(mine.client_id, mine.secret.reveal())))
-        answer = await self._fetch(
+        answer = await self._told(
             "POST",
             endpoint,
             headers=headers,
@@ -113,6 +108,13 @@ class AuthorizationServer:
             max_bytes=MAX_BYTES,
         )
         return answer.status, answer.body
+
+    async def _told(self, method: str, url: str, **request: Any) -> Fetched:
+        """The server's answer. That it gives none is not an upstream's failure, and must not count as one (RES-01)."""
+        try:
+            return await self._fetch(method, url, **request)
+        except (UpstreamUnavailable, DeadlineExceeded) as error:
+            raise IssuerUnavailable(why=f"oauth: {error.why}") from error
 
 
 def basic(client_id: str, client_secret: str) -> bytes:

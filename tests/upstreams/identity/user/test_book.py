@@ -124,7 +124,12 @@ async def test_a_token_is_used_until_shortly_before_its_end_and_then_refreshed(t
     town.now_s += 2
     assert await book.token(ALICE) == "at-1"
     assert town.asked == [
-        {"grant_type": "refresh_token", "refresh_token": "rt-0", "resource": "https://docs.example/mcp"}
+        {
+            "grant_type": "refresh_token",
+            "refresh_token": "rt-0",
+            "resource": "https://docs.example/mcp",
+            "client_id": "node",
+        }
     ]
     town.now_s += 541
     assert await book.token(ALICE) == "at-2"

@@ -16,8 +16,8 @@ from typing import Final
 from mantlet.core.caller import Caller
 from mantlet.core.clock import Clock
 from mantlet.core.ports import Sealer, State, StateKey
-from mantlet.core.refusal import ConsentRequired, Refusal, Unavailable
-from mantlet.core.tasks import Tasks
+from mantlet.core.refusal import BadUpstream, ConsentRequired, IssuerUnavailable, Refusal, Unavailable
+from mantlet.upstreams.identity.once import Once
 from mantlet.upstreams.identity.user.kept import GrantKey, Kept, Row, Rows, seal, unseal
 from mantlet.upstreams.oauth import AuthorizationServer, Refused, Tokens
 
@@ -75,8 +75,7 @@ class GrantBook:
         self._state, self._clock = state, clock
         self._before_s, self._life_s, self._new_id, self._tell = refresh_before_s, life_s, new_id, tell
         self._held: OrderedDict[tuple[str, str, str], Held] = OrderedDict()
-        self._asked: dict[tuple[str, str, str], asyncio.Task[Held]] = {}
-        self._tasks = Tasks(lambda _error: None)  # whoever waits is told
+        self._once: Once[Held] = Once()
         self.refreshes = 0
 
     async def token(self, caller: Caller, /) -> str:
@@ -84,7 +83,7 @@ class GrantBook:
         held = self._held.get(caller.key)
         if held is not None and self._clock.monotonic() < held.look_at_s and self._clock.wall() < held.refresh_at_s:
             return held.token
-        return (await self._shared(caller.key, "")).token
+        return (await self._once.do(caller.key, lambda: self._find(caller.key, ""))).token
 
     async def renewed(self, caller: Caller, refused: str, /) -> str | None:
         """Another token than `refused`, which the upstream did not take; None when a new one is no better.
@@ -95,7 +94,7 @@ class GrantBook:
         if held is not None and held.token == refused and self._clock.wall() < held.forced_s + FORCED_S:
             return None
         for _ in range(2):  # the first may be an asking that was under way, and knew nothing of the refusal
-            held = await self._shared(caller.key, refused)
+            held = await self._once.do(caller.key, lambda: self._find(caller.key, refused))
             if held.token != refused:
                 return held.token
         return None
@@ -121,22 +120,7 @@ class GrantBook:
 
     async def close(self) -> None:
         """Ask nothing more."""
-        await self._tasks.close()
-
-    async def _shared(self, key: tuple[str, str, str], refused: str) -> Held:
-        task = self._asked.get(key)
-        if task is None:
-            task = self._asked[key] = self._tasks.start(self._find(key, refused), "grants", tells_itself=True)
-            task.add_done_callback(lambda ended: self._settled(key, ended))
-        await asyncio.wait([task])  # whoever leaves must not take the answer from the others
-        if task.cancelled():
-            raise Unavailable(why="grants: closed")
-        return task.result()
-
-    def _settled(self, key: tuple[str, str, str], task: "asyncio.Task[Held]") -> None:
-        self._asked.pop(key, None)
-        if not task.cancelled():
-            task.exception()  # looked at, also when all who waited have left
+        await self._once.close()
 
     async def _find(self, caller_key: tuple[str, str, str], refused: str) -> Held:
         key = self._key(caller_key)
@@ -216,9 +200,11 @@ class GrantBook:
         self.refreshes += 1
         try:
             tokens = await self.server.ask(form)
+        except BadUpstream as error:  # not the upstream's own: it must not count as its failure (RES-01)
+            raise IssuerUnavailable(why=error.why) from error
         except Refused as refusal:
             if refusal.error != "invalid_grant":
-                raise Unavailable(why=f"oauth: {self.upstream}: refresh refused: {refusal.error}") from refusal
+                raise IssuerUnavailable(why=f"oauth: {self.upstream}: refresh refused: {refusal.error}") from refusal
             raise await self._ended(key, row, "its server gives no tokens for it any more") from refusal
         now_s = self._clock.wall()
         after = self._kept(tokens, now_s, kept)

@@ -24,7 +24,7 @@ class ByGrant:
             raise ConsentRequired(self._upstream, why="identity: the node has no grant of its own")
         return (bearer(await self._grant.token(caller)), *self._about.of(caller))
 
-    async def renewed(self, caller: Caller, refused: Sequence[Field], /) -> Sequence[Field] | None:
+    async def renewed(self, caller: Caller, _headers: Headers, refused: Sequence[Field], /) -> Sequence[Field] | None:
         """See `Renewable`."""
         shown = next((value for name, value in refused if name == AUTHORIZATION), b"").removeprefix(_PREFIX)
         token = await self._grant.renewed(caller, shown.decode())

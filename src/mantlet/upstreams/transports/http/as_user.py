@@ -25,7 +25,7 @@ async def carried(
     try:
         return await carry(lines(told))
     except Rejected:
-        again = await renewable.renewed(call.caller, told)
+        again = await renewable.renewed(call.caller, call.arrival.headers, told)
     if again is not None:
         try:
             return await carry(lines(again))

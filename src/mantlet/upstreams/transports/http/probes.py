@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from mantlet import __version__
-from mantlet.core.caller import Caller
 from mantlet.core.clock import Clock
 from mantlet.core.headers import Headers
 from mantlet.core.refusal import Denied, InvalidJson, Refusal
@@ -41,8 +40,9 @@ class Probes:
         self._timeout_s = timeout_s
         self._identity = identity
         self._target = target
-        self.asker: Caller = NODE
-        """For whom is asked: a server that knows callers by their own grants tells the node itself nothing."""
+        self.lent: Sequence[Field] | None = None
+        """Of the caller whose call makes the node ask: a server that knows callers by their own grants tells the node
+        itself nothing."""
 
     async def discover(self) -> era.Found | None:
         """Ask `server/discover` in the modern way. Raises as `HttpClient.send` does."""
@@ -106,8 +106,10 @@ class Probes:
 
     async def _told(self, request: Outgoing) -> Sequence[Field]:
         """Nobody called: the node asks for itself, where that can be said."""
+        if self.lent is not None:
+            return self.lent
         try:
-            return () if self._identity is None else await self._identity(self.asker, _NO_HEADERS, request)
+            return () if self._identity is None else await self._identity(NODE, _NO_HEADERS, request)
         except Denied:
             return ()  # an issuer exchanges its own users' tokens only
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
 from mantlet import __version__
@@ -148,7 +148,7 @@ class HttpServer:
         if self._renewable is not None and self._identity is not None:  # the two are one
             # Before the server is asked anything: without a grant it would not even say what it is.
             told = await self._identity(call.caller, call.arrival.headers, as_user.NOTHING)
-            self._probes.asker = call.caller
+            self._probes.lent = told
         found = self._detection.current
         if found is None:
             found = await self._find(call.deadline_s)
@@ -170,7 +170,7 @@ class HttpServer:
             fields += await self._told(self._identity, call)
         return await self._carried(call, fields, upstream_session)
 
-    async def _carried(self, call: Call, fields: bytes, upstream_session: bytes | None) -> Reply:
+    def _carried(self, call: Call, fields: bytes, upstream_session: bytes | None) -> Awaitable[Reply]:
         if self._is_node:
             fields += deadline.line(call.deadline_s, self._clock.monotonic())
         if (start := self._others.get(call.kind)) is None:
@@ -178,8 +178,8 @@ class HttpServer:
         else:
             message = b"%b%b\r\n" % (start, fields)
         if call.kind == "stream" or call.method == LISTEN:
-            return await self._lasting(call, message, upstream_session)
-        return await self._exchange(call, message, upstream_session)
+            return self._lasting(call, message, upstream_session)
+        return self._exchange(call, message, upstream_session)
 
     async def health(self) -> Mapping[str, Any]:
         """What is known; asks the server when that is nothing."""

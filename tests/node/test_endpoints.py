@@ -142,6 +142,20 @@ async def test_the_dead_lose_their_own_sessions_and_no_calls(tmp_path: Path, ups
         assert {by(await house.call()) for _ in range(6)} == {"a", "b", "c"}
 
 
+async def test_modern_clients_of_legacy_servers_do_not_notice_that_one_dies(
+    tmp_path: Path, ups: list[Upstream]
+) -> None:
+    """The bridge's own session with it is begun anew, elsewhere."""
+    async with behind(tmp_path, ups, health=HASTE, era="legacy") as house:
+        for up in ups:
+            await until(house, up.name, "healthy")
+        homes = {by(await house.call()) for _ in range(4)}
+        (home,) = homes  # one session a caller
+        await next(up for up in ups if up.name == home).close()
+        await until(house, home, "unhealthy")
+        assert by(await house.call()) != home
+
+
 async def test_one_that_hangs_is_found_out_and_left_alone(tmp_path: Path, ups: list[Upstream]) -> None:
     """RES-06"""
     async with behind(tmp_path, ups, health=HASTE) as house:

@@ -171,5 +171,13 @@ def test_what_is_remembered_is_bounded_and_forgotten_when_endpoints_change() -> 
     assert picker.pick("k", ()).name != home.name  # type: ignore[union-attr]
 
 
+def test_a_long_key_has_its_endpoint_and_is_not_kept() -> None:
+    picker: Affine[One] = Affine()
+    picker.between(some(5))
+    key = "x" * 100_000
+    assert len({picker.pick(key, ()).name for _ in range(3)}) == 1  # type: ignore[union-attr]
+    assert not picker._known
+
+
 def test_a_key_of_lone_surrogates_is_a_key() -> None:
     assert pick("\ud800", some(2)) is not None

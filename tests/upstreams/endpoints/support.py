@@ -25,14 +25,10 @@ class Transport(Server):
         self.spoken = eras
         self.pool = NO_POOL
         self.on_headers: Any = None
-        self.is_closed = False
 
     async def send(self, call: Call, /) -> Reply:
         reply = await super().send(call)
         return Reply(reply.status, list(reply.headers), reply.body)
-
-    async def close(self) -> None:
-        self.is_closed = True
 
 
 class House:

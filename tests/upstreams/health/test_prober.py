@@ -46,6 +46,21 @@ async def test_it_asks_again_and_again() -> None:
     assert heard == ["it answered 500"] * 3
 
 
+async def test_a_probe_that_breaks_does_not_end_the_watch() -> None:
+    heard: asyncio.Queue[str] = asyncio.Queue()
+
+    async def broken(_timeout_s: float) -> None:
+        raise ZeroDivisionError
+
+    def told(why: str) -> bool:
+        heard.put_nowait(why)
+        return True
+
+    running = asyncio.ensure_future(Prober(broken, QUICK, told, chance=lambda: 0.5).run())
+    assert [await heard.get() for _ in range(2)] == ["the probe failed: ZeroDivisionError"] * 2
+    running.cancel()
+
+
 async def test_a_call_that_failed_makes_it_ask_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prober, "MIN_GAP_S", 0.0)
     heard: asyncio.Queue[str] = asyncio.Queue()

@@ -17,6 +17,8 @@ SCAN: Final = 16
 (Mitzenmacher, 2001) and costs the same for a hundred."""
 MAX_KNOWN: Final = 4_096
 """Keys whose endpoint is remembered, so that the lottery is drawn once for each; then all are forgotten."""
+MAX_KNOWN_CHARACTERS: Final = 256
+"""A longer key is looked up each time: it may be a header of anybody's."""
 
 
 class Candidate(rendezvous.Seeded, Protocol):
@@ -139,9 +141,10 @@ class Affine(Generic[C]):
         one = known.get(key)
         if one is None:
             one = rendezvous.pick(key, self._candidates)
-            if len(known) >= MAX_KNOWN:
-                known.clear()
-            known[key] = one
+            if len(key) <= MAX_KNOWN_CHARACTERS:
+                if len(known) >= MAX_KNOWN:
+                    known.clear()
+                known[key] = one
         return one
 
 

@@ -41,10 +41,6 @@ class Transport(Protocol):
         """Its connections."""
         ...
 
-    async def close(self) -> None:
-        """Close them."""
-        ...
-
 
 class Breaker(Protocol):
     """See `upstreams.breaker`."""

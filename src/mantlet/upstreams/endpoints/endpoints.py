@@ -6,7 +6,6 @@ those to say who know what it means (`retry`). A legacy session lives at one end
 when that one is gone its sessions are not found, and their clients begin new ones (2025-11-25, "Session Management").
 """
 
-import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -30,6 +29,8 @@ from mantlet.upstreams.transports.http.session import OpenedIds
 
 LOAD_KEPT_S: Final = 10.0
 """How long an endpoint's word on its load is believed."""
+MAX_TRIES: Final = 5
+"""Endpoints that one call is offered to, when none can be reached."""
 NOTE: Final = "endpoint"
 """Where the record of a call says which one served it."""
 _NOBODY: Final[frozenset[str]] = frozenset()
@@ -111,7 +112,10 @@ class Endpoints:
         if tried and any(one.name not in tried for one in self.usable):
             avoid = tried
         failed: Refusal | None = None
-        while (chosen := self._choose(call, key, avoid)) is not None:
+        for _ in range(MAX_TRIES):
+            chosen = self._choose(call, key, avoid)
+            if chosen is None:
+                break
             endpoint, ticket = chosen
             if tried is not None:
                 tried.add(endpoint.name)
@@ -271,10 +275,6 @@ class Endpoints:
             "eras": sorted(self.spoken or ()),
             "endpoints": [one.report() for one in self.endpoints],
         }
-
-    async def close(self) -> None:
-        """Close every connection; calls under way fail."""
-        await asyncio.gather(*(one.transport.close() for one in self.endpoints))
 
     def _failed(self, endpoint: Endpoint, why: str, *, unreached: bool) -> None:
         now_s, may = self._monotonic(), self._may_eject(endpoint)

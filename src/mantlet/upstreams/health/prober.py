@@ -40,7 +40,10 @@ class Prober:
         """Ask until cancelled."""
         config = self._config
         while True:
-            why = await self.ask()
+            try:
+                why = await self.ask()
+            except Exception as error:  # a task root: what nobody expected of one probe must not end the watch
+                why = f"the probe failed: {type(error).__name__}"
             self.probes += 1
             is_in_doubt = self._told(why)
             wait_s = min(config.interval, config.recheck) if is_in_doubt else config.interval

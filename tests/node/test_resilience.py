@@ -126,6 +126,21 @@ async def test_half_open_one_probe_reaches_the_server_whoever_else_asks(tmp_path
             client.close()
 
 
+async def test_what_opens_and_closes_is_recorded_and_what_probes_find_between_is_counted(tmp_path: Path) -> None:
+    """AUD-01: a server that is gone for long does not fill the trail."""
+    one = Failing("one", way="500")
+    async with node(tmp_path, one, breaker={"failures": 2, "open": 0.02, "jitter_percent": 0}) as house:
+        while len(one.calls) < 6:
+            await house.call("echo")
+            await asyncio.sleep(0.01)
+        one.way = ""
+        while (await house.call("echo")).status != 200:
+            await asyncio.sleep(0.01)
+        assert 'mantlet_breaker_transitions_total{server="one",state="half_open"} 5.0' in await metrics(house)
+        events = [record["event"] for record in house.audit() if record["event"].startswith("breaker.")]
+        assert events == ["breaker.open", "breaker.closed"]
+
+
 async def test_a_caller_that_leaves_in_mid_probe_frees_its_place(tmp_path: Path) -> None:
     """RES-01"""
     one = Failing("one", way="500")

@@ -19,6 +19,7 @@ from mantlet.core.tasks import Tasks
 from mantlet.node.housekeeping import every, failed, log_event
 from mantlet.upstreams.balance import EndpointConfig, make_picker
 from mantlet.upstreams.balance.config import endpoint_names
+from mantlet.upstreams.breaker.config import BreakerConfig
 from mantlet.upstreams.client import Bounds, HttpClient, Resolve, parse
 from mantlet.upstreams.client.tls import context
 from mantlet.upstreams.endpoints import Breaker, Endpoint, Endpoints, Settings
@@ -155,6 +156,7 @@ def _several(
         max_ejected_percent=config.outlier.max_ejected_percent,
         prefer_zone=config.prefer_zone,
         affinity_header=config.affinity_header,
+        patience_s=(config.breaker or BreakerConfig()).patience,
     )
     made = Endpoints(
         name,

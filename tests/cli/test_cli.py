@@ -43,6 +43,7 @@ GROUPS = {
     ("keys",): ["create", "list", "revoke"],
     ("certs",): ["ca", "server", "client"],
     ("tokens",): ["issue", "inspect", "keygen"],
+    ("database",): ["status", "migrate"],
     ("events",): ["tail", "search", "verify"],
     ("limits",): ["status", "reset", "show"],
 }

@@ -7,18 +7,20 @@ import secrets
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import asyncpg
 
+SSL_REQUEST = b"\x00\x00\x00\x08\x04\xd2\x16\x2f"
 NOBODY = "nobody"
 """Who runs it where the tests are root's: PostgreSQL refuses to be."""
 
@@ -34,15 +36,15 @@ def binaries() -> Path | None:
 
 
 class PostgresServer:
-    """Listens on a port of 127.0.0.1, with password and, where it is given a certificate, with TLS."""
+    """Listens on a port of 127.0.0.1, and asks for a password."""
 
-    def __init__(self, bins: Path, *, certificate: tuple[str, str] | None = None) -> None:
+    def __init__(self, bins: Path) -> None:
         self._bins = bins
         self._home = Path(tempfile.mkdtemp(prefix="mantlet-pg-"))
         self._process: subprocess.Popen[bytes] | None = None
         self.port = _free_port()
         self.password = secrets.token_hex(8)
-        self._make(certificate)
+        self._make()
         self.start()
 
     def start(self) -> None:
@@ -108,7 +110,7 @@ class PostgresServer:
         self.stop(signal.SIGQUIT)
         shutil.rmtree(self._home, ignore_errors=True)
 
-    def _make(self, certificate: tuple[str, str] | None) -> None:
+    def _make(self) -> None:
         secret = self._home / "password"
         secret.write_text(self.password)
         for path in (self._home, secret):
@@ -128,12 +130,6 @@ class PostgresServer:
             "shared_buffers = 16MB",
             "max_connections = 60",
         ]
-        if certificate is not None:
-            for name, path in zip(("server.crt", "server.key"), certificate, strict=True):
-                shutil.copy(path, self._home / "data" / name)
-                (self._home / "data" / name).chmod(0o600)
-                _give(self._home / "data" / name)
-            settings.append("ssl = on")
         with (self._home / "data" / "postgresql.conf").open("a") as file:
             file.write("\n".join(settings) + "\n")
 
@@ -150,6 +146,38 @@ class PostgresServer:
         for pid in [self._process.pid, *_children(self._process.pid)]:
             with suppress(ProcessLookupError):
                 os.kill(pid, which)
+
+
+@asynccontextmanager
+async def behind_tls(server: PostgresServer, context: ssl.SSLContext) -> AsyncIterator[int]:
+    """A port where `server` speaks TLS as PostgreSQL does; not every build of it can by itself."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            assert await reader.readexactly(8) == SSL_REQUEST, "the client goes on in clear"
+            writer.write(b"S")
+            await writer.start_tls(context)
+            inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", server.port)
+            async with asyncio.TaskGroup() as group:
+                group.create_task(_pass_on(reader, inner_writer))
+                group.create_task(_pass_on(inner_reader, writer))
+        except* (OSError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            writer.close()
+
+    listener = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        yield listener.sockets[0].getsockname()[1]
+    finally:
+        listener.close()
+
+
+async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while data := await reader.read(65_536):
+        writer.write(data)
+        await writer.drain()
+    writer.close()
 
 
 def _in_thread(work: Callable[[], None]) -> None:

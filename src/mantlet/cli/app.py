@@ -21,6 +21,7 @@ from mantlet.cli import (
 from mantlet.cli.approvals import app as approvals
 from mantlet.cli.cache import app as cache
 from mantlet.cli.certs import app as certs
+from mantlet.cli.database import app as database
 from mantlet.cli.events import app as events
 from mantlet.cli.grants import app as grants
 from mantlet.cli.keys import app as keys
@@ -48,6 +49,7 @@ app.add_typer(secrets, name="secrets")
 app.add_typer(approvals, name="approvals")
 app.add_typer(cache, name="cache")
 app.add_typer(certs, name="certs")
+app.add_typer(database, name="database")
 app.add_typer(events, name="events")
 app.add_typer(limits, name="limits")
 app.add_typer(pins, name="pins")

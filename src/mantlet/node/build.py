@@ -185,8 +185,8 @@ async def build(config: Config, shared: Shared) -> AsyncIterator[Node]:
             must_record=config.audit.must_record_in(environment),
             watch=None if addresses is None else addresses.watch,
         )
-        kills = await open_kills(durable.database, state, metrics, tasks)
-        revoked = await open_revoked(durable.database, state, metrics, tasks)
+        kills = await open_kills(durable, state, metrics, tasks)
+        revoked = await open_revoked(durable, state, metrics, tasks)
         is_current = kills.callers.guarding(identity.is_current)
         streams = CurrentStreams(is_current, config.limits.connections.streams_per_caller)
         tasks.start(every(CHECK_S, streams.check), "streams.check")

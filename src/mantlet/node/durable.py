@@ -2,7 +2,7 @@
 
 import hashlib
 import hmac
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -36,9 +36,29 @@ class Durable:
     api_keys: ApiKeys
 
     async def look(self) -> None:
-        """Take what others wrote. Raises `StoreUnavailable`."""
-        await self.changes.look()
-        await self.api_keys.look()
+        """Take what others wrote, and tell when the database stops answering, and when it does again."""
+        was_failing = self.changes.is_failing
+        try:
+            await self.changes.look()
+            await self.api_keys.look()
+        except StoreUnavailable as refusal:
+            if not was_failing:
+                log.error("database.lost", why=refusal.why)
+        else:
+            if was_failing:
+                log.warning("database.back")
+
+    def quiet(self, work: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
+        """`work`, of which it need not be told every second that the database does not answer."""
+
+        async def quietly() -> None:
+            try:
+                await work()
+            except StoreUnavailable:
+                if not self.changes.is_failing:
+                    raise
+
+        return quietly
 
 
 @asynccontextmanager
@@ -58,7 +78,7 @@ async def open_durable(config: Config) -> AsyncIterator[Durable]:
 def keep_durable(durable: Durable, metrics: Metrics, tasks: Tasks) -> None:
     """Follow what others write, from now on."""
     tasks.start(every(LOOK_S, durable.look), "database.look")
-    tasks.start(every(FLUSH_S, durable.api_keys.flush), "api_keys.flush")
+    tasks.start(every(FLUSH_S, durable.quiet(durable.api_keys.flush)), "api_keys.flush")
     metrics.gauge(  # beyond a few seconds API keys are refused, because nobody knows whether they are revoked
         "mantlet_database_stale_seconds", "Since the database last answered", lambda: durable.changes.stale_s, "max"
     )

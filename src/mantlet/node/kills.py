@@ -13,12 +13,12 @@ from mantlet.core.tasks import Tasks
 from mantlet.events.audit.administrative import note
 from mantlet.events.metrics import Metrics
 from mantlet.node.config.model import Config
+from mantlet.node.durable import Durable
 from mantlet.node.housekeeping import every
 from mantlet.policies.kill.policy import KilledCallers, KilledTargets
 from mantlet.policies.kill.switches import SYNC_S, Switches
 from mantlet.policies.kill.table import KINDS, MAX_NAME_CHARACTERS, Kill, Switch, Table
 from mantlet.policies.kill.truth import Changes, StateTruth, Version
-from mantlet.stores.sql.database import Database
 from mantlet.stores.sql.kills import Key, KillRows, Row
 
 MAX_REASON_CHARACTERS = 500
@@ -98,15 +98,15 @@ class Kills:
         return check
 
 
-async def open_kills(database: Database, state: State, metrics: Metrics, tasks: Tasks) -> Kills:
+async def open_kills(durable: Durable, state: State, metrics: Metrics, tasks: Tasks) -> Kills:
     """The switches, followed from now on. Raises `StoreUnavailable`."""
-    rows = KillRows(database)
-    if database.is_shared:
+    rows = KillRows(durable.database)
+    if durable.database.is_shared:
         switches = Switches(DatabaseTruth(rows), None, SYSTEM)
     else:
         switches = Switches(StateTruth(state), DatabaseCopy(rows), SYSTEM)
     await switches.open()
-    tasks.start(every(SYNC_S, switches.sync), "kills.sync")
+    tasks.start(every(SYNC_S, durable.quiet(switches.sync)), "kills.sync")
     metrics.gauge("mantlet_kills", "Kill switches in force", lambda: len(switches.in_force()), "max")
     return Kills(switches, KilledCallers(switches), KilledTargets(switches))
 

@@ -60,7 +60,7 @@ async def open_pinned(
         monotonic=SYSTEM.monotonic,
     )
     tasks.start(every(SYNC_S, step.sync), "pins.sync")
-    tasks.start(every(SYNC_S, store.settle), "pins.settle")  # what could not be written a moment ago
+    tasks.start(every(SYNC_S, durable.quiet(store.settle)), "pins.settle")  # what could not be written a moment ago
     metrics.gauge(  # every process knows all of them
         "mantlet_definitions_quarantined", "Definitions in quarantine", lambda: len(book.table.held), "max"
     )

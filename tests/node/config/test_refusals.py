@@ -66,6 +66,8 @@ RISKY = [
     ("store: {url: 'valkey://db:6379/0'}", "open_store", "store.url", "p"),
     ("store: {url: 'valkey://:changeme-please@db:6379/0'}", "open_store", "store.url", "p"),
     ("store: {url: 'valkeys://:short@db:6379/0'}", "open_store", "store.url", "p"),
+    ("database: {url: 'postgresql://u@db.example/m?sslmode=disable'}", "plain_database", "database.url", "p"),
+    ("database: {url: 'postgresql://u@db.example/m?sslmode=require'}", "no_verification", "database.url", "sp"),
     ("http: {cors_origins: ['https://a.example', 'null']}", "open_cors", "http.cors_origins", "p"),
     ("websocket: {enabled: true, allowed_origins: ['Null']}", "open_cors", "websocket.allowed_origins", "p"),
     ("execution: {dagger: {mount_docker_socket: true}}", "docker_socket", "execution.dagger.mount_docker_socket", "p"),

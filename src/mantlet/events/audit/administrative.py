@@ -27,6 +27,7 @@ _SEVERITY: Final[Mapping[str, Severity]] = {
     "pin.lock_refused": "error",
     "pin.quarantined": "warning",
     "pin.rejected": "notice",
+    "database.migrated": "notice",
     "key.rotated": "notice",
     "token.revoked": "notice",
     "risk.accepted": "warning",

@@ -16,6 +16,7 @@ from mantlet.node.config.inert import inert
 from mantlet.node.config.model import Config, Environment
 from mantlet.node.config.problem import Problem
 from mantlet.stores.config import StoreConfig
+from mantlet.stores.sql.config import DatabaseConfig
 from mantlet.upstreams.transports.tcp.config import TcpServerConfig
 
 EVERYWHERE: Final[frozenset[Environment]] = frozenset({"development", "staging", "production"})
@@ -48,6 +49,7 @@ RISKS: Final[dict[str, Risk]] = {
     "plain_issuer": Risk(SHARED, "take it out: tokens could be forged by whoever is on the way", False),
     "unbound_tokens": Risk(EVERYWHERE, "set it, or agent.url", False),
     "plain_upstream": Risk(PRODUCTION, "use https:// or wss://, or tls on a TCP server"),
+    "plain_database": Risk(PRODUCTION, "use sslmode=verify-full, with database.ca_file for a CA of your own"),
     "plaintext": Risk(PRODUCTION, "set its cert_file and key_file, or name the TLS terminator in trusted_proxies"),
     "open_cors": Risk(PRODUCTION, "list the origins"),
     "debug": Risk(PRODUCTION, "set debug: false"),
@@ -57,7 +59,9 @@ RISKS: Final[dict[str, Risk]] = {
     "admin_exposed": Risk(PRODUCTION, "bind admin.host to loopback or to one inner address"),
     "audit_gaps": Risk(PRODUCTION, "set audit.on_failure: refuse", False),
     "fail_open": Risk(PRODUCTION, "set limits.on_store_failure: local_share or closed"),
-    "open_store": Risk(PRODUCTION, "give the store a password: valkey://:${VALKEY_PASSWORD}@host"),
+    "open_store": Risk(
+        PRODUCTION, "give the store a password: store.password_file, or valkey://:${VALKEY_PASSWORD}@host"
+    ),
     "unchecked_arguments": Risk(PRODUCTION, "set validation.schemas: enforce"),
     "unpinned_tools": Risk(
         PRODUCTION, "set mcp.pins.mode: approve, and write the lock file: `mantlet pins check --write`"
@@ -267,6 +271,7 @@ def _guards(config: Config) -> Iterator[Reason]:
         yield Reason("audit_gaps", "audit.on_failure", "calls would go on unrecorded")
     if config.store.url.startswith(("valkey", "redis")) and (why := _why_open(config.store)):
         yield Reason("open_store", "store.url", f"{why}: whoever reaches the store could lift every limit")
+    yield from _database(config.database)
     if config.execution is not None and config.execution.dagger.mount_docker_socket:
         yield Reason("docker_socket", "execution.dagger.mount_docker_socket", "gives root on the host to what it runs")
 
@@ -281,6 +286,16 @@ def _why_open(store: StoreConfig) -> str:
     if not password:
         return "has no password"
     return f"has a bad password, {why}" if (why := why_guessable(password)) else ""
+
+
+def _database(database: DatabaseConfig) -> Iterator[Reason]:
+    if database.is_sqlite or database.postgres.is_local:
+        return
+    if database.postgres.sslmode == "disable":
+        said = "hashes of keys, and who logged in, would cross the network in clear"
+        yield Reason("plain_database", "database.url", said)
+    elif database.postgres.sslmode == "require":
+        yield Reason("no_verification", "database.url", "has sslmode=require: anybody could answer")
 
 
 def is_wildcard(host: str) -> bool:

@@ -138,8 +138,10 @@ def _database(config: DatabaseConfig) -> None:
     if config.is_sqlite:
         _file(config.path)
         return
-    from mantlet.stores.sql.postgres import tls_context  # needs an extra, and few configurations have it
-
+    try:
+        from mantlet.stores.sql.postgres import tls_context  # needs an extra, and few configurations have it
+    except ModuleNotFoundError as error:
+        raise ValueError(str(error)) from error
     tls_context(config)
     _folder(config.home)
 

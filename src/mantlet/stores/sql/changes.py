@@ -46,6 +46,11 @@ class Changes:
         return not self._is_failing or self._monotonic() - self._heard_s < STALE_S
 
     @property
+    def is_failing(self) -> bool:
+        """Whether the last look had no answer."""
+        return self._is_failing
+
+    @property
     def stale_s(self) -> float:
         """Since the last look that succeeded; about a second when all is well."""
         return self._monotonic() - self._heard_s

@@ -17,7 +17,7 @@ from typing import Any, Final
 try:
     import asyncpg
 except ModuleNotFoundError as error:  # pragma: no cover - the message is the test's
-    raise ModuleNotFoundError("database.url: postgresql:// needs mantlet[postgres]") from error
+    raise ModuleNotFoundError("postgresql:// needs mantlet[postgres]: `pip install 'mantlet[postgres]'`") from error
 
 from mantlet.core.refusal import StoreUnavailable
 from mantlet.stores.sql.config import DatabaseConfig
@@ -58,7 +58,7 @@ class PostgresDatabase:
             target_session_attrs="read-write" if len(where.hosts) > 1 else "any",
             timeout=self._timeout_s,
             command_timeout=self._timeout_s,
-            min_size=1,
+            min_size=0,  # or the pool would try by itself to have one, and fill the log with how it fails
             max_size=self._config.max_connections,
             max_inactive_connection_lifetime=_IDLE_S,
             server_settings={"application_name": "mantlet"},
@@ -67,6 +67,8 @@ class PostgresDatabase:
             try:
                 async with asyncio.timeout(self._timeout_s * len(where.hosts)):
                     self._pool = await pool
+                    async with self._pool.acquire():
+                        pass  # it answers, and lets us in
             except BaseException:
                 pool.terminate()
                 raise

@@ -59,7 +59,7 @@ _CHANGES: Final = (
 )
 
 _GRANTS: Final = (
-    """CREATE TABLE grants (
+    """CREATE TABLE IF NOT EXISTS grants (
         upstream TEXT NOT NULL, tenant TEXT NOT NULL, issuer TEXT NOT NULL, subject TEXT NOT NULL,
         sealed TEXT NOT NULL, key_id TEXT NOT NULL, version BIGINT NOT NULL, server TEXT NOT NULL, scope TEXT NOT NULL,
         created_at DOUBLE PRECISION NOT NULL, written_at DOUBLE PRECISION NOT NULL,

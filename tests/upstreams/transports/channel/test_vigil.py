@@ -38,7 +38,7 @@ async def pid_of(server: Any) -> int:
 @pytest.mark.parametrize("era", ["modern", "legacy"])
 async def test_a_child_that_hangs_is_ended_and_started_again(opened: Open, events: list[Any], era: str) -> None:
     """RES-06"""
-    async with opened(COMMANDS[era], health=HASTE) as server:
+    async with opened(COMMANDS[era], health=HASTE, stop_timeout=0.2) as server:
         await until(lambda: server._primary.state == "healthy")
         pid = await pid_of(server)
         os.kill(pid, signal.SIGSTOP)
@@ -68,7 +68,7 @@ async def test_one_that_lives_is_left_alone(opened: Open, events: list[Any]) -> 
 async def test_when_the_cap_is_reached_it_is_left_and_called_unhealthy(opened: Open, events: list[Any]) -> None:
     """RES-06: no storm of restarts."""
     restart = RestartConfig(backoff=0.05, max=0.5, max_hung=1)
-    async with opened(COMMANDS["modern"], health=HASTE, restart=restart) as server:
+    async with opened(COMMANDS["modern"], health=HASTE, restart=restart, stop_timeout=0.2) as server:
         for _ in range(2):
             await until(lambda: server._primary.state == "healthy")
             os.kill(await pid_of(server), signal.SIGSTOP)

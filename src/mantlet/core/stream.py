@@ -34,6 +34,38 @@ class Derived:
                 await close()
 
 
+class Lasting:
+    """`source`, and `has_ended` once: at its end, when it breaks, or when it is closed."""
+
+    __slots__ = ("_has_ended", "_source")
+
+    def __init__(self, source: AsyncIterator[bytes], has_ended: Callable[[], object]) -> None:
+        self._source = source
+        self._has_ended: Callable[[], object] | None = has_ended
+
+    def __aiter__(self) -> "Lasting":
+        return self
+
+    async def __anext__(self) -> bytes:
+        try:
+            return await anext(self._source)
+        except BaseException:  # its end, a break, or the cancellation that closes it
+            self._leave()
+            raise
+
+    async def aclose(self) -> None:
+        """Give up the rest."""
+        self._leave()
+        close = getattr(self._source, "aclose", None)
+        if close is not None:
+            await close()
+
+    def _leave(self) -> None:
+        has_ended, self._has_ended = self._has_ended, None
+        if has_ended is not None:
+            has_ended()
+
+
 class Endable:
     """`chunks` until somebody calls `end`, also while another waits for the next chunk.
 

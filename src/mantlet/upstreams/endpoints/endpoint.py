@@ -1,6 +1,6 @@
 """One endpoint: a transport with a pool of its own, what is known of its health, and what is under way there."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from mantlet.core.call import Call, Era, Reply
@@ -146,38 +146,9 @@ class Endpoint:
             "connections": {"open": pool.open, "idle": pool.idle, "waiting": pool.waiting, "opened": pool.opened},
         }
 
+    def left(self) -> None:
+        """One of the streams that are under way is over."""
+        self.in_flight -= 1
+
     def _cost(self) -> None:
         self.cost = 1.0 / (self._weight * self._share * max(LEAST_ROOM, 1.0 - self._utilization))
-
-
-class Counted(AsyncIterator[bytes]):
-    """A stream that counts among the calls under way at its endpoint until it ends or is closed."""
-
-    __slots__ = ("_endpoint", "_source")
-
-    def __init__(self, source: AsyncIterator[bytes], endpoint: Endpoint) -> None:
-        self._source = source
-        self._endpoint: Endpoint | None = endpoint
-        endpoint.in_flight += 1
-
-    def __aiter__(self) -> "Counted":
-        return self
-
-    async def __anext__(self) -> bytes:
-        try:
-            return await anext(self._source)
-        except BaseException:  # its end, a break, or the cancellation that closes it
-            self._leave()
-            raise
-
-    async def aclose(self) -> None:
-        """Give up the rest."""
-        self._leave()
-        close = getattr(self._source, "aclose", None)
-        if close is not None:
-            await close()
-
-    def _leave(self) -> None:
-        endpoint, self._endpoint = self._endpoint, None
-        if endpoint is not None:
-            endpoint.in_flight -= 1

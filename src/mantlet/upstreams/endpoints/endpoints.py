@@ -20,8 +20,9 @@ from mantlet.core.refusal import (
     SessionNotFound,
     UpstreamUnavailable,
 )
+from mantlet.core.stream import Lasting
 from mantlet.upstreams.balance.pickers import Picker
-from mantlet.upstreams.endpoints.endpoint import MARK_BYTES, Counted, Endpoint
+from mantlet.upstreams.endpoints.endpoint import MARK_BYTES, Endpoint
 from mantlet.upstreams.guarded.verdict import is_failed_reply, is_failure
 from mantlet.upstreams.health.state import STATES, State
 from mantlet.upstreams.room import Room
@@ -196,7 +197,8 @@ class Endpoints:
             if not endpoint.health.is_quiet:
                 self._settle(endpoint, endpoint.health.call_ok)
         if not isinstance(reply.body, bytes):
-            reply.body = Counted(reply.body, endpoint)
+            endpoint.in_flight += 1
+            reply.body = Lasting(reply.body, endpoint.left)
         return reply
 
     def _key(self, call: Call) -> str:

@@ -18,6 +18,7 @@ from mantlet.core.refusal import (
     Refusal,
     UpstreamUnavailable,
 )
+from mantlet.core.stream import Lasting
 from mantlet.upstreams.client import BodyStream, Bounds, HttpClient, Resolve, Response, lines, parse, prefix
 from mantlet.upstreams.client.pool import Pool
 from mantlet.upstreams.identity import Field, Identity, Outgoing, Renewable
@@ -28,7 +29,6 @@ from mantlet.upstreams.transports.http.config import EraSetting, HttpServerConfi
 from mantlet.upstreams.transports.http.detection import Detection
 from mantlet.upstreams.transports.http.era import Found
 from mantlet.upstreams.transports.http.event_filter import EventFilter
-from mantlet.upstreams.transports.http.lasting import Lasting
 from mantlet.upstreams.transports.http.liveness import Liveness
 from mantlet.upstreams.transports.http.outbound import legacy_lines, modern_lines
 from mantlet.upstreams.transports.http.probes import Probes
@@ -261,7 +261,7 @@ class HttpServer:
         if isinstance(reply.body, bytes):
             self.room.give_back()
         else:
-            reply.body = Lasting(reply.body, self.room)
+            reply.body = Lasting(reply.body, self.room.give_back)
         return reply
 
     async def _told(self, identity: Identity, call: Call) -> bytes:

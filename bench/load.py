@@ -7,9 +7,13 @@ Closed loop: each connection sends its next call when the answer to the last has
 import asyncio
 import base64
 import os
+import random
 import resource
 import sys
 import time
+from bisect import bisect
+from functools import cache
+from itertools import accumulate
 from typing import cast
 
 import httptools
@@ -28,6 +32,14 @@ MAX_FAILURES_PER_CLIENT = 100
 """A target that answers nothing but errors must not become a busy loop."""
 
 
+@cache
+def zipf(count: int, skew: float) -> list[float]:
+    """The sums of the first chances of `count` things of which the n-th comes 1/n^skew times as often as the first."""
+    weights = [1 / rank**skew for rank in range(1, count + 1)]
+    total = sum(weights)
+    return [part / total for part in accumulate(weights[:-1])]
+
+
 class Client(asyncio.Protocol):
     """One connection, and one call at a time."""
 
@@ -39,6 +51,8 @@ class Client(asyncio.Protocol):
         self._turn = number % len(self._tokens)
         self._pad = "x" * max(0, job.pad_bytes - 16)
         self._serial = 0
+        self._chance = random.Random(job.seed * 1_000_003 + number)
+        self._ranks = zipf(job.distinct, job.skew)
         self._running = False
         self._done: asyncio.Future[None] | None = None
         self._answer: asyncio.Future[tuple[int, str, bytes]] | None = None
@@ -148,7 +162,10 @@ class Client(asyncio.Protocol):
     def _send(self) -> None:
         self._serial += 1
         # All clients use the same ids, so that an answer that went astray has a right id and a wrong message.
-        self._message = f"{self._number}-{self._serial}-{self._pad}"
+        if self._job.distinct:
+            self._message = f"r-{bisect(self._ranks, self._chance.random())}-{self._pad}"
+        else:
+            self._message = f"{self._number}-{self._serial}-{self._pad}"
         content = body(self._job, self._serial, self._message)
         self._turn = (self._turn + 1) % len(self._heads)
         self._sent_at_s = time.perf_counter()

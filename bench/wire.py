@@ -47,6 +47,11 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     """Whether 429 and 503 are answers like others; the client then tries again at once."""
     pad_bytes: int = 64
     """Length of the message that is echoed."""
+    distinct: int = 0
+    """Say one of so many messages, the first by far the oftenest (Zipf's law); 0: each time a new one."""
+    skew: float = 1.0
+    """The exponent of that law."""
+    seed: int = 1
 
 
 class Result(msgspec.Struct, kw_only=True):

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from bench.experiments.bounds import correctness, footprint, overload
+from bench.experiments.caching import caching
 from bench.experiments.crossing import bridge, doors, first_byte, idle
 from bench.experiments.flooding import floods
 from bench.experiments.others import rivals
@@ -17,6 +18,7 @@ EXPERIMENTS: Mapping[str, Callable[[Lab], list[Table]]] = {
     "policies": policies,
     "audit": audit,
     "lists": lists,
+    "cache": caching,
     "stdio": stdio_upstream,
     "bridge": bridge,
     "doors": doors,

@@ -230,7 +230,7 @@ def watch_cache(metrics: Metrics, cache: Cache[Any], max_bytes: int) -> None:
 def revisions(config: Config) -> Callable[[str], str]:
     """What a configuration is to answers fetched under it, by server: with another policy, credential or address they
     are other answers, on every node that shares the store (CACHE-05)."""
-    common = [config.cache, config.authorization, config.validation, config.mcp.pins]
+    common = [config.cache, config.authorization, config.validation, config.mcp.pins.mode]
     base = msgspec.json.encode(common, enc_hook=_hashed).decode()
     known = {
         server.name: key_of(base, msgspec.json.encode(server, enc_hook=_hashed).decode()).hex()

@@ -14,6 +14,9 @@ T = TypeVar("T")
 OVERHEAD_BYTES: Final = 500
 """What an entry takes beside its value: the key, the places that hold it, the entry."""
 
+MAX_MARKS: Final = 10_000
+"""Scopes that are known to have been forgotten; with one more, everything is."""
+
 
 class Entry(Generic[T]):
     """A value and its times, in seconds of the monotonic clock: fresh for `ttl_s` from `born_s`, stale for as much as
@@ -48,19 +51,25 @@ class Entry(Generic[T]):
 
 
 class Marks:
-    """How often each scope was forgotten: an entry made before that is none, and nobody has to look for it."""
+    """When each scope was last forgotten: an entry made before that is none, and nobody has to look for it."""
 
     def __init__(self) -> None:
         self._marks: dict[str, int] = {}
+        self._count = self._others = 0
 
     def of(self, scopes: tuple[str, ...]) -> tuple[int, ...]:
         """What they stand at."""
-        marks = self._marks
-        return tuple([marks.get(scope, 0) for scope in scopes])
+        marks, others = self._marks, self._others
+        return tuple([marks.get(scope, others) for scope in scopes])
 
     def forget(self, scope: str) -> None:
-        """Everything made under it is old from now on. Scopes are servers and kinds: few."""
-        self._marks[scope] = self._marks.get(scope, 0) + 1
+        """Everything made under it is old from now on."""
+        self._count += 1
+        if scope not in self._marks and len(self._marks) >= MAX_MARKS:
+            # Rather all of it than one scope more than there is room for.
+            self._marks.clear()
+            self._others = self._count
+        self._marks[scope] = self._count
 
 
 class _Shelf(Generic[T]):

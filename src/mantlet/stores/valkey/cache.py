@@ -30,7 +30,10 @@ TIMEOUT_S: Final = 0.1
 ENTRY: Final = f"{PREFIX}e:"
 LEASE: Final = f"{PREFIX}l:"
 CHANNEL: Final = f"{PREFIX}news"
-_MARKS, _FENCE, _INDEX, _SIZES, _BYTES = (PREFIX + name for name in ("marks", "fence", "index", "sizes", "bytes"))
+MARK: Final = f"{PREFIX}m:"
+_FENCE, _INDEX, _SIZES, _BYTES = (PREFIX + name for name in ("fence", "index", "sizes", "bytes"))
+LONGEST_S: Final = 30 * 86_400.0
+"""How long anything is kept at most, and so how long it must be known that something was forgotten."""
 REST_S: Final = 5.0
 """How long it is left alone after it refused a command."""
 _DROPPED_AT_ONCE: Final = 500
@@ -115,8 +118,8 @@ class ValkeyCache:
         """See the port."""
         name = key.hex()
         most = -1 if math.isinf(max_age_s) else int(max_age_s * 1e6)
-        keys = (ENTRY + name, LEASE + name, _MARKS, _FENCE)
-        reply = await self._run(self._enter, keys, (_milliseconds(lease_s), most, *scopes))
+        keys = (ENTRY + name, LEASE + name, _FENCE, *_marks(scopes))
+        reply = await self._run(self._enter, keys, (_milliseconds(lease_s), most))
         match reply:
             case [1, bytes(value), int(age)]:
                 return Found(value, age / 1e6)
@@ -138,16 +141,17 @@ class ValkeyCache:
         name = key.hex()
         reply = await self._run(
             self._settle,
-            (ENTRY + name, LEASE + name, _MARKS, _INDEX, _SIZES, _BYTES),
-            (lead.token, lead.marks, name, ENTRY, value, _milliseconds(ttl_s), self._max_bytes, self._verb, CHANNEL,
-             _SETTLED + key + news, *scopes),
+            (ENTRY + name, LEASE + name, _INDEX, _SIZES, _BYTES, *_marks(scopes)),
+            (lead.token, lead.marks, name, ENTRY, value, _milliseconds(min(ttl_s, LONGEST_S)), self._max_bytes,
+             self._verb, CHANNEL, _SETTLED + key + news),
         )  # fmt: skip
         return bool(reply == 1)
 
     async def forget(self, scope: str, /) -> None:
         """See the port. Of everything (the empty scope) the room is given back too."""
         message = _FORGOTTEN + self._origin + scope.encode()
-        await self._run(self._forget, (_MARKS,), (scope, self._verb, CHANNEL, message))
+        arguments = (_milliseconds(LONGEST_S), self._verb, CHANNEL, message)
+        await self._run(self._forget, _marks((scope,)), arguments)
         left = not scope
         while left:
             left = bool(await self._run(self._drop, (_INDEX, _SIZES, _BYTES), (ENTRY, _DROPPED_AT_ONCE)))
@@ -215,3 +219,7 @@ async def open_cache_store(
 
 def _milliseconds(time_s: float) -> int:
     return max(1, int(time_s * 1000))
+
+
+def _marks(scopes: Sequence[str]) -> tuple[str, ...]:
+    return tuple(MARK + scope for scope in scopes)

@@ -1,18 +1,10 @@
 -- The value of a key, or the right to make it, or how long another has that.
--- KEYS: entry, lease, marks, fence. ARGV: lease in ms, greatest age in µs (-1: any), then the scopes.
+-- KEYS: entry, lease, fence, then a mark for each scope. ARGV: lease in ms, greatest age in µs (-1: any).
 -- Gives {1, value, age in µs}, {2, ms left of another's lease}, or {3, token, what the scopes stand at}.
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local marks = {}
-for place = 3, #ARGV do
-  local mark = redis.call('HGET', KEYS[3], ARGV[place])
-  if not mark then
-    -- Never what it was before: a store that forgot its marks must not take back what was forgotten under them.
-    mark = string.format('%.0f', now)
-    redis.call('HSET', KEYS[3], ARGV[place], mark)
-  end
-  marks[#marks + 1] = mark
-end
+for place = 4, #KEYS do marks[#marks + 1] = redis.call('GET', KEYS[place]) or '0' end
 local stood = table.concat(marks, ' ')
 
 local kept = redis.call('HMGET', KEYS[1], 'm', 'b', 'v')
@@ -26,8 +18,8 @@ if left > 0 then
   redis.call('HSET', KEYS[2], 'w', '1')
   return {2, left}
 end
-local token = string.format('%.0f', math.max(now, (redis.call('GET', KEYS[4]) or 0) + 1))
-redis.call('SET', KEYS[4], token)
+local token = string.format('%.0f', math.max(now, (redis.call('GET', KEYS[3]) or 0) + 1))
+redis.call('SET', KEYS[3], token)
 redis.call('DEL', KEYS[2])
 redis.call('HSET', KEYS[2], 't', token)
 redis.call('PEXPIRE', KEYS[2], ARGV[1])

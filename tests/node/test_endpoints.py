@@ -181,6 +181,21 @@ async def test_who_waits_for_a_connection_to_one_that_hangs_goes_elsewhere(tmp_p
         assert Counter(by(answer) for answer in await asyncio.gather(*calls))["a"] == 1
 
 
+async def test_where_nobody_probes_calls_alone_tell(tmp_path: Path, ups: list[Upstream]) -> None:
+    """RES-06"""
+    outlier = {"failures": 2, "ejection": 0.2}
+    async with behind(tmp_path, ups, health={"enabled": False}, outlier=outlier, breaker=None) as house:
+        assert Counter([by(await house.call()) for _ in range(6)]) == {"a": 2, "b": 2, "c": 2}
+        assert all(sent.message["method"] == "tools/call" for up in ups for sent in up.sent)
+        await ups[0].close()
+        assert {by(await house.call()) for _ in range(12)} == {"b", "c"}
+        assert (await state_of(house, "a"))["state"] == "unhealthy"
+        await ups[0].open()
+        await until(house, "a", "degraded")
+        while (await state_of(house, "a"))["state"] != "healthy":
+            await house.call()
+
+
 async def test_a_path_is_probed_where_one_is_named(tmp_path: Path) -> None:
     async with served() as plain:
         one = {

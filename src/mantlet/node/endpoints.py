@@ -102,7 +102,7 @@ def open_service(
 def _single(config: Balanced, url: str, transport: T, around: Around) -> T:
     """The transport itself. Its probes, where it has any, run beside it."""
     around.opened.push_async_callback(transport.close)
-    if config.health is None:
+    if config.health is None or not config.health.enabled:
         return transport
     health = Health(terms(config.health, config.outlier, 0.0))
     transport.vitals = lambda: {"state": health.state, "reasons": list(health.reasons)}
@@ -131,7 +131,7 @@ def _endpoint(
         name,
         url,
         transport,
-        Health(terms(config.health or HealthConfig(), config.outlier, config.slow_start)),
+        Health(terms(_probing(config), config.outlier, config.slow_start)),
         weight=1.0 if config.balance == "round_robin" else one.weight,
         zone=one.zone,
         breaker=None if breakers is None else breakers(name),
@@ -151,8 +151,9 @@ def _several(
     sessions: OpenedIds | None = None,
     room: Room | None = None,
 ) -> Endpoints:
+    health = _probing(config)
     settings = Settings(
-        is_probed=True,
+        is_probed=health is not None,
         max_ejected_percent=config.outlier.max_ejected_percent,
         prefer_zone=config.prefer_zone,
         affinity_header=config.affinity_header,
@@ -168,11 +169,17 @@ def _several(
         room=room,
         changed=lambda server, endpoint, before: _tell(server, endpoint.name, before, endpoint.health),
     )
-    health = config.health or HealthConfig()
-    for one in endpoints:
-        one.prober = _watch(config, health, one.url, one.transport, partial(made.probed, one), around)
+    if health is not None:
+        for one in endpoints:
+            one.prober = _watch(config, health, one.url, one.transport, partial(made.probed, one), around)
     around.tasks.start(every(TICK_S, made.tick), f"endpoints:{name}")
     return made
+
+
+def _probing(config: Balanced) -> HealthConfig | None:
+    """How endpoints are probed: by default, too."""
+    health = config.health or HealthConfig()
+    return health if health.enabled else None
 
 
 def _watch(

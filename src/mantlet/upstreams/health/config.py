@@ -12,6 +12,8 @@ Status = Annotated[int, msgspec.Meta(ge=100, le=599)]
 class HealthConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Active probes: the node asks on its own, off the way of calls."""
 
+    enabled: bool = True
+    """`false`: nobody asks, also where there are endpoints; what is known then comes from calls alone (`outlier`)."""
     interval: Seconds = 30
     timeout: Seconds = 5
     recheck: Seconds = 5

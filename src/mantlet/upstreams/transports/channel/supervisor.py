@@ -119,7 +119,7 @@ class Supervisor:
         return self._clock.monotonic() - began_s
 
     def _vigil(self, link: Link) -> Vigil | None:
-        if self._config.health is None:
+        if self._config.health is None or not self._config.health.enabled:
             return None
         return Vigil(link, self._config.health, self._hung, self._doubted, chance=self._chance)
 

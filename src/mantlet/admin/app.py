@@ -14,6 +14,7 @@ from starlette.routing import BaseRoute, Route
 
 from mantlet.core.refusal import (
     Denied,
+    InvalidJson,
     InvalidParams,
     MethodNotAllowed,
     NotFound,
@@ -21,6 +22,7 @@ from mantlet.core.refusal import (
     Unauthenticated,
     UnsupportedMediaType,
 )
+from mantlet.wire import jsonrpc
 
 ROLE: Final = "admin"
 PUBLIC: Final = frozenset({"/health", "/livez", "/readyz", "/metrics"})
@@ -173,11 +175,21 @@ def for_admins(endpoint: Endpoint) -> Endpoint:
         if ROLE not in caller.roles:
             raise Denied("The role admin is needed.", why="not an administrator")
         # Whoever calls it something else means something else, or is a form on somebody's page (HTTP-07).
-        if await request.body() and _media_type(request) != JSON:
-            raise UnsupportedMediaType("Bodies are application/json here.")
+        if body := await request.body():
+            if _media_type(request) != JSON:
+                raise UnsupportedMediaType("Bodies are application/json here.")
+            _check_one_reading(body)
         return await endpoint(request)
 
     return guarded
+
+
+def _check_one_reading(body: bytes) -> None:
+    # Of two members of one name one reader takes the first, another the last.
+    try:
+        jsonrpc.decode(body)
+    except InvalidJson as error:
+        raise InvalidParams("The body is not strict JSON.", why=error.why) from error
 
 
 def _media_type(request: Request) -> str:

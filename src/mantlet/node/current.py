@@ -103,3 +103,15 @@ class CurrentCallerLimits:
         """Take from the windows and pass on."""
         limits = self._current.generation.steps.caller_limits
         return onward(arrival) if limits is None else limits(arrival, onward)
+
+
+class CurrentDelegation:
+    """The step for calls that somebody makes for another, as the generation in force has it."""
+
+    def __init__(self, current: Current) -> None:
+        self._current = current
+
+    def __call__(self, arrival: Arrival, onward: Callable[[Arrival], Awaitable[Reply]], /) -> Awaitable[Reply]:
+        """Refuse, or pass on with the rights of the whole chain."""
+        delegation = self._current.generation.steps.delegation
+        return onward(arrival) if delegation is None else delegation(arrival, onward)

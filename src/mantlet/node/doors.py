@@ -20,6 +20,7 @@ from mantlet.listeners.messages.carrier import Terms
 from mantlet.listeners.tcp.listener import TcpListener
 from mantlet.node.build import Node
 from mantlet.node.certificates import show
+from mantlet.node.current import CurrentDelegation
 from mantlet.node.housekeeping import failed
 from mantlet.node.members import Member
 from mantlet.node.message_doors import TCP, WEBSOCKET, open_tcp, open_websocket
@@ -121,7 +122,9 @@ async def open_admin(
         arrival.trail.rule = "admin"
         return await app(arrival)
 
-    guarded = answering(chain([node.record, node.authenticate, node.kills.callers], act), node.authenticate.challenge)
+    # Whoever acts for an administrator has here, too, no more than the whole chain has (AUTHZ-10).
+    steps = [node.record, node.authenticate, node.kills.callers, CurrentDelegation(node.current)]
+    guarded = answering(chain(steps, act), node.authenticate.challenge)
     public = answering(app, node.authenticate.challenge)
     missing = answering(chain([node.record], _missing), node.authenticate.challenge)
 

@@ -5,7 +5,7 @@ A server at one URL is its transport and nothing before it; what its probes find
 
 import random
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -50,7 +50,8 @@ Make = Callable[..., T]
 
 @dataclass(frozen=True, slots=True)
 class Around:
-    """What servers are opened with. `opened` closes them, after the tasks that ask them."""
+    """What servers are opened with. `opened` closes them, after the tasks that ask them: also where a later one cannot
+    be opened."""
 
     opened: AsyncExitStack
     tasks: Tasks
@@ -61,6 +62,11 @@ class Around:
     def open(cls, opened: AsyncExitStack, resolve: Resolve, *, is_plain_allowed: bool) -> "Around":
         """With tasks of its own."""
         return cls(opened, Tasks(failed), resolve, is_plain_allowed)
+
+    def start(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        """Begin what asks servers that are open already."""
+        self.tasks.start(work, name)
+        self.opened.push_async_callback(self.tasks.close)
 
 
 def open_http(
@@ -73,9 +79,7 @@ def open_http(
     tls = _tls(config)
     endpoints = []
     for name, one in zip(endpoint_names(config.endpoints), config.endpoints, strict=True):
-        single = replace(
-            config, url=one.url, endpoints=[], balance="round_robin", affinity_header=None, prefer_zone=None
-        )
+        single = replace(config, url=one.url, **ALONE)
         transport = make(single, sessions=sessions, mark=mark_of(single.endpoint), tls_context=tls)
         endpoints.append(_endpoint(config, one, name, single.endpoint, transport, around, breakers))
     room = Room(config.streams)
@@ -91,9 +95,7 @@ def open_service(
     tls = _tls(config)
     endpoints = []
     for name, one in zip(endpoint_names(config.endpoints), config.endpoints, strict=True):
-        single = replace(
-            config, url=one.url, endpoints=[], balance="round_robin", affinity_header=None, prefer_zone=None
-        )
+        single = replace(config, url=one.url, **ALONE)
         transport = make(single, tls_context=tls)
         endpoints.append(_endpoint(config, one, name, one.url, transport, around, breakers))
     return _several(config, config.name, "service", endpoints, around)
@@ -172,7 +174,7 @@ def _several(
     if health is not None:
         for one in endpoints:
             one.prober = _watch(config, health, one.url, one.transport, partial(made.probed, one), around)
-    around.tasks.start(every(TICK_S, made.tick), f"endpoints:{name}")
+    around.start(every(TICK_S, made.tick), f"endpoints:{name}")
     return made
 
 
@@ -194,7 +196,7 @@ def _watch(
     probe = _probe(config, health, url, transport, around)
     around.opened.push_async_callback(probe.close)
     prober = Prober(probe, health, told, chance=random.random)
-    around.tasks.start(prober.run(), f"probe:{config.name}")
+    around.start(prober.run(), f"probe:{config.name}")
     return prober
 
 

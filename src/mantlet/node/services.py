@@ -37,7 +37,6 @@ def open_services(
         told = forwarding.of(one.name, one.url, one)
         make = partial(ServiceServer, tasks=tasks, is_plain_allowed=is_plain_allowed, resolve=resolve, identity=told)
         services[one.name] = open_service(one, around, make, resilience.breakers(one))
-    opened.push_async_callback(around.tasks.close)  # before the services that they ask
     return services
 
 

@@ -68,5 +68,4 @@ async def open_upstreams(
             )
             upstream = open_http(server, sealer, around, make, resilience.breakers(server))
         upstreams[server.name] = upstream
-    opened.push_async_callback(around.tasks.close)  # before the servers that they ask
     return upstreams

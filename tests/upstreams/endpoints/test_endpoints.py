@@ -1,6 +1,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -23,7 +24,8 @@ from mantlet.core.refusal import (
 )
 from mantlet.upstreams.breaker import Breaker, BreakerConfig
 from mantlet.upstreams.endpoints.endpoint import mark_of
-from mantlet.upstreams.endpoints.endpoints import LOAD_KEPT_S, MAX_TRIES, NOTE
+from mantlet.upstreams.endpoints.endpoints import MAX_TRIES, NOTE
+from mantlet.upstreams.endpoints.group import LOAD_KEPT_S
 from mantlet.upstreams.health.state import Terms
 
 MODERN, LEGACY = frozenset({"modern"}), frozenset({"legacy"})
@@ -487,6 +489,21 @@ async def test_a_drained_endpoint_keeps_its_sessions_for_a_while() -> None:
     house.upstream.probed(house.one("e0"), "")
     await ask(house, 2)
     assert house.served()["e0"] == 2
+
+
+async def test_who_waits_for_a_connection_is_turned_away_when_it_is_gone_and_not_before() -> None:
+    house = House(2)
+    away: list[str] = []
+    house.transports["e0"].pool = SimpleNamespace(turn_away=away.append)
+    house.upstream.drain("e0")
+    house.upstream.undrain("e0")
+    house.transports["e0"].end = BadUpstream(why="x")
+    while house.state("e0") != "unhealthy":
+        with suppress(BadUpstream):
+            await ask(house)
+    assert away == []  # its calls fail, and sessions that wait there may still be served
+    house.down("e0")
+    assert away == ["endpoint e0 is unhealthy"]
 
 
 async def test_the_last_one_can_be_drained_too() -> None:

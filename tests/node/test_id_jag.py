@@ -100,7 +100,7 @@ async def test_a_token_that_was_taken_back_is_got_anew_once(scene: Scene) -> Non
     """FWD-05"""
     token = await scene.token()
     first = await scene.whoami(token)
-    assert first.status == 200, scene.house.audit()[-1]['why']
+    assert first.status == 200, scene.house.audit()[-1]["why"]
     scene.far.tokens.clear()
     answers = await asyncio.gather(*(scene.whoami(token) for _ in range(20)))
     assert {answer.status for answer in answers} == {200}

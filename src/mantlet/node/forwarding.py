@@ -136,6 +136,10 @@ def rehearse(config: Config) -> Iterator[tuple[str, Callable[[], object]]]:
         if upstream.forward_identity == "encrypt":
             given, name = upstream.encrypt or EncryptConfig(), upstream.name
             yield f"{name}.forward_identity", partial(agent_key, config, name, given)
+        if upstream.user is not None:
+            from mantlet.node.grants import rehearsed  # not waited for where there are none
+
+            yield f"{upstream.name}.user", partial(rehearsed, config, upstream.name, upstream.user)
 
 
 def issuer_of(config: Config) -> str:

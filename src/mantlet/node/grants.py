@@ -202,6 +202,13 @@ def registered(name: str, given: UserConfig, root: str) -> Registration:
     )
 
 
+def rehearsed(config: Config, name: str, given: UserConfig) -> None:
+    """Raise `ConfigError` for what would keep the node from starting."""
+    registered(name, given, public_url(config))
+    if given.idp is not None:
+        registered_at(given.idp)
+
+
 def registered_at(idp: IdpConfig) -> Registration:
     """This node as the callers' own issuer knows it. Raises `ConfigError`."""
     return Registration(

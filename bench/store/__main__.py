@@ -1,0 +1,122 @@
+"""`python -m bench.store`: costs, exactness and failures of the shared store, against the targets."""
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import uvloop
+
+from bench.store import costs, failures
+from bench.store.exactness import PROCESSES, Exactness, hammered
+
+DOCS = Path(__file__).parent.parent.parent / "docs" / "stores.md"
+BEGIN, END = "<!-- measured: begin -->\n", "<!-- measured: end -->\n"
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """As Markdown."""
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def of_costs(found: Sequence[costs.Cost]) -> str:
+    """A row for each way, a pair of columns for each concurrency."""
+    names = dict.fromkeys(cost.name for cost in found)
+    by = {(cost.name, cost.concurrency): cost for cost in found}
+    rows = []
+    for name in names:
+        cells = [by[name, concurrency] for concurrency in costs.CONCURRENCIES]
+        rows.append([name, *(f"{cost.cpu_us:.1f} µs, {cost.round_trips:.2f}" for cost in cells)])
+    return table(["three limits, CPU of the node and round trips a decision", *map(str, costs.CONCURRENCIES)], rows)
+
+
+def of_exactness(found: Sequence[Exactness]) -> str:
+    """A row for each limit."""
+    rows = [[one.name, f"{one.limit} in {one.window_s:g} s", str(one.most), f"{one.under:.1%}"] for one in found]
+    return table([f"{PROCESSES} processes", "limit", "most in a true window", "left unused"], rows)
+
+
+def of_failures(found: Sequence[failures.Found]) -> str:
+    """A row for each fault."""
+    rows = [
+        [
+            one.name,
+            f"{one.p50_ms:.2f} / {one.p99_ms:.2f} ({one.well_p99_ms:.2f})",
+            f"{one.worst_ms:.0f}",
+            str(one.errors),
+            f"{one.most / failures.LIMIT:.2f} L",
+            f"{one.back_s:.1f}",
+            "yes" if one.holds else "NO",
+        ]
+        for one in found
+    ]
+    times = ["p50 / p99 ms (p99 when well)", "worst ms"]
+    return table(["the store is", *times, "errors", "most in a window", "back after s", "holds"], rows)
+
+
+async def run(options: argparse.Namespace) -> tuple[str, bool]:
+    """All that is asked for; and whether it holds."""
+    text, holds = "", True
+    if "costs" in options.only:
+        found = await costs.measure(options.decisions, options.other_python)
+        exact = next(one for one in found if one.name == "shared, exact" and one.concurrency == 16)
+        leased = next(one for one in found if one.name == "shared, with leases" and one.concurrency == 16)
+        holds &= exact.cpu_us <= 60 and leased.cpu_us <= 15
+        text += of_costs(found) + (
+            "\nTarget: at most 60 µs exact and 15 µs with leases, at 16: "
+            f"{exact.cpu_us:.1f} and {leased.cpu_us:.1f}.\n\n"
+        )
+    if "exactness" in options.only:
+        seconds = options.seconds
+        tried = [
+            await hammered("exact", 100, 1.0, sharers=0, seconds=seconds),
+            await hammered("exact", 1000, 2.0, sharers=0, seconds=seconds),
+            await hammered("with leases", 1000, 2.0, sharers=3, seconds=seconds),
+        ]
+        holds &= all(one.most <= one.limit for one in tried)
+        text += of_exactness(tried) + "\nTarget: never more than the limit, at most 2 % left unused.\n\n"
+    if "failures" in options.only:
+        rows, hung = await failures.measure(options.fault)
+        holds &= all(one.holds for one in rows)
+        text += of_failures(rows)
+        text += (
+            f"\nThree nodes, {failures.LIMIT} in {failures.WINDOW_S:g} s (L), more asked for than there is. "
+            f"Target: p99 at most {failures.STOPPED_TARGET_MS:g} ms, no errors of ours, at most {failures.MOST} L.\n"
+        )
+        if hung is not None:
+            first, rest_ms = hung
+            is_quick = max(first) <= failures.HUNG_FIRST_MS and rest_ms <= failures.HUNG_AFTER_MS
+            holds &= is_quick
+            text += (
+                f"\nHung (SIGSTOP), one call after the other: the first three took "
+                f"{', '.join(f'{one:.1f}' for one in first)} ms, then p99 {rest_ms:.3f} ms. "
+                "Target: 50 ms, then 10 ms.\n"
+            )
+    return text, holds
+
+
+def main() -> int:
+    """1 when a target is missed."""
+    parser = argparse.ArgumentParser(prog="python -m bench.store", description=__doc__)
+    kinds = ["costs", "exactness", "failures"]
+    parser.add_argument("--only", choices=kinds, action="append", help="this part (may be repeated)")
+    parser.add_argument("--fault", default="", help="only failures whose name holds this")
+    parser.add_argument("--decisions", type=int, default=20_000, help="in each round of costs")
+    parser.add_argument("--seconds", type=float, default=10.0, help="of each crowd of exactness")
+    parser.add_argument("--other-python", default="", metavar="PATH", help="a Python with `limits`, to compare with")
+    parser.add_argument("--write-docs", action="store_true", help="put the tables into docs/stores.md")
+    options = parser.parse_args()
+    options.only = options.only or kinds
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        text, holds = runner.run(run(options))
+    print(text)
+    if options.write_docs:
+        page = DOCS.read_text()
+        before, _, rest = page.partition(BEGIN)
+        DOCS.write_text(before + BEGIN + "\n" + text + "\n" + END + rest.partition(END)[2])
+    return 0 if holds else 1
+
+
+sys.exit(main())

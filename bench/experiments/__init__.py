@@ -7,6 +7,7 @@ from bench.experiments.caching import caching
 from bench.experiments.crossing import bridge, doors, first_byte, idle
 from bench.experiments.flooding import floods
 from bench.experiments.others import rivals
+from bench.experiments.resilience import resilience
 from bench.experiments.services import services
 from bench.experiments.switches import audit, policies
 from bench.experiments.traffic import calls, lists, real_server, stdio_upstream
@@ -19,6 +20,7 @@ EXPERIMENTS: Mapping[str, Callable[[Lab], list[Table]]] = {
     "audit": audit,
     "lists": lists,
     "cache": caching,
+    "resilience": resilience,
     "stdio": stdio_upstream,
     "bridge": bridge,
     "doors": doors,

@@ -145,6 +145,20 @@ async def test_what_was_forgotten_is_old_and_what_was_asked_before_is_not_kept(p
     assert isinstance(await two.store.enter(key, SCOPES, 60, inf), Found)
 
 
+async def test_who_asks_after_a_change_does_not_wait_for_who_asked_before(processes: Two, key: bytes) -> None:
+    """CACHE-05"""
+    one, two = processes
+    before = await led(one, key)
+    await two.store.forget("one")
+    after = await led(two, key)
+    assert isinstance(await one.store.enter(key, SCOPES, 60, inf), Wait)
+    assert not await one.store.settle(key, SCOPES, before, b"old", 60, b"k")
+    assert await two.store.settle(key, SCOPES, after, b"new", 60, b"k")
+    found = await one.store.enter(key, SCOPES, 60, inf)
+    assert isinstance(found, Found)
+    assert found.value == b"new"
+
+
 async def test_older_than_wished_is_made_anew(processes: Two, key: bytes) -> None:
     one, _ = processes
     await kept(one, key, b"x")

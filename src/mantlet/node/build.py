@@ -227,7 +227,7 @@ async def build(config: Config, shared: Shared) -> AsyncIterator[Node]:
         )
         definitions = await open_definitions(config, forward, journal, metrics, tasks, durable)
         cache: NodeCache | None = None
-        if config.cache.enabled:
+        if config.cache.enabled and config.mcp.servers:  # of a node with workers, only they have any
             from mantlet.node.cache import open_cache
 
             cache = await open_cache(config, shared, upstreams, definitions, metrics, opened)

@@ -99,6 +99,16 @@ def test_more_scopes_than_there_is_room_for_make_everything_old() -> None:
     assert kept.get(b"a", 0.0)
 
 
+def test_one_goes_though_all_were_used() -> None:
+    kept = memory(max_bytes=10_000_000, max_entries=1_000)
+    fill(kept, "t", 1_000)
+    for number in range(1_000):
+        assert kept.get(f"t{number}".encode(), 0.0)
+    kept.put(b"new", entry(), 0.0)
+    assert len(kept) == 1_000
+    assert kept.get(b"new", 0.0)
+
+
 OPERATIONS = st.lists(
     st.tuples(
         st.sampled_from(["put", "get", "drop", "forget"]),

@@ -6,6 +6,7 @@ from typing import Final
 import msgspec
 
 from mantlet.core.call import Call, Reply
+from mantlet.core.refusal import BadUpstream
 from mantlet.core.stream import Derived
 from mantlet.policies.cache.plan import KIND_OF
 from mantlet.wire.sse import SseSplitter
@@ -60,9 +61,15 @@ def heard(reply: Reply, server: str, changed: Changed) -> Reply:
 
 
 async def _listening(chunks: AsyncIterator[bytes], server: str, changed: Changed) -> AsyncGenerator[bytes, None]:
-    splitter = SseSplitter(MAX_EVENT_BYTES)
+    splitter: SseSplitter | None = SseSplitter(MAX_EVENT_BYTES)
     async for chunk in chunks:
-        for event in splitter.feed(chunk):
-            if event.data and (kind := changed_kind(event.data)):
-                changed(scope(server, kind))
+        if splitter is not None:
+            try:
+                for event in splitter.feed(chunk):
+                    if event.data and (kind := changed_kind(event.data)):
+                        changed(scope(server, kind))
+            except BadUpstream:
+                # What else it says is not understood from here on: then it may have said that all has changed.
+                splitter = None
+                changed(server)
         yield chunk

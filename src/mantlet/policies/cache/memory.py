@@ -14,6 +14,8 @@ T = TypeVar("T")
 OVERHEAD_BYTES: Final = 500
 """What an entry takes beside its value: the key, the places that hold it, the entry."""
 
+MAX_LOOKS: Final = 64
+"""Entries passed over because they were used, before one goes all the same: nobody waits for a walk over all."""
 MAX_MARKS: Final = 10_000
 """Scopes that are known to have been forgotten; with one more, everything is."""
 
@@ -121,8 +123,8 @@ class Memory(Generic[T]):
     def put(self, key: bytes, entry: Entry[T], now_s: float) -> None:
         """Keep it, in the place of what was there."""
         self._drop(key, "")
-        if entry.size - OVERHEAD_BYTES > self._max_entry_bytes:
-            return
+        if entry.size - OVERHEAD_BYTES > self._max_entry_bytes or entry.size > self._share * self._max_bytes:
+            return  # it would have to push out everything else, or itself
         shelf = self._shelves.get(entry.tenant)
         if shelf is None:
             shelf = self._shelves[entry.tenant] = _Shelf()
@@ -154,13 +156,15 @@ class Memory(Generic[T]):
 
     def _evict(self, shelf: _Shelf[T]) -> None:
         entries = shelf.entries
-        while True:
-            key, entry = next(iter(entries.items()))
+        key = next(iter(entries))
+        for _ in range(MAX_LOOKS):
+            entry = entries[key]
             if not entry.was_used:
-                self._drop(key, "room")
-                return
+                break
             entry.was_used = False
             entries.move_to_end(key)
+            key = next(iter(entries))
+        self._drop(key, "room")
 
     def _drop_the_dead(self, shelf: _Shelf[T], now_s: float) -> None:
         # Two with every put: what nobody asks for again goes without anybody walking over all of it.

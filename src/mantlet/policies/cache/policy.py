@@ -93,6 +93,7 @@ class CachePolicy:
             reply = await self._fetched(call, onward, terms, mine, mine)
             if reply is not None:
                 return reply
+        self._count("alone")
         return await onward(call)
 
     def _question(self, call: Call) -> tuple[object, ...]:
@@ -131,6 +132,7 @@ class CachePolicy:
         if made is None:
             return None
         if isinstance(made.value, Reply):
+            self._count("alone")
             return made.value
         call.trail.notes[NOTE] = "fetched"
         self._count("miss")

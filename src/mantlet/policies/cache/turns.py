@@ -24,6 +24,7 @@ LEASE_S: Final = 2.0
 HOLD_S: Final = 0.6
 POLL_S: Final = 0.5
 """News may be lost: so often it is looked whether there is something."""
+LONGEST_S: Final = 30 * 86_400.0
 MAX_NEWS_BYTES: Final = 65_536
 """The largest value that is told instead of kept: an error, or what may not be kept."""
 
@@ -192,4 +193,6 @@ class Turns(Generic[T]):
             value = self._codec.load(found.value[_HEAD.size :])
         except (ValueError, struct.error):
             return None
-        return Turn(value, ttl_s, max(0.0, found.age_s), max(0.0, cost_s))
+        if not (0 < ttl_s <= LONGEST_S and 0 <= cost_s <= LONGEST_S):  # nor is it what is no number
+            return None
+        return Turn(value, ttl_s, max(0.0, found.age_s), cost_s)

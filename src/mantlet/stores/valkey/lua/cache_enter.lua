@@ -13,14 +13,15 @@ if kept[1] == stood then
   if most < 0 or age <= most then return {1, kept[3], age} end
 end
 
+-- A lease from before something was forgotten holds up nobody: what it brings will not be kept.
 local left = redis.call('PTTL', KEYS[2])
-if left > 0 then
+if left > 0 and redis.call('HGET', KEYS[2], 'm') == stood then
   redis.call('HSET', KEYS[2], 'w', '1')
   return {2, left}
 end
 local token = string.format('%.0f', math.max(now, (redis.call('GET', KEYS[3]) or 0) + 1))
 redis.call('SET', KEYS[3], token)
 redis.call('DEL', KEYS[2])
-redis.call('HSET', KEYS[2], 't', token)
+redis.call('HSET', KEYS[2], 't', token, 'm', stood)
 redis.call('PEXPIRE', KEYS[2], ARGV[1])
 return {3, token, stood}

@@ -96,8 +96,10 @@ class LeastInFlight(Generic[C]):
     def pick(self, _key: str, avoid: Collection[str], /) -> C | None:
         """See `Picker`."""
         rotations = self._rotations
-        if not rotations or avoid:
-            return self._least(self._two() if len(self._candidates) > SCAN and not avoid else self._candidates, avoid)
+        if avoid:
+            return self._least(avoid)
+        if not rotations:
+            return self._better_of_two() if self._candidates else None
         self._turn = turn = (self._turn + 1) % len(rotations)
         least = math.inf
         best = None
@@ -107,19 +109,20 @@ class LeastInFlight(Generic[C]):
                 best, least = one, score
         return best
 
-    def _least(self, among: Sequence[C], avoid: Collection[str]) -> C | None:
-        allowed = [one for one in among if one.name not in avoid]
+    def _least(self, avoid: Collection[str]) -> C | None:
+        allowed = [one for one in self._candidates if one.name not in avoid]
         return min(allowed, key=lambda one: (one.in_flight + 1) * one.cost, default=None)
 
-    def _two(self) -> Sequence[C]:
+    def _better_of_two(self) -> C:
         count = len(self._candidates)
-        first = int(self._chance() * count)
-        other = (first + 1 + int(self._chance() * (count - 1))) % count
-        return self._candidates[first], self._candidates[other]
+        at = int(self._chance() * count)
+        one = self._candidates[at]
+        other = self._candidates[(at + 1 + int(self._chance() * (count - 1))) % count]
+        return one if (one.in_flight + 1) * one.cost <= (other.in_flight + 1) * other.cost else other
 
 
 class Affine(Generic[C]):
-    """The one that a key belongs to, for as long as it can serve (`rendezvous`). 0.2 us for a key that is known, 4 us
+    """The one that a key belongs to, for as long as it can serve (`rendezvous`). 0.1 us for a key that is known, 9 us
     for a new one among ten."""
 
     is_keyed = True

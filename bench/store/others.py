@@ -27,10 +27,10 @@ async def main(url: str, decisions: int) -> None:
     for kind in ("MovingWindow", "SlidingWindowCounter", "FixedWindow"):
         limiter = getattr(strategies, f"{kind}RateLimiter")(storage)
 
-        async def caller(times: int, limiter: Any = limiter) -> None:
+        async def caller(times: int, limiter: Any = limiter, kind: str = kind) -> None:
             for _ in range(times):
                 for item, key in items:  # one after the other: it has no way to take several together
-                    await limiter.hit(item, *key)
+                    await limiter.hit(item, kind, *key)
 
         for concurrency in (1, 16, 64):
             await asyncio.gather(*(caller(2) for _ in range(concurrency)))

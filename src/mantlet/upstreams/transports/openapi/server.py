@@ -9,9 +9,9 @@ from typing import Any, Final
 from mantlet import __version__
 from mantlet.core.call import Call, Reply
 from mantlet.core.clock import SYSTEM, Clock
-from mantlet.core.refusal import InvalidParams, MethodNotAllowed, MethodNotFound, Refusal
+from mantlet.core.refusal import ConsentRequired, InvalidParams, MethodNotAllowed, MethodNotFound, Refusal
 from mantlet.upstreams.client import BodyStream, HttpClient, Resolve, head, parse, prefix
-from mantlet.upstreams.identity import Field, Identity, Outgoing
+from mantlet.upstreams.identity import Field, Identity, Outgoing, Renewable
 from mantlet.upstreams.transports.openapi import answer
 from mantlet.upstreams.transports.openapi.config import OpenApiServerConfig
 from mantlet.upstreams.transports.openapi.document import open_document
@@ -137,11 +137,20 @@ class OpenApiServer:
         if self._identity is not None:
             request = Outgoing(operation.verb.encode(), whole, body or b"")
             told = await self._identity(call.caller, call.arrival.headers, request)
-        message = self._message(
-            operation, whole, [*_encoded(fields, self._own_names | _names(told)), *told], body, kind
-        )
+
+        def message(told: Sequence[Field]) -> bytes:
+            added = [*_encoded(fields, self._own_names | _names(told)), *told]
+            return self._message(operation, whole, added, body, kind)
+
         try:
-            response = await self._client.send(message, deadline_s=call.deadline_s)
+            response = await self._client.send(message(told), deadline_s=call.deadline_s)
+            if response.status == 401 and isinstance(self._identity, Renewable):
+                # Not done, so it may be asked once more with a token that is got anew (`http.as_user`).
+                again = await self._identity.renewed(call.caller, call.arrival.headers, told)
+                if again is not None:
+                    response = await self._client.send(message(again), deadline_s=call.deadline_s)
+        except ConsentRequired:
+            raise
         except Refusal as refusal:
             self._failure = refusal.why
             raise

@@ -32,7 +32,13 @@ BAD = [
     ("mcp: {servers: [{name: a, object: 'no_such_package_x:server'}]}", "mcp.servers.a", "no package"),
     ("mcp: {servers: [{name: a, url: 'https://u:canary@h'}]}", "mcp.servers.a", "no user or password"),
     ("mcp: {servers: [{name: a, url: 'https://h', tls: {pins: [sha256/x]}}]}", "mcp.servers.a", "pins"),
-]
+    ("mcp: {servers: [{name: a, url: 'https://h', endpoints: [{url: 'ftp://h'}]}]}", "mcp.servers.a", "https://"),
+    ("mcp: {servers: [{name: a, url: 'https://h', endpoints: [{url: 'https://u:canary@h'}]}]}", "mcp.servers.a",
+     "no user or password"),
+    ("mcp: {servers: [{name: a, url: 'https://h', endpoints: [{url: 'https://u:canary@h'}, {url: 'https://u:canary@h'}]}]}",
+     "mcp.servers[0]", "two have the url"),
+    ("http_upstreams: [{name: a, url: 'https://h', endpoints: [{url: 'h:80'}]}]", "http_upstreams.a", "https://"),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("text", "key", "words"), BAD)

@@ -38,6 +38,7 @@ from mantlet.upstreams.transports.http.config import HttpServerConfig
 from mantlet.upstreams.transports.openapi import OpenApiServer, OpenApiServerConfig
 from mantlet.upstreams.transports.python.config import PythonServerConfig
 from mantlet.upstreams.transports.python.loading import look_for
+from mantlet.upstreams.transports.service.config import ServiceConfig
 from mantlet.upstreams.transports.sse.config import SseServerConfig
 from mantlet.upstreams.transports.sse.connector import SseConnector
 from mantlet.upstreams.transports.stdio.child import resolved, scrubbed
@@ -94,6 +95,8 @@ def _parts(config: Config) -> Iterator[Part]:
         if config.store.url.startswith(("valkeys", "rediss")):
             yield "store.tls", config.store.access.check_files
     yield from _forwarding(config)
+    for service in config.http_upstreams:
+        yield f"http_upstreams.{service.name}", lambda service=service: _urls(service)  # type: ignore[misc]
     for server in config.mcp.servers:
         if isinstance(server, HttpServerConfig):
             yield f"mcp.servers.{server.name}", lambda server=server: _http_server(server)  # type: ignore[misc]
@@ -203,9 +206,13 @@ def _program(server: StdioServerConfig) -> None:
         raise ValueError(error.why) from error
 
 
-def _http_server(server: HttpServerConfig) -> None:
+def _urls(server: HttpServerConfig | ServiceConfig) -> None:
     for url in (server.url, *(one.url for one in server.endpoints)):
         endpoint.parse(url, is_plain_allowed=True)  # whether plain is allowed is the environment's to say
+
+
+def _http_server(server: HttpServerConfig) -> None:
+    _urls(server)
     if server.http2 == "auto":
         require_client_http2()
     client_tls.read_pins(server.tls.pins)

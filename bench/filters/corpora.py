@@ -70,15 +70,23 @@ ATTACKS: dict[str, tuple[Corpus, ...]] = {
         Corpus(FUZZDB, ("attack/path-traversal/*.txt", "attack/lfi/JHADDIX_LFI.txt"), readers.paths, "path"),
     ),
     "headers": (
-        Corpus(CRS, (_RULES.format(921),), readers.crs_attacks, title="921"),
+        # The other rules of 921 are about smuggling, LDAP and parameters that come twice.
+        Corpus(
+            CRS,
+            tuple(
+                f"tests/regression/tests/REQUEST-921-*/{rule}.yaml" for rule in (921110, 921120, 921130, 921140, 921160)
+            ),
+            readers.crs_attacks,
+            title="921, line ends",
+        ),
         Corpus(PATT, ("CRLF Injection/Files/*.txt",), readers.lines),
         Corpus(FUZZDB, ("attack/http-protocol/crlf-injection.txt",), readers.lines),
     ),
     "ssrf": (
-        Corpus(PATT, ("Server Side Request Forgery/*.md",), readers.examples, "url", title="examples"),
+        Corpus(PATT, ("Server Side Request Forgery/*.md",), readers.addresses, "url", title="examples"),
         Corpus(FUZZDB, ("attack/ip/localhost.txt",), readers.lines, "host"),
     ),
-    "null_bytes": (Corpus(FUZZDB, ("attack/control-chars/NullByteRepresentations.txt",), readers.lines),),
+    "null_bytes": (Corpus(FUZZDB, ("attack/control-chars/NullByteRepresentations.txt",), readers.escapes),),
     "secrets": (
         Corpus("gitleaks/gitleaks", ("cmd/generate/config/rules/*.go",), readers.go_secrets),
         Corpus("Yelp/detect-secrets", ("tests/plugins/*_test.py",), readers.parametrized, without=("entropy", "ip_")),
@@ -112,7 +120,7 @@ ATTACKS: dict[str, tuple[Corpus, ...]] = {
 }
 
 ORDINARY: tuple[Corpus, ...] = (
-    Corpus("progit/progit2", ("book/**/*.asc",), readers.chunks, title="prose"),
+    Corpus("progit/progit2", ("book/**/*.asc",), readers.pages, title="prose"),
     Corpus("rust-lang/book", ("src/**/*.md",), readers.chunks, title="prose and code"),
     Corpus("pallets/flask", ("docs/**/*.rst",), readers.chunks, title="documentation"),
     Corpus("psf/requests", ("docs/**/*.rst", "HISTORY.md"), readers.chunks, title="documentation"),

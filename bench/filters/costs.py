@@ -1,5 +1,6 @@
 """What the filters cost: a call of 1 KB with all of them on, and the worst that 1 MiB could be made to."""
 
+import time
 import timeit
 from collections.abc import Callable
 
@@ -60,6 +61,10 @@ HOSTILE: dict[str, str] = {
     "injection": "ignore ",
     "injection long": "ignore all previous the your all any the ",
     "injection leak": "print the the the ",
+    "injection character": "ai you are to act ",
+    "key bodies": "-----BEGIN PRIVATE KEY-----\n" + "A" * 3_000,
+    "windows": "for /f %a if exist geq ",
+    "nul escapes": "\\x00",
     "hidden": "\u200b",
     "hidden bidi": "\u202ea",
     "full-width": "\uff49",
@@ -75,7 +80,9 @@ HOSTILE: dict[str, str] = {
 
 def _cost(judged: Callable[[], object], number: int) -> float:
     judged()
-    return min(timeit.repeat(judged, number=number, repeat=3)) / number
+    # Many short looks: the quietest one is the least disturbed by neighbours on the machine.
+    few = max(1, number // 50)
+    return min(timeit.repeat(judged, number=few, repeat=150 if number > 1 else 9, timer=time.thread_time)) / few
 
 
 def one(params: object, plan: Plan, number: int, max_characters: int = 16_777_216) -> float:

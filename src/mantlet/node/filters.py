@@ -1,5 +1,6 @@
 """The content filters as this node has them: what they count, and where they write what they find in a stream."""
 
+import asyncio
 from typing import TYPE_CHECKING, Final
 
 from mantlet.core.clock import SYSTEM
@@ -53,4 +54,7 @@ def open_filters(
         tell=tell,
         recheck=None if schemas is None else schemas.recheck,
     )
-    return step if step.is_needed else None
+    if not step.is_needed:
+        return None
+    tasks.start(asyncio.to_thread(step.warm), "filters.warm")
+    return step

@@ -59,7 +59,23 @@ TEXT_FILTERS: Final = (
 @lru_cache(64)
 def may_any(active: frozenset[str]) -> Callable[[str], bool]:
     """Whether a text holds anything worth a closer look of any `active` filter: most hold nothing, and that is all."""
-    return Matcher(any_of(each.pattern for each in TEXT_FILTERS if each.name in active)).is_in
+    groups = [[each.pattern for each in TEXT_FILTERS if each.name in active & group] for group in _TOGETHER]
+    looks = [Matcher(any_of(patterns)).is_in for patterns in groups if patterns]
+    return looks[0] if len(looks) == 1 else lambda text: any(look(text) for look in looks)
+
+
+_WORDY: Final = frozenset({"script", "sql"})
+_SHELL: Final = frozenset({"shell"})
+_TOGETHER: Final = (frozenset(each.name for each in TEXT_FILTERS) - _WORDY - _SHELL, _WORDY, _SHELL)
+"""One automaton for all would save 5 us a KB, and take 3.5 s to build instead of 0.6."""
+
+
+def warm(active: frozenset[str]) -> None:
+    """Build what looks at everything, and what looks closer: a second on a thread, which nobody's call should pay."""
+    may_any(active)("")
+    for each in TEXT_FILTERS:
+        if each.name in active:
+            each.may("")
 
 
 PROTOTYPE: Final = "prototype"

@@ -104,12 +104,25 @@ _PLACEHOLDER: Final = re.compile(
     r"^(?:password|passwd|pass|pwd|secret|user|xxx+|\*+|changeme|token|your.*)$", re.IGNORECASE
 )
 
+_KEY_BODY: Final = re.compile(r"[A-Za-z0-9+/=\s\\:,.-]*")
+_KEY_END: Final = re.compile(r"-----END (?:[A-Z0-9]{1,20} ){0,3}PRIVATE KEY(?: BLOCK)?-----")
+
+
+def _key_end(text: str, at: int) -> int:
+    """Where a key in PEM ends, also one whose lines are joined by `\\n`; cut off, as far as it can be one."""
+    body = _KEY_BODY.match(text, at)
+    most = at if body is None else body.end()
+    end = _KEY_END.search(text, at, most)
+    return most if end is None else end.end()
+
+
 RULES: Final = Rules(
     [
         Rule(
             "secrets.private_key",
-            r"(-----BEGIN (?:[A-Z0-9]{1,20} ){0,3}PRIVATE KEY(?: BLOCK)?-----[A-Za-z0-9+/=\s\\:,.-]{0,400})",
+            r"(-----BEGIN (?:[A-Z0-9]{1,20} ){0,3}PRIVATE KEY(?: BLOCK)?-----)",
             is_exact=True,
+            goes_on=_key_end,
         ),
         *(
             Rule(f"secrets.{name}", rf"[^A-Za-z0-9]({form})(?:[^A-Za-z0-9_-]|-[^A-Za-z0-9])", is_exact=True)

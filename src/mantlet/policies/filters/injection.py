@@ -52,6 +52,38 @@ RULES: Final = Rules(
             r"|[^a-z]your new (?:task|instructions?|role|goal|objective) (?:is|are)[^a-z]|[^a-z]stay in character",
         ),
         Rule(
+            "prompt_injection.character",
+            r"[^a-z](?:you(?:'re| are| will| must| should| shall| can)|i want you|i need you|chatgpt|assistant)"
+            r"(?: (?:now|always|only|going|to|be|will|should|must)){0,4} (?:act(?:ing)?|behav(?:e|ing)"
+            r"|respond(?:ing)?|reply(?:ing)?"
+            r"|answer(?:ing)?|role ?-?play(?:ing)?|pretend(?:ing)?|simulat(?:e|ing)|impersonat(?:e|ing)|embody"
+            r"|portray(?:ing)?"
+            r"|play(?:ing)? the (?:role|character|part))\s(?:as|like|to be|that|the|a|an|of|with|to|only|my|me)[^a-z]"
+            r"|[^a-z](?:from now(?: on)?|starting now|for the rest of (?:this|our) (?:chat|conversation))[,:]?"
+            r"(?: chatgpt,?)? (?:you|i want you|we|your)[^a-z]"
+            r"|[^a-z](?:in|into|out of|break(?:ing)?|stay(?:ing)? in) character[^a-z]"
+            r"|[^a-z](?:respond|reply|answer) (?:to|for) (?:every|all|any|each) (?:prompts?|questions?|messages?"
+            r"|inputs?)"
+            r"|[^a-z](?:never|not|don't|dont|cannot|can't|without) (?:ever )?(?:refus(?:e|ing)|declin(?:e|ing)"
+            r"|reject(?:ing)?"
+            r"|say(?:ing)? no|censor(?:ing)?|moraliz(?:e|ing)|lectur(?:e|ing))[^a-z]"
+            r"|[^a-z](?:jail ?-?br(?:eak|oken)|unfilt(?:e)?red|uncensored|amoral|unethical|(?:no|any|without"
+            r"|bypass|disregards?|beyond)"
+            r" (?:morals?|ethics|ethical|moral|censorship))[^a-z][^\x02]{0,120}?(?:[^a-z](?:ai|gpt|chatgpt|llm"
+            r"|chatbot|assistant|model|character|prompt)[^a-z])"
+            r"|[^a-z](?:ai|chatgpt|gpt-?[345]|llm|chatbot"
+            r"|language model)[^a-z][^\x02]{0,120}?[^a-z](?:jail ?-?br(?:eak|oken)|unfilt(?:e)?red|uncensored"
+            r"|amoral|unrestricted|no (?:restrictions|filters?|limits|ethics|morals?)|(?:not|isn't"
+            r"|aren't) (?:bound|restricted|limited|constrained) by)[^a-z]"
+            r"|[^a-z](?:openai|chatgpt|anthropic)(?:'s|s)? (?:content |usage |safety )?(?:polic(?:y|ies)"
+            r"|guidelines|restrictions|rules|filters?)[^a-z]",
+        ),
+        Rule(
+            "prompt_injection.halt",
+            r"[^a-z](?:stop|halt|abort|cease)\s(?:everything|all (?:tasks?|processing))[^\x02]{0,60}?(?:print|say"
+            r"|output|write|repeat)[^a-z]",
+        ),
+        Rule(
             "prompt_injection.secrecy",
             r"[^a-z](?:do not|don't|never|without)\s{1,3}(?:tell(?:ing)?|mention(?:ing)?|inform(?:ing)?"
             r"|reveal(?:ing)?|notify(?:ing)?"
@@ -63,8 +95,10 @@ RULES: Final = Rules(
         Rule(
             "prompt_injection.leak",
             r"[^a-z](?:reveal|print|repeat|output|show|tell|display|leak|exfiltrate|send|forward|upload|give"
-            r"|provide|share|summari[sz]e|copy|write|what (?:is|are|was|were))"
-            r"\s[^\x02]{0,40}?(?:system (?:prompt|message)|(?:your|initial|original|hidden|previous|above"
+            r"|provide|share|paste|put|list|dump|expose|translate|encode|summari[sz]e|copy|write|what (?:is|are"
+            r"|was|were))"
+            r"\s[^\x02]{0,40}?(?:system (?:prompt|message)|(?:your|the) (?:prompt|configuration) (?:here|verbatim"
+            r"|for)|verbatim from your|(?:your|initial|original|hidden|previous|above"
             r"|secret) (?:\w{1,16} )?(?:instructions|prompt|guidelines|directives)"
             r"|(?:instructions|prompt|words|text|everything) above)[^a-z]"
             r"|[^a-z](?:send|forward|upload|post|exfiltrate|pass|read|cat|include"

@@ -12,8 +12,10 @@ from mantlet.policies.filters.rules import Rule, Rules
 _LABEL: Final = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _NOBODY: Final = re.compile(
     r"@(?:[\w-]{1,63}\.){0,4}(?:example\.(?:com|org|net|edu)|example|test|invalid|localhost|local"
-    r"|noreply\.github\.com)$"
-    r"|^(?:git|noreply|no-reply|postmaster|root|admin|info|support|security|help|hello|contact|user|me|you|name)@",
+    r"|noreply\.github\.com|(?:your|my|some|any)-?(?:domain|company|mail|email|site|host)\.[a-z]{2,4}"
+    r"|(?:domain|company|email|mail|server|host|site|website|acme|foo|bar)\.(?:com|org|net))$"
+    r"|^(?:git|noreply|no-reply|postmaster|root|admin|info|support|security|help|hello|contact|user|me|you|name"
+    r"|username|email|mail|example|test|testing|foo|bar|john\.?doe|jane\.?doe|someone|nobody)@",
     re.IGNORECASE,
 )
 _FOUR: Final = r"[ -]?\d{4}"

@@ -16,7 +16,7 @@ from mantlet.core.record import Trail
 from mantlet.core.refusal import BadUpstream, Filtered
 from mantlet.core.stream import Derived
 from mantlet.policies.filters import prototype
-from mantlet.policies.filters.catalogue import NAMES, PROTOTYPE
+from mantlet.policies.filters.catalogue import NAMES, PROTOTYPE, warm
 from mantlet.policies.filters.change import without
 from mantlet.policies.filters.config import Budget, FilterRule, Modes
 from mantlet.policies.filters.plan import Plan, compile_plan
@@ -70,6 +70,12 @@ class Filters:
     def is_needed(self) -> bool:
         """Whether anything can be found anywhere."""
         return self._is_needed
+
+    def warm(self) -> None:
+        """Build the patterns of most calls, for a thread to do: else the first call pays, and all others wait."""
+        for plan in (self._inward("", ""), self._outward("", "")):
+            if plan.reads_texts:
+                warm(plan.active)
 
     def __call__(self, call: Call, onward: CallHandler, /) -> Awaitable[Reply]:
         """Refuse with `Filtered`, change what is to be changed, and pass on; hold what comes back to the same."""

@@ -78,9 +78,19 @@ def _compiled(pattern: str) -> Callable[[str], bool]:
 class Rule:
     """One pattern. `name` is stable and safe to show."""
 
-    def __init__(self, name: str, pattern: str, confirm: Confirm | None = None, *, is_exact: bool = False) -> None:
-        """`is_exact`: capital and small letters differ."""
+    def __init__(
+        self,
+        name: str,
+        pattern: str,
+        confirm: Confirm | None = None,
+        *,
+        is_exact: bool = False,
+        goes_on: Callable[[str, int], int] | None = None,
+    ) -> None:
+        """`is_exact`: capital and small letters differ. `goes_on` tells from a text and the end of a match there how
+        far what was found reaches; in linear time, and asked once for each part of the text."""
         self.name = name
+        self._goes_on = goes_on
         self.pattern = f"(?:{pattern})" if is_exact else f"(?i)(?:{pattern})"
         self.confirm = confirm
         self.is_in = Matcher(self.pattern).is_in
@@ -96,7 +106,11 @@ class Rule:
 
     def located(self, text: str, work: Work) -> Iterator[Finding]:
         """Where it stands in `text`, which has an `EDGE` at both ends; places do not count the first."""
+        over = 0
+        """Up to where a finding went on: nothing begins anew before it."""
         for begin in range(0, max(1, len(text) - OVERLAP), WINDOW - OVERLAP):
+            if begin + WINDOW <= over:
+                continue
             window = text if len(text) <= WINDOW else text[begin : begin + WINDOW]
             if not self.is_in(window):
                 continue
@@ -105,6 +119,12 @@ class Rule:
             while (match := self.regex.search(window, at)) is not None:
                 start, end = next((span for span in map(match.span, self._groups) if span[0] >= 0), match.span())
                 at = max(end, match.start() + 1)
+                if begin + start < over:
+                    continue
+                if self._goes_on is not None:
+                    over = self._goes_on(text, begin + end)
+                    end = over - begin
+                    at = max(at, min(end, len(window)))
                 if self.confirm is None or self.confirm(match):
                     yield Finding(self.name, max(0, begin + start - 1), max(0, min(begin + end - 1, len(text) - 2)))
 

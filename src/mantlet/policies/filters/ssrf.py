@@ -6,7 +6,7 @@ This sees spellings, not what a name resolves to: the node's own connections are
 """
 
 import re
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -63,18 +63,24 @@ _INNER_NAMES: Final = re.compile(
     r"(?:^|\.)(?:localhost|localdomain|localhost6|ip6-localhost|ip6-loopback|local|internal|intranet|lan|corp"
     r"|home\.arpa"
     r"|metadata|instance-data|kubernetes|svc|docker|consul|localtest\.me|lvh\.me|vcap\.me|lacolhost\.com"
+    r"|localh\.st|rebind\.network|rbndr\.us|1u\.ms|xip\.name"
     r"|yoogle\.com|burpcollaborator\.net|spoofed\.[a-z0-9-]+\.burpcollaborator\.net|127-0-0-1\.org\.uk)$"
-    r"|^(?:metadata|instance-data)\b"
+    r"|^(?:[a-z]{1,20}-)?(?:metadata|instance-data)\b"
     r"|(?:^|[.-])(?:127|10|192-168|192\.168|169-254|169\.254|172-(?:1[6-9]|2\d"
     r"|3[01]))[.-][0-9.-]{3,}.*\.(?:nip\.io|sslip\.io|xip\.io)$"
+    # An inner address inside of a name: whoever answers for the name answers with it.
+    r"|(?:^|[.-])(?:127\.\d{1,3}\.\d{1,3}\.\d{1,3}|169\.254\.169\.254|192\.168\.\d{1,3}\.\d{1,3}"
+    r"|10\.\d{1,3}\.\d{1,3}\.\d{1,3})[.-][a-z0-9.-]{0,200}[a-z]$"
     r"|(?:^|\.)(?:[0-9a-f]{8})\.(?:nip\.io|sslip\.io|xip\.io)$",
     re.IGNORECASE,
 )
+_HEX: Final = re.compile(r"(?:7f|0a)[0-9a-f]{6}|a9fe[0-9a-f]{4}|c0a8[0-9a-f]{4}|ac1[0-9a-f]{5}", re.IGNORECASE)
+"""An inner address as one number in hexadecimal, without the mark of it."""
 _DOTS: Final = str.maketrans("\u3002\uff0e\uff61", "...")
 _PUBLIC_6: Final = IPv6Network("2000::/3")
 _NOT_PUBLIC_6: Final = (IPv6Network("2001::/23"), IPv6Network("2001:db8::/32"), IPv6Network("2002::/16"))
-_AZURE: Final = IPv4Address("168.63.129.16")
-"""A metadata service at an address that is public by every registry."""
+_NOT_PUBLIC_4: Final = (IPv4Network("192.0.0.0/24"), IPv4Network("168.63.129.16/32"))
+"""Where metadata services are at addresses that are public by every registry: Oracle's and Azure's."""
 
 
 may: Final = Matcher(
@@ -98,7 +104,11 @@ def judge(value: str, *, is_called_url: bool) -> str:
             return ""
     elif value[:2] in ("//", "\\\\") and " " not in value:
         return _judge_host(_host(value))
-    return _judge_host(_host(value)) if is_called_url and not any(map(str.isspace, value.strip())) else ""
+    if not is_called_url or any(map(str.isspace, value.strip())):
+        return ""
+    if value.count(":") > 1 and "[" not in value:
+        return _judge_host(value.strip())  # an IPv6 address without its brackets
+    return "ssrf.odd_host" if _HEX.fullmatch(value) else _judge_host(_host(value))
 
 
 def _host(rest: str) -> str:
@@ -115,7 +125,9 @@ def _host(rest: str) -> str:
 def _judge_host(host: str) -> str:
     if not host:
         return ""
-    if host.count("%") or not host.isascii():
+    if "${" in host or host.count("%") or not host.isascii():
+        if "${" in host:
+            return "ssrf.odd_host"  # a variable of whoever reads it
         return "ssrf.odd_host" if _looks_numeric(host) else ""
     if _INNER_NAMES.search(host):
         return "ssrf.inner_name"
@@ -134,5 +146,5 @@ def _looks_numeric(host: str) -> bool:
 
 def _is_inner(address: IPv4Address | IPv6Address) -> bool:
     if isinstance(address, IPv4Address):
-        return not address.is_global or address == _AZURE or address.is_multicast
+        return not address.is_global or address.is_multicast or any(address in network for network in _NOT_PUBLIC_4)
     return address not in _PUBLIC_6 or any(address in network for network in _NOT_PUBLIC_6)

@@ -76,7 +76,7 @@ class HttpServer:
         endpoint = parse(config.endpoint, is_plain_allowed=is_plain_allowed)
         self._config = config
         self._sealer = sealer
-        self._opened_ids = sessions or session.OpenedIds(sealer, config.name)
+        self._opened_ids = session.OpenedIds(sealer, config.name) if sessions is None else sessions
         self._mark = mark
         self._clock = clock
         self._identity = identity

@@ -23,10 +23,11 @@ from mantlet.node import own_keys
 from mantlet.node.config.model import Config
 from mantlet.node.own_keys import own_key, own_ring
 from mantlet.node.resources import public_url, resources
+from mantlet.policies.authenticate.issuers.provider import Issuers
 from mantlet.policies.authenticate.opening import own_issuer, parts_of
 from mantlet.policies.authenticate.policy import Authenticate, Disabled
 from mantlet.policies.authenticate.revoked import Revoked
-from mantlet.policies.authorization_server import token
+from mantlet.policies.authorization_server import assertion, token
 from mantlet.policies.authorization_server.client_metadata import ClientMetadata
 from mantlet.policies.authorization_server.clients import Clients
 from mantlet.policies.authorization_server.code import CodeFlow
@@ -38,6 +39,7 @@ from mantlet.policies.authorization_server.documents import (
     DEVICE,
     DEVICE_AUTHORIZATION,
     DEVICE_GRANT,
+    JWT_BEARER,
     REVOKE,
     TOKEN,
     documents,
@@ -101,6 +103,10 @@ def open_authorization_server(
     grants: dict[str, token.GrantType] = {"refresh_token": token.refresh(issuing)}
     if server.client_credentials:
         grants["client_credentials"] = token.client_credentials(issuing)
+    if server.assertions.issuers:
+        grants[JWT_BEARER] = assertion.jwt_bearer(
+            server.assertions, issuing, Pending(ports.state), _asserted(server, authenticate, issuer), SYSTEM
+        )
     metadata = ClientMetadata(server.client_metadata, ports.fetch, SYSTEM) if server.client_metadata.enabled else None
     clients = Clients(server.known, authenticate.recognise, metadata)
     endpoint = token.TokenEndpoint(clients, issuing, grants)
@@ -155,6 +161,14 @@ def _add_flows(
         code = CodeFlow(server.code, clients, issuing, pending, consents("code"), logins)
         grants["authorization_code"] = code.redeem()
         endpoints[AUTHORIZE] = code.page
+
+
+def _asserted(server: ServerConfig, authenticate: Authenticate, issuer: str) -> assertion.Asserted:
+    names, issuers = server.assertions.issuers, authenticate.provider(Issuers)
+    missing = sorted(set(names) - set(() if issuers is None else issuers.names))
+    if issuers is None or missing:
+        raise ConfigError("auth.server.assertions.issuers", f"{missing[0]!r} is no entry of auth.issuers")
+    return partial(issuers.asserted, by=frozenset(names), audience=issuer)
 
 
 async def _holds(authenticate: Authenticate, caller: Caller) -> bool:

@@ -43,10 +43,10 @@ EXAMPLES = re.findall(r"```yaml\n(.*?)```", DOCS.read_text(), re.DOTALL)
 
 @pytest.mark.parametrize("text", EXAMPLES, ids=lambda text: re.findall("name: ([a-z]+)", text)[0])
 def test_the_documented_providers_open_in_production(tmp_path: Path, text: str) -> None:
-    secret = tmp_path / "introspection.secret"
+    secret = tmp_path / "client.secret"
     secret.write_text("the secret of the tests, not of anybody else")
     secret.chmod(0o600)
-    text = text.replace("./secrets/introspection.secret", str(secret))
+    text = re.sub(r"\./secrets/\w+\.secret", str(secret), text)
     file = tmp_path / "mantlet.yaml"
     places = f'audit: {{path: {tmp_path}/audit}}\ndatabase: {{url: "sqlite:///{tmp_path}/mantlet.db"}}\n'
     file.write_text(places + text)

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
-from typing import Final
+from typing import Final, TypeVar
 
 from mantlet.core.api_key import id_of
 from mantlet.core.call import Arrival, Reply
@@ -32,6 +32,8 @@ from mantlet.policies.authenticate.revoked import Revoked
 from mantlet.policies.authenticate.verified import Verified
 from mantlet.wire.answer import DPOP_NONCE
 from mantlet.wire.jws import looks_like_token
+
+P = TypeVar("P")
 
 DISABLED: Final = Caller(
     "developer", "mantlet:disabled", "disabled", roles=frozenset({"admin"}), credential_id="authentication-disabled"
@@ -189,6 +191,10 @@ class Authenticate:
         """
         if self._recall is not None:
             await self._recall(caller)
+
+    def provider(self, kind: type[P]) -> P | None:
+        """The first provider of that kind, for who needs more of it than callers."""
+        return next((one for one in self._providers if isinstance(one, kind)), None)
 
     def look(self) -> None:
         """Take up what changed in files; call it every few seconds."""

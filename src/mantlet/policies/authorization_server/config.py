@@ -90,6 +90,16 @@ class ClientMetadataConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=Tr
     roles: tuple[str, ...] = ("user",)
 
 
+class AssertionsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Identity assertions of an enterprise's issuer for its people
+    (draft-ietf-oauth-identity-assertion-authz-grant). Taken from clients that have an API key for a secret."""
+
+    issuers: tuple[str, ...] = ()
+    """Names of entries in `auth.issuers`. Empty: no assertion is taken."""
+    roles: tuple[str, ...] = ("user",)
+    """Of the user's roles, those that such tokens may carry."""
+
+
 class ServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The node as an authorization server. It signs with the key of `auth.jwt`, which must be a private one."""
 
@@ -107,6 +117,7 @@ class ServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     device: DeviceConfig = DeviceConfig()
     code: CodeConfig = CodeConfig()
     client_metadata: ClientMetadataConfig = ClientMetadataConfig()
+    assertions: AssertionsConfig = AssertionsConfig()
     max_logins: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 100
     """Of one user at once; one more ends the oldest."""
 

@@ -14,6 +14,8 @@ REVOKE: Final = "/oauth/revoke"
 AUTHORIZE: Final = "/oauth/authorize"
 DEVICE_AUTHORIZATION: Final = "/oauth/device_authorization"
 DEVICE: Final = "/oauth/device"
+JWT_BEARER: Final = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+ID_JAG_PROFILE: Final = "urn:ietf:params:oauth:grant-profile:id-jag"
 DEVICE_GRANT: Final = "urn:ietf:params:oauth:grant-type:device_code"
 
 
@@ -56,6 +58,8 @@ def metadata(
             "authorization_response_iss_parameter_supported": True,
             "client_id_metadata_document_supported": config.client_metadata.enabled,
         }
+    if JWT_BEARER in grants:
+        told["authorization_grant_profiles_supported"] = [ID_JAG_PROFILE]
     if DEVICE_GRANT in grants:
         told["device_authorization_endpoint"] = root + DEVICE_AUTHORIZATION
     if scopes:

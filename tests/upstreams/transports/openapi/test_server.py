@@ -192,7 +192,7 @@ async def test_a_callers_token_that_is_refused_is_got_anew_once(tmp_path: Path, 
         return json_answer("", "200 OK" if f"Bearer {good}" in request else "401 Unauthorized")
 
     async with service(tmp_path, answer) as server:
-        server._identity = Own()
+        server._identity = server._renewable = Own()
         asked = call("tools/call", {"name": "getPet", "arguments": {"petId": "1"}})
         if good == "new":
             assert result(await server.send(asked))["isError"] is False

@@ -1,21 +1,22 @@
 """Signed tokens of foreign issuers: keys, audience and meaning are chosen by `iss`, and by nothing else (TOK-06)."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Any, Final
 
 from mantlet.core.call import Arrival
 from mantlet.core.caller import Caller
 from mantlet.core.clock import Clock
-from mantlet.core.refusal import IssuerUnavailable
+from mantlet.core.refusal import InvalidCredential, IssuerUnavailable
 from mantlet.policies.authenticate.claims import Expectation, check_type
 from mantlet.policies.authenticate.issuers.kept import Kept
 from mantlet.policies.authenticate.issuers.mapping import Meaning, read
 from mantlet.policies.authenticate.issuers.source import Learned
 from mantlet.policies.authenticate.terms import terms_of
-from mantlet.wire.jws import looks_like_token, parse
+from mantlet.wire.jws import Jws, looks_like_token, parse
 
 METHOD: Final = "jwt"
+ID_JAG: Final = "oauth-id-jag+jwt"
 FRESH_S: Final = 60.0
 
 Confirm = Callable[[bytes], Awaitable[None]]
@@ -69,15 +70,40 @@ class Issuers:
         caller = read(jws.claims, issuer.expected, issuer.meaning, self._clock.wall(), METHOD)
         # Last, though it decides: what is expired or for others is refused without keys and arithmetic. Nothing of
         # `caller` is used before the signature holds.
-        learned = await issuer.learned.get()
-        if learned.keys is not None and not learned.keys.has(jws):
-            learned = await issuer.learned.newer(learned)
-        if learned.keys is None:
-            raise IssuerUnavailable(why=f"{issuer.name}: has no keys")
-        learned.keys.check(jws)
+        await _check_signature(jws, issuer)
         if issuer.confirm is not None:
             await issuer.confirm(credential)
         return replace(caller, vouched_by=issuer.terms)
+
+    @property
+    def names(self) -> Collection[str]:
+        """Of the entries in the configuration."""
+        return {issuer.name for issuer in self._issuers.values()}
+
+    async def asserted(
+        self, assertion: bytes, /, *, by: Collection[str], audience: str
+    ) -> tuple[Caller, Mapping[str, Any]]:
+        """Whom an identity assertion for the authorization server `audience` is about, and all that it says
+        (draft-ietf-oauth-identity-assertion-authz-grant). `by` are the entries whose assertions are taken.
+
+        Whether it is shown for the first time, and by the client that it names, is for the asker to see.
+        Raises `InvalidCredential`, `IssuerUnavailable`.
+        """
+        jws = parse(assertion)
+        named = jws.claims.get("iss")
+        issuer = self._issuers.get(named) if type(named) is str else None
+        if issuer is None or issuer.name not in by:
+            raise InvalidCredential("assertion: of no issuer that may make them")
+        if jws.type != ID_JAG:
+            raise InvalidCredential("assertion: typ is not oauth-id-jag+jwt")
+        if jws.claims.get("aud") not in (audience, [audience]):
+            raise InvalidCredential("assertion: audience")  # with another beside us, that one could show it here
+        expected = replace(issuer.expected, audience=audience, parts={}, checks_audience=True, cuts_long=False)
+        caller = read(jws.claims, expected, issuer.meaning, self._clock.wall(), METHOD)
+        if caller.binding is not None:
+            raise InvalidCredential("assertion: is bound to a key, and no proof is looked at")
+        await _check_signature(jws, issuer)
+        return caller, jws.claims
 
     def is_current(self, caller: Caller, /) -> bool | None:
         """Whether the token has not expired, and its issuer's tokens still mean what they meant."""
@@ -86,3 +112,13 @@ class Issuers:
         if caller.vouched_by not in ("", self._issuers[caller.issuer].terms):
             return False
         return caller.expires_at_s is not None and self._clock.wall() < caller.expires_at_s
+
+
+async def _check_signature(jws: Jws, issuer: Issuer) -> None:
+    """Return when it is by one of the issuer's keys; a key that is not known yet is asked for."""
+    learned = await issuer.learned.get()
+    if learned.keys is not None and not learned.keys.has(jws):
+        learned = await issuer.learned.newer(learned)
+    if learned.keys is None:
+        raise IssuerUnavailable(why=f"{issuer.name}: has no keys")
+    learned.keys.check(jws)

@@ -51,6 +51,7 @@ class OpenApiServer:
             raise ValueError(f"mcp.servers: {config.name}: url must have no query")
         self._config = config
         self._identity = identity
+        self._renewable: Renewable | None = identity if isinstance(identity, Renewable) else None
         self._authority = endpoint.authority
         self._base = endpoint.target.rstrip(b"/").decode()
         self._own = [(b"user-agent", b"mantlet/" + __version__.encode()), (b"accept-encoding", b"identity")]
@@ -144,9 +145,9 @@ class OpenApiServer:
 
         try:
             response = await self._client.send(message(told), deadline_s=call.deadline_s)
-            if response.status == 401 and isinstance(self._identity, Renewable):
+            if response.status == 401 and self._renewable is not None:
                 # Not done, so it may be asked once more with a token that is got anew (`http.as_user`).
-                again = await self._identity.renewed(call.caller, call.arrival.headers, told)
+                again = await self._renewable.renewed(call.caller, call.arrival.headers, told)
                 if again is not None:
                     response = await self._client.send(message(again), deadline_s=call.deadline_s)
         except ConsentRequired:

@@ -1,6 +1,8 @@
 """What is installed is what was looked at: every dependency by its digest, and none that is known to be broken."""
 
+import json
 import re
+import runpy
 from pathlib import Path
 
 import pytest
@@ -38,3 +40,35 @@ def test_installing_asks_for_the_digests() -> None:
     lines = re.findall(r"install .*-r \S+\.lock", (ROOT / "Makefile").read_text())
     assert lines
     assert all("--require-hashes" in line for line in lines)
+
+
+BILL = runpy.run_path(str(ROOT / "locks" / "sbom.py"))
+
+
+def test_the_bill_of_materials_names_all_that_is_locked() -> None:
+    """CFG-06: each package of each lock once, with its digests, and the same bytes for the same locks."""
+    bill = BILL["bill"](BILL["locks_of"]())
+    assert (bill["bomFormat"], bill["specVersion"]) == ("CycloneDX", "1.6")
+    refs = [component["bom-ref"] for component in bill["components"]]
+    assert len(set(refs)) == len(refs)
+    for lock in LOCKS:
+        for name, version, _ in entries(lock):
+            assert f"pkg:pypi/{re.sub('[-_.]+', '-', name).lower()}@{version}" in refs
+    packages = json.loads((ROOT / "locks/npm/package-lock.json").read_text())["packages"]
+    assert sum(ref.startswith("pkg:npm/") for ref in refs) <= len(packages) - 1
+    assert sum(ref.startswith("pkg:npm/") for ref in refs) > 100
+    assert [c["name"] for c in bill["components"] if not c.get("hashes")] == []
+    assert all(c["purl"] == c["bom-ref"] and c["properties"] for c in bill["components"])
+    assert bill == BILL["bill"](BILL["locks_of"]())
+    assert bill["serialNumber"].startswith("urn:uuid:")
+
+
+def test_a_bill_does_not_depend_on_what_is_installed(tmp_path: Path) -> None:
+    """CFG-06"""
+    (tmp_path / "pyproject.toml").write_text('[project]\nname = "x"\nversion = "1"\n')
+    lock = tmp_path / "a.lock"
+    lock.write_text("Foo_Bar[extra]==1.2 ; python_version > '3' \\\n    --hash=sha256:" + "ab" * 32 + "\n    # via x\n")
+    (component,) = BILL["bill"]([lock], tmp_path)["components"]
+    assert component["purl"] == "pkg:pypi/foo-bar@1.2"
+    assert component["hashes"] == [{"alg": "SHA-256", "content": "ab" * 32}]
+    assert component["properties"] == [{"name": "mantlet:lock", "value": "a.lock"}]

@@ -7,7 +7,6 @@ and a line in `CONNECTS`.
 import os
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,7 +21,7 @@ from mantlet.upstreams.transports.python.config import PythonServerConfig
 from mantlet.upstreams.transports.python.connector import PythonConnector
 from mantlet.upstreams.transports.sse.config import SseServerConfig
 from mantlet.upstreams.transports.sse.connector import SseConnector
-from mantlet.upstreams.transports.stdio.child import Child
+from mantlet.upstreams.transports.stdio.child import Program
 from mantlet.upstreams.transports.stdio.config import StdioServerConfig
 from mantlet.upstreams.transports.tcp.config import TcpServerConfig
 from mantlet.upstreams.transports.tcp.connector import TcpConnector
@@ -30,7 +29,7 @@ from mantlet.upstreams.transports.websocket.config import WebSocketServerConfig
 from mantlet.upstreams.transports.websocket.connector import WebSocketConnector
 
 CONNECTS: Final[Mapping[type[ChannelConfig], Callable[[Any, bool, Resolve], Connect]]] = {
-    StdioServerConfig: lambda config, _, __: partial(Child.spawn, config, environment=os.environ),
+    StdioServerConfig: lambda config, _, __: Program(config, os.environ),
     WebSocketServerConfig: lambda config, is_plain, resolve: WebSocketConnector(
         config, is_plain_allowed=is_plain, resolve=resolve
     ),

@@ -41,6 +41,7 @@ from mantlet.upstreams.transports.python.loading import look_for
 from mantlet.upstreams.transports.service.config import ServiceConfig
 from mantlet.upstreams.transports.sse.config import SseServerConfig
 from mantlet.upstreams.transports.sse.connector import SseConnector
+from mantlet.upstreams.transports.stdio.account import account_of
 from mantlet.upstreams.transports.stdio.child import resolved, scrubbed
 from mantlet.upstreams.transports.stdio.config import StdioServerConfig
 from mantlet.upstreams.transports.tcp.config import TcpServerConfig
@@ -199,7 +200,8 @@ def _channel(server: ChannelConfig) -> None:
 
 
 def _program(server: StdioServerConfig) -> None:
-    """Raise `ValueError` when there is no such program here."""
+    """Raise `ValueError` when there is no such program here, or no such user."""
+    account_of(server.user)
     try:
         resolved(server.command, scrubbed(os.environ, server.env), server.cwd)
     except UpstreamUnavailable as error:

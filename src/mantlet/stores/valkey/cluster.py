@@ -233,13 +233,13 @@ class ClusterClient:
                     ready = [client]
                     break
         if not ready:
-            raise StoreUnavailable(why=self.why)
+            raise StoreUnavailable(why=f"store {self._place.name}: {self.why}")
         # Another one each time: one that is cut off would tell its old map for ever.
         self._turn += 1
         asked = ready[self._turn % len(ready)]
         reply = await asked.send(_SLOTS)
         if type(reply) is not list or not reply:
-            raise StoreUnavailable(why=f"no map of the cluster: {reply or 'no slot is served'}")
+            raise StoreUnavailable(why=f"store {self._place.name}: {reply or 'no slot is served'}")
         await self._take(reply, asked)
 
     async def _take(self, ranges: list[Any], asked: ValkeyClient) -> None:

@@ -7,7 +7,6 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from mantlet.core.headers import Headers
 from mantlet.core.record import Trail
 from mantlet.upstreams.transports.channel.channel import Connect
 from mantlet.upstreams.transports.channel.server import ChannelServer
-from mantlet.upstreams.transports.stdio.child import Child
+from mantlet.upstreams.transports.stdio.child import Program
 from mantlet.upstreams.transports.stdio.config import StdioServerConfig
 
 SERVERS = Path(__file__).parents[3] / "servers"
@@ -45,7 +44,7 @@ class PlainSealer:
 
 def spawning(config: StdioServerConfig) -> Connect:
     """The channel that a stdio server is: its own child."""
-    return partial(Child.spawn, config, environment=os.environ)
+    return Program(config, os.environ)
 
 
 def caller(name: str = "alice") -> Caller:

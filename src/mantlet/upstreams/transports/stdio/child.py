@@ -7,7 +7,7 @@ import signal
 import socket
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +17,7 @@ from mantlet.core.tasks import Tasks
 from mantlet.upstreams.transports.channel.channel import LineReader
 from mantlet.upstreams.transports.channel.lines import LineSplitter
 from mantlet.upstreams.transports.channel.writer import LineWriter
+from mantlet.upstreams.transports.stdio.account import Account, account_of
 from mantlet.upstreams.transports.stdio.config import StdioServerConfig
 
 LAUNCHER: Final = str(Path(__file__).with_name("launcher.py"))
@@ -49,6 +50,32 @@ def resolved(command: list[str], environment: Mapping[str, str], cwd: str | None
     return [found, *command[1:]]
 
 
+class Program:
+    """What runs a server's command, found and looked at once. Each call starts it anew."""
+
+    def __init__(self, config: StdioServerConfig, environment: Mapping[str, str]) -> None:
+        """Raises `ValueError` for a user that cannot be had. A program that is not there yet is looked for later."""
+        self._config = config
+        self._account = account_of(config.user)
+        env = scrubbed(environment, config.env)
+        if self._account is not None and "HOME" not in config.env:
+            env["HOME"] = self._account.home
+        self._env = env
+        self._command: list[str] | None = None
+        with suppress(UpstreamUnavailable):
+            self._find()
+
+    async def __call__(self, reader: LineReader, on_stderr: OnStderr) -> "Child":
+        """See `Child.spawn`."""
+        return await Child.spawn(self._config, reader, on_stderr, self._env, self._find(), self._account)
+
+    def _find(self) -> list[str]:
+        """The command by the path that was found first: whoever puts another before it on PATH comes too late."""
+        if self._command is None:
+            self._command = resolved(self._config.command, self._env, self._config.cwd)
+        return self._command
+
+
 class Child(asyncio.SubprocessProtocol):
     """A running command. It is closed (`on_closed` of its reader) once its stdout ends or it does.
 
@@ -74,17 +101,22 @@ class Child(asyncio.SubprocessProtocol):
 
     @classmethod
     async def spawn(
-        cls, config: StdioServerConfig, reader: LineReader, on_stderr: OnStderr, environment: Mapping[str, str]
+        cls,
+        config: StdioServerConfig,
+        reader: LineReader,
+        on_stderr: OnStderr,
+        env: Mapping[str, str],
+        command: Sequence[str],
+        account: Account | None = None,
     ) -> "Child":
-        """Start the command; raises `UpstreamUnavailable` when it cannot. A cancelled spawn leaves nothing."""
-        env = scrubbed(environment, config.env)
-        command = resolved(config.command, env, config.cwd)
+        """Start `command` with `env`; raises `UpstreamUnavailable` when it cannot. A cancelled spawn leaves nothing."""
         child = cls(config, reader, on_stderr)
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         child._lifeline = ours  # from here on closing it is the end of all that was started
         limits = [f"{name}={value}" for name, value in config.rlimits.named().items()]
-        guard = ",".join(["1" if config.sandbox == "auto" else "0", *limits])
+        user = [] if account is None else [account.spelt]
+        guard = ",".join(["1" if config.sandbox == "auto" else "0", *limits, *user])
         # A spawn that is cancelled half way leaks its transport (uvloop) or waits without bound (asyncio): so it is
         # a task of its own that runs to its end, and what it made is ended after it.
         spawning = Tasks(lambda _error: None).start(

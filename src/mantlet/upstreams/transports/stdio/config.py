@@ -34,7 +34,8 @@ class RlimitsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 class StdioServerConfig(ChannelConfig, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A server that the node runs as its own child. Durations are seconds, sizes bytes.
 
-    `command` is an argv; no shell reads it and nothing from a request is ever added to it (MCP-08).
+    `command` is an argv; no shell reads it and nothing from a request is ever added to it (MCP-08). A program without a
+    slash is looked for on PATH once, when the node starts: what is put there later is not run.
     `env` is all the child gets beside PATH, HOME, LANG, LC_*, TZ and TMPDIR.
     """
 
@@ -42,6 +43,8 @@ class StdioServerConfig(ChannelConfig, frozen=True, forbid_unknown_fields=True, 
     transport: Literal["stdio"] = "stdio"
     env: Mapping[str, str] = {}
     cwd: str | None = None
+    user: str | None = None
+    """As whom it runs, with all groups of that user and its home. Needs a node that runs as root. Null: as the node."""
     sandbox: Literal["auto", "off"] = "auto"
     """`auto`: the child and all it starts can gain no privileges (no_new_privs) and leave no core files."""
     rlimits: RlimitsConfig = RlimitsConfig()

@@ -9,8 +9,8 @@ kill them all. It holds one end of the lifeline socket; when the other end close
 the node too), it kills everything below it and ends. It also does so when the command itself ends.
 
 GUARD is `1` or `0`, whether the command and all below it can gain no privileges and leave no core files; after it may
-follow limits for each of its processes, by the names of getrlimit(2): `1,NOFILE=4096,DATA=1073741824`. A limit that
-cannot be set is no start.
+follow limits for each of its processes, by the names of getrlimit(2), and as whom it runs (uid, gid and all groups):
+`1,NOFILE=4096,DATA=1073741824,USER=1000:1000:1000`. What cannot be set is no start.
 
 The command gets a session of its own, the inherited stdin, stdout and stderr, no other descriptor, and SIGKILL should
 the launcher die. SIGTERM to the launcher is passed on to the command's process group. The launcher tells the
@@ -74,20 +74,30 @@ def limit(name: str, value: int) -> None:
     resource.setrlimit(number, (value, value))
 
 
+def become(uid: int, gid: int, *groups: int) -> None:
+    """Be another user, with no way back."""
+    os.setgroups(groups)
+    os.setresgid(gid, gid, gid)
+    os.setresuid(uid, uid, uid)
+
+
 def start(command: list[str], launcher: int, guard: str) -> None:
     """In the forked child: become the command."""
     try:
         os.setsid()
-        prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        no_new_privs, *limits = guard.split(",")
+        for each in limits:
+            name, _, value = each.partition("=")
+            if name == "USER":
+                become(*map(int, value.split(":")))
+            else:
+                limit(name, int(value))
+        prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # after another user, which would take it away
         if os.getppid() != launcher:  # it died before the line above
             os._exit(NOT_STARTED)
-        no_new_privs, *limits = guard.split(",")
         if no_new_privs == "1":
             prctl(PR_SET_NO_NEW_PRIVS, 1)
             resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        for each in limits:
-            name, _, value = each.partition("=")
-            limit(name, int(value))
         signal.set_wakeup_fd(-1)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, signal.SIGPIPE, signal.SIGXFSZ):
             signal.signal(number, signal.SIG_DFL)  # CPython ignores the last two, and ignoring is inherited

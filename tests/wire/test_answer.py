@@ -52,7 +52,8 @@ def test_every_refusal_can_be_answered(kind: type[r.Refusal], rpc_id: bytes | No
     else:
         assert body["id"] == 1
         code = body["error"]["code"]
-        assert code > 0 or code in {-32700, -32600, -32601, -32602, -32603, -32020, -32022}
+        # Of JSON-RPC; of MCP 2026-07-28 (headers, capabilities, versions) and of 2025-11-25 (URL elicitation).
+        assert code > 0 or code in {-32700, -32600, -32601, -32602, -32603, -32020, -32021, -32022, -32042}
 
 
 @pytest.mark.parametrize("kind", [k for k, wire in WIRE.items() if wire.mcp > 0], ids=lambda kind: kind.__name__)

@@ -117,3 +117,19 @@ async def test_a_server_that_is_no_master_is_not_used(own: Servers) -> None:
     assert not await client.start()
     assert "no master" in client.why
     await client.close()
+
+
+@pytest.mark.parametrize("answer", [b":7\r\n", b"*1\r\n$1\r\nh\r\n", b"*2\r\n$1\r\nh\r\n$1\r\nx\r\n", b"+OK\r\n"])
+async def test_what_is_no_sentinel_is_told(tmp_path: Path, answer: bytes) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65536):
+            writer.write(b"+PONG\r\n" if b"PING" in data else answer)
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    client = make_client(f"valkey+sentinel://127.0.0.1:{port}/main", chance=random.random, on_error=fail)
+    assert not await client.start()
+    assert "is no Sentinel" in client.why
+    await client.close()
+    server.close()

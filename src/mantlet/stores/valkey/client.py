@@ -219,7 +219,7 @@ class ValkeyClient:
             self._nudged.clear()
             try:
                 connection = await self._connect(lost)
-            except (OSError, TimeoutError, StoreUnavailable) as error:
+            except (OSError, TimeoutError, StoreUnavailable, ValueError) as error:  # ValueError: no name of a host
                 self._why = error.why if isinstance(error, StoreUnavailable) else f"{type(error).__name__}: {error}"
                 self._tried.set()
                 # Between half and all of the delay: many nodes must not come back in one instant.

@@ -17,7 +17,7 @@ from mantlet.stores.valkey.access import Access
 from mantlet.stores.valkey.address import Address, Place
 from mantlet.stores.valkey.client import CONNECT_TIMEOUT_S, TIMEOUT_S, Locate, ValkeyClient, encode
 from mantlet.stores.valkey.connection import MAX_IN_FLIGHT, ReplyError, reader
-from mantlet.stores.valkey.slots import SLOTS, slot_of
+from mantlet.stores.valkey.slots import SLOTS, read_map, redirection, slot_of
 
 REFRESH_S: Final = 10.0
 """Between two looks at the map while nothing says that it is old."""
@@ -138,16 +138,22 @@ class ClusterClient:
         for _ in range(MAX_HOPS):
             if not isinstance(reply, ReplyError):
                 return reply
-            word, _, rest = str(reply).partition(" ")
-            if word not in ("MOVED", "ASK"):
+            asked = self._owners[slot]
+            try:
+                found = redirection(str(reply), asked.host if asked else "")
+            except ValueError as error:
+                raise StoreUnavailable(why=f"store {self._place.name}: {error}") from error
+            if found is None:
                 break
-            client = await self._at(rest, slot, is_for_good=word == "MOVED")
-            if word == "ASK":
+            address, is_for_good = found
+            client = await self._at(address)
+            if is_for_good:
+                self._owners[slot] = address
+                reply = await client.send(command)
+            else:
                 asking = client.send(_ASKING)  # one turn of the loop, so nothing comes between the two
                 reply = await client.send(command)
                 await asking
-            else:
-                reply = await client.send(command)
         if isinstance(reply, ReplyError) and str(reply).startswith(
             ("MOVED", "ASK", "CLUSTERDOWN", "TRYAGAIN", "READONLY")
         ):
@@ -172,21 +178,14 @@ class ClusterClient:
         address = self._owners[slot]
         return None if address is None else self._servers.get(address)
 
-    async def _at(self, redirection: str, slot: int, *, is_for_good: bool) -> ValkeyClient:
-        """The server that a redirection (`3999 10.0.0.7:6381`) names, connected. Raises `StoreUnavailable`."""
-        host, _, port = redirection.partition(" ")[2].rpartition(":")
-        owner = self._owners[slot]
-        if not port.isdigit():
-            raise StoreUnavailable(why=f"store {self._place.name}: a redirection to nowhere")
-        address = Address(host.strip("[]") or (owner.host if owner else ""), int(port))
+    async def _at(self, address: Address) -> ValkeyClient:
+        """The server that a redirection names, connected. Raises `StoreUnavailable`."""
         self._is_old.set()
         if address not in self._servers and len(self._servers) >= MAX_SERVERS:
             raise StoreUnavailable(why=f"store {self._place.name}: more than {MAX_SERVERS} servers")
         client = self._servers.get(address) or self._join(address)
         if not client.is_ready:
             await client.until_ready(self._timeout_s)
-        if is_for_good:
-            self._owners[slot] = address
         return client
 
     def _join(self, address: Address) -> ValkeyClient:
@@ -233,22 +232,20 @@ class ClusterClient:
                     ready = [client]
                     break
         if not ready:
-            raise StoreUnavailable(why=f"store {self._place.name}: {self.why}")
+            raise StoreUnavailable(why=self.why)
         # Another one each time: one that is cut off would tell its old map for ever.
         self._turn += 1
         asked = ready[self._turn % len(ready)]
         reply = await asked.send(_SLOTS)
         if type(reply) is not list or not reply:
-            raise StoreUnavailable(why=f"store {self._place.name}: {reply or 'no slot is served'}")
+            raise StoreUnavailable(why=f"no map of the cluster: {reply or 'no slot is served'}")
         await self._take(reply, asked)
 
     async def _take(self, ranges: list[Any], asked: ValkeyClient) -> None:
-        owners: list[Address | None] = [None] * SLOTS
-        here = asked.address.host if asked.address is not None else ""
-        for first, last, (host, port, *_), *_replicas in ranges:
-            named = host.decode() if host else ""
-            address = Address(here if named in ("", "?") else named, port)
-            owners[first : last + 1] = [address] * (last - first + 1)
+        try:
+            owners = read_map(ranges, asked.address.host if asked.address is not None else "")
+        except ValueError as error:
+            raise StoreUnavailable(why=f"no map of the cluster: {error}") from error
         masters = frozenset(owner for owner in owners if owner is not None)
         if len(masters) > MAX_SERVERS:
             raise StoreUnavailable(why=f"store {self._place.name}: more than {MAX_SERVERS} servers")

@@ -88,7 +88,10 @@ class Sentinels:
             return error.why
         finally:
             await client.close()
-        return Address(named[0].decode(), int(named[1])) if named else f"{address.name}: does not know it"
+        try:
+            return Address(named[0].decode(), int(named[1])) if named else f"{address.name}: does not know it"
+        except (TypeError, ValueError, AttributeError, LookupError):
+            return f"{address.name}: is no Sentinel"
 
     async def _some(self) -> Address:
         """The next Sentinel to listen to."""

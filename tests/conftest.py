@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, settings
 from tests.stores.authority import Authority
 from tests.stores.postgres import PostgresServer, binaries
 from tests.stores.proxy import Proxy
-from tests.stores.servers import REDIS, Servers, Store, start_cluster, start_sentinels
+from tests.stores.servers import ACL, PASSWORD, REDIS, Servers, Store, start_cluster, start_sentinels
 
 from mantlet.core.secret import Secret
 from mantlet.stores.valkey.access import Access, StoreTls
@@ -16,13 +16,6 @@ from mantlet.stores.valkey.access import Access, StoreTls
 # How long making an example takes is the machine's affair, and it has others to serve: no test asserts on time.
 settings.register_profile("mantlet", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("mantlet")
-
-ACL = (
-    "user gate on >s3cr:et&/ ~mantlet:* &mantlet:* +ping +select +role +get +mget +set +setrange +del +unlink "
-    "+scan +eval +evalsha +time +hget +hset +hmget +hdel +pexpire +pttl +zadd +zrem "
-    "+zrange +zrangebyscore +zcard +incrby +publish +subscribe +spublish +ssubscribe"
-)
-"""All that a node needs, as docs/stores.md says."""
 
 
 @pytest.fixture(scope="session")
@@ -48,7 +41,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 @pytest.fixture(scope="session")
 def tls_store(servers: Servers, authority: Authority) -> Iterator[Store]:
     """Valkey with a user of few rights, behind TLS that asks for our certificate."""
-    port = servers.start("--user", *ACL.split()[1:], "--user", "default", "off")
+    port = servers.start("--user", *ACL, "--user", "default", "off")
     certificate, key = authority.issue("server")
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=authority.ca_file)
     context.load_cert_chain(certificate, key)
@@ -67,7 +60,7 @@ def redis_store(tmp_path_factory: pytest.TempPathFactory, authority: Authority) 
     servers = Servers(tmp_path_factory.mktemp("redis"), REDIS)
     certificate, key = authority.issue("redis")
     files = ("--tls-cert-file", certificate, "--tls-key-file", key, "--tls-ca-cert-file", authority.ca_file)
-    port = servers.start(*files, "--user", *ACL.split()[1:], "--user", "default", "off", tls=True)
+    port = servers.start(*files, "--user", *ACL, "--user", "default", "off", tls=True)
     yield Store(f"rediss://127.0.0.1:{port}", access_for(authority))
     servers.close()
 
@@ -82,16 +75,17 @@ def sentinel_store(servers: Servers) -> Store:
 
 @pytest.fixture(scope="session")
 def cluster_store(servers: Servers) -> Store:
-    """Three masters; two of them are named."""
-    ports = start_cluster(servers)
-    return Store(f"valkey+cluster://127.0.0.1:{ports[0]},127.0.0.1:{ports[1]}")
+    """Three masters with the same user; two of them are named."""
+    ports = start_cluster(servers, options=("--user", *ACL))
+    url = f"valkey+cluster://127.0.0.1:{ports[0]},127.0.0.1:{ports[1]}"
+    return Store(url, Access(user="gate", password=Secret(PASSWORD)))
 
 
 def access_for(authority: Authority) -> Access:
     """How the user of `ACL` logs in."""
     certificate, key = authority.issue("client")
     tls = StoreTls(ca_file=authority.ca_file, cert_file=certificate, key_file=key)
-    return Access(user="gate", password=Secret("s3cr:et&/"), tls=tls)
+    return Access(user="gate", password=Secret(PASSWORD), tls=tls)
 
 
 @pytest.fixture(scope="session")

@@ -77,7 +77,8 @@ def store(request: pytest.FixtureRequest) -> Store:
 
 def settings_of(store: Store) -> dict[str, Any]:
     password = store.access.password
-    return {"url": store.url} | ({} if password is None else {"password": password.reveal()})
+    login = {} if password is None else {"user": store.access.user, "password": password.reveal()}
+    return {"url": store.url} | login
 
 
 async def test_nodes_share_limits_kills_blocks_and_sessions(tmp_path: Path, store: Store) -> None:

@@ -21,6 +21,13 @@ VALKEY = get_binary_path()
 REDIS = shutil.which("redis-server")
 """Of the machine, if it has one: another make, another version, and TLS of its own."""
 START_S = 20.0
+PASSWORD = "s3cr:et&/"
+ACL = (
+    f"gate on >{PASSWORD} ~mantlet:* &mantlet:* +ping +select +role +cluster|slots +asking +get +mget +set +setrange "
+    "+incrby +del +unlink +pexpire +pttl +hget +hset +hmget +hdel +zadd +zrem +zcard +zrange +zrangebyscore +scan "
+    "+time +eval +evalsha +publish +subscribe +spublish +ssubscribe"
+).split()
+"""All that a node needs, as docs/stores.md says."""
 
 
 @dataclass(frozen=True)
@@ -127,9 +134,15 @@ def say(port: int, *words: str | int, login: Sequence[str] = ()) -> Any:
     return reply
 
 
-def start_cluster(servers: Servers, masters: int = 3, replicas: int = 0, node_timeout_ms: int = 1000) -> list[int]:
+def start_cluster(
+    servers: Servers,
+    masters: int = 3,
+    replicas: int = 0,
+    node_timeout_ms: int = 1000,
+    options: Sequence[str] = (),
+) -> list[int]:
     """A cluster that serves all slots; the ports of its masters, then of its replicas (each of the master in turn)."""
-    options = ("--cluster-enabled", "yes", "--cluster-node-timeout", str(node_timeout_ms))
+    options = ("--cluster-enabled", "yes", "--cluster-node-timeout", str(node_timeout_ms), *options)
     ports = [servers.start(*options, "--cluster-replica-validity-factor", "0") for _ in range(masters + replicas)]
     share = SLOTS // masters + 1
     for number, port in enumerate(ports[:masters]):

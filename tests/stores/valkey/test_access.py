@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from tests.stores.authority import Authority
 from tests.stores.proxy import Proxy
-from tests.stores.servers import Servers, Store, say
+from tests.stores.servers import ACL, PASSWORD, Servers, Store, say
 
 from mantlet.core.clock import SYSTEM
 from mantlet.core.ports import Charge
@@ -161,6 +161,13 @@ async def test_a_user_without_rights_is_a_store_that_does_not_serve(own: Servers
     ) as limits:
         assert (await limits.take([CHARGE])).allowed
         assert "NOPERM" in changes[0][1]
+
+
+def test_the_documented_user_is_the_one_that_is_tested() -> None:
+    """Every suite over TLS, over Redis and over a cluster logs in as this one."""
+    page = (Path(__file__).parents[3] / "docs" / "stores.md").read_text()
+    [line] = [line for line in page.splitlines() if line.startswith("user gate ")]
+    assert line.split()[1:] == [word.replace(PASSWORD, "PASSWORD") for word in ACL]
 
 
 def test_the_url_s_own_login_goes_first() -> None:

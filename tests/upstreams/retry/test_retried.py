@@ -369,7 +369,7 @@ def test_what_may_be_made_twice(call: Call, annotations: Any, expected: bool) ->
 
 @pytest.mark.parametrize(
     "bad",
-    [{"max": 0}, {"max": 6}, {"budget_percent": 0}, {"budget_percent": 101}, {"backoff_ms": 5_000}, {"retries": 1}],
+    [{"max": -1}, {"max": 6}, {"budget_percent": 0}, {"budget_percent": 101}, {"backoff_ms": 5_000}, {"retries": 1}],
 )
 def test_settings_that_mean_nothing_are_refused(bad: dict[str, object]) -> None:
     with pytest.raises(msgspec.ValidationError):

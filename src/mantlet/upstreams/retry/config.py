@@ -11,8 +11,8 @@ class RetryConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     Such are the MCP methods that only read, GET and HEAD, and the tools that are named here.
     """
 
-    max: Annotated[int, msgspec.Meta(ge=1, le=5)] = 1
-    """How often one call is made again, at most."""
+    max: Annotated[int, msgspec.Meta(ge=0, le=5)] = 1
+    """How often one call is made again, at most; 0 is never."""
     budget_percent: Annotated[float, msgspec.Meta(gt=0, le=100)] = 10.0
     """How many of all calls may be made again: a server that fails gets so much more load, and no more."""
     backoff_ms: Annotated[int, msgspec.Meta(ge=0)] = 100

@@ -137,7 +137,7 @@ def rehearse(config: Config) -> Iterator[tuple[str, Callable[[], object]]]:
             given, name = upstream.encrypt or EncryptConfig(), upstream.name
             yield f"{name}.forward_identity", partial(agent_key, config, name, given)
         if upstream.user is not None:
-            from mantlet.node.grants import rehearsed  # not waited for where there are none
+            from mantlet.node.registrations import rehearsed  # not waited for where there are none
 
             yield f"{upstream.name}.user", partial(rehearsed, config, upstream.name, upstream.user)
 

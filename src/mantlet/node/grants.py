@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
 from urllib.parse import urlsplit
 
 from mantlet import __version__
@@ -17,17 +16,14 @@ from mantlet.core.clock import SYSTEM
 from mantlet.core.config_error import ConfigError
 from mantlet.core.policy import Policy
 from mantlet.core.ports import Journal, Sealer, State
-from mantlet.core.secret import Secret
 from mantlet.core.tasks import Tasks
 from mantlet.events.audit.administrative import note
-from mantlet.keys.files import read_secret
-from mantlet.keys.forwarded import signer
 from mantlet.keys.seal import NodeSealer, open_sealer
-from mantlet.keys.signing import read_pem
 from mantlet.node.config.model import Config
 from mantlet.node.egress import open_fetcher
 from mantlet.node.logins import endpoints_of
 from mantlet.node.path import Steps
+from mantlet.node.registrations import CLIENT, described, registered, registered_at
 from mantlet.node.resources import public_url
 from mantlet.policies.authenticate.api_keys import ISSUER as KEYS
 from mantlet.policies.authenticate.opening import own_issuer
@@ -53,16 +49,11 @@ from mantlet.upstreams.identity.config import audience_of
 from mantlet.upstreams.identity.fields import About
 from mantlet.upstreams.identity.user.asserted import Asserted
 from mantlet.upstreams.identity.user.book import GrantBook
-from mantlet.upstreams.identity.user.config import IdpConfig
 from mantlet.upstreams.identity.user.flow import GrantFlow
 from mantlet.upstreams.identity.user.identity import ByGrant
 from mantlet.upstreams.identity.user.kept import GrantKey, Row
 from mantlet.upstreams.oauth import AuthorizationServer, Registration
-from mantlet.upstreams.oauth.server import Assert
 from mantlet.wire import jsonrpc
-
-CLIENT: Final = "/oauth/client"
-ASSERTION_LIFE_S: Final = 60
 
 
 class UserGrants:
@@ -180,92 +171,6 @@ class UserGrants:
 def key_file(config: Config) -> Path:
     """What grants are sealed with: beside the node's other keys, and not in what is copied when the database is."""
     return config.database.home / "keys" / "grants.key"
-
-
-def registered(name: str, given: UserConfig, root: str) -> Registration:
-    """This node as the upstream's authorization server knows it. Raises `ConfigError`."""
-    where = f"{name}: user"
-    if given.client_id is None and not root.startswith("https://"):
-        raise ConfigError(
-            f"{where}.client_id", "is not set, and the node's own metadata is not at https", "register the node there"
-        )
-    client_id = given.client_id or f"{root}{CLIENT}/{name}"
-    return Registration(
-        given.issuer,
-        client_id,
-        _secret(given),
-        given.client_auth,
-        _assertion(given, client_id),
-        given.authorization_endpoint or "",
-        given.token_endpoint or "",
-        given.revocation_endpoint or "",
-    )
-
-
-def rehearsed(config: Config, name: str, given: UserConfig) -> None:
-    """Raise `ConfigError` for what would keep the node from starting."""
-    registered(name, given, public_url(config))
-    if given.idp is not None:
-        registered_at(given.idp)
-
-
-def registered_at(idp: IdpConfig) -> Registration:
-    """This node as the callers' own issuer knows it. Raises `ConfigError`."""
-    return Registration(
-        idp.issuer,
-        idp.client_id,
-        _secret(idp),
-        idp.client_auth,
-        _assertion(idp, idp.client_id),
-        token_endpoint=idp.token_endpoint or "",
-    )
-
-
-def _secret(given: UserConfig | IdpConfig) -> Secret | None:
-    if given.client_secret is None and given.client_secret_file:
-        return read_secret(given.client_secret_file)
-    return given.client_secret
-
-
-def _assertion(given: UserConfig | IdpConfig, client_id: str) -> Assert | None:
-    if given.private_key_file is None:
-        return None
-    sign, issuer = signer(read_pem(given.private_key_file), "JWT"), given.issuer
-
-    def assertion() -> str:
-        now = int(SYSTEM.wall())
-        return sign(
-            {
-                "iss": client_id,
-                "sub": client_id,
-                "aud": issuer,  # and nothing else: no other server can use it (OAUTH-08)
-                "iat": now,
-                "exp": now + ASSERTION_LIFE_S,
-                "jti": secrets.token_urlsafe(16),
-            }
-        )
-
-    return assertion
-
-
-def described(client_id: str, redirect_uri: str, name: str, given: UserConfig) -> dict[str, Any]:
-    """The node's client metadata for one authorization server (draft-ietf-oauth-client-id-metadata-document)."""
-    told: dict[str, Any] = {
-        "client_id": client_id,
-        "client_name": name,
-        "redirect_uris": [redirect_uri],
-        "grant_types": ["authorization_code", "refresh_token"],
-        "response_types": ["code"],
-        "token_endpoint_auth_method": "none",
-    }
-    if given.scope:
-        told["scope"] = " ".join(given.scope)
-    if given.private_key_file:
-        told |= {
-            "token_endpoint_auth_method": "private_key_jwt",
-            "jwks": {"keys": [read_pem(given.private_key_file).jwk]},
-        }
-    return told
 
 
 class KeptGrants:

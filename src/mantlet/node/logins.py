@@ -4,11 +4,10 @@ from contextlib import AsyncExitStack
 
 from mantlet.core.clock import SYSTEM
 from mantlet.core.ports import State
-from mantlet.keys.files import read_secret
 from mantlet.node.config.model import Config
 from mantlet.node.egress import open_fetcher
+from mantlet.node.registrations import registered_for_login
 from mantlet.node.resources import public_url, resources
-from mantlet.policies.authenticate.issuers.config import IssuerConfig, LoginConfig
 from mantlet.policies.authenticate.opening import own_audience
 from mantlet.policies.authenticate.policy import Authenticate, Disabled
 from mantlet.policies.authorization_server.policy import Endpoint
@@ -16,7 +15,7 @@ from mantlet.policies.away.logins import LOGIN, PURPOSE, Logins
 from mantlet.policies.away.trips import Trips
 from mantlet.upstreams.client import TlsConfig
 from mantlet.upstreams.egress import Guard
-from mantlet.upstreams.oauth import AuthorizationServer, Registration
+from mantlet.upstreams.oauth import AuthorizationServer
 from mantlet.upstreams.oauth.flow import CodeFlow
 
 
@@ -35,7 +34,7 @@ def open_logins(
         audience = issuer.audience or own_audience(root, resources(config))
         flows[issuer.name] = CodeFlow(
             issuer.name,
-            AuthorizationServer(_registration(issuer, login), fetch, SYSTEM),
+            AuthorizationServer(registered_for_login(issuer, login), fetch, SYSTEM),
             f"{root}{LOGIN}/{issuer.name}",
             scope=list(dict.fromkeys((*issuer.required_scopes, *login.scope))),
             resource=audience if login.resource is None else login.resource,
@@ -51,12 +50,3 @@ def endpoints_of(logins: Logins | None) -> dict[str, Endpoint]:
     if logins is None:
         return {}
     return {f"{LOGIN}/{place.name}": logins.callback for place in logins.places()}
-
-
-def _registration(issuer: IssuerConfig, login: LoginConfig) -> Registration:
-    secret = login.client_secret
-    if secret is None and login.client_secret_file:
-        secret = read_secret(login.client_secret_file)
-    return Registration(
-        issuer.issuer, login.client_id, secret, login.client_auth, token_endpoint=login.token_endpoint or ""
-    )

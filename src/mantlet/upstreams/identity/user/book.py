@@ -76,7 +76,7 @@ class GrantBook:
         self._before_s, self._life_s, self._new_id, self._tell = refresh_before_s, life_s, new_id, tell
         self._held: OrderedDict[tuple[str, str, str], Held] = OrderedDict()
         self._once: Once[Held] = Once()
-        self.refreshes = 0
+        self._unreadable: set[tuple[GrantKey, int]] = set()
 
     async def token(self, caller: Caller, /) -> str:
         """A current access token of the caller's. Raises `ConsentRequired` when there is none."""
@@ -106,17 +106,6 @@ class GrantBook:
         before = await self._rows.find(key)
         await self._rows.put(key, self._row(key, kept, 1 + (0 if before is None else before.version), now_s), None)
         self._held.pop(caller_key, None)
-
-    async def drop(self, caller_key: tuple[str, str, str]) -> bool:
-        """Forget the grant, here at once and elsewhere within `LOOK_S`, and ask its server to; was there one?."""
-        key = self._key(caller_key)
-        row = await self._rows.find(key)
-        self._held.pop(caller_key, None)
-        if row is None or not await self._rows.drop(key):
-            return False
-        if (kept := unseal(row.sealed, key, row.server, self._sealer)) is not None:
-            await self.server.revoke(kept.refresh_token or kept.access_token)
-        return True
 
     async def close(self) -> None:
         """Ask nothing more."""
@@ -153,11 +142,17 @@ class GrantBook:
             raise ConsentRequired(self.upstream)
         kept = unseal(row.sealed, key, row.server, self._sealer) if row.server == mine.issuer else None
         if kept is None and row.server == mine.issuer:
-            self._tell(UNREADABLE, key, "it was sealed for another row, or with another key")
+            self._tell_unreadable(key, row)
         if kept is None or kept.client_id != mine.client_id or self._clock.wall() >= kept.created_s + self._life_s:
             self._held.pop(key[1:], None)
             raise ConsentRequired(self.upstream, why=f"{self.upstream}: the grant is another server's, or too old")
         return row, kept
+
+    def _tell_unreadable(self, key: GrantKey, row: Row) -> None:
+        """Once for each, not with every call of a caller who has yet to consent anew."""
+        if (key, row.version) not in self._unreadable and len(self._unreadable) < MAX_HELD:
+            self._unreadable.add((key, row.version))
+            self._tell(UNREADABLE, key, "it was sealed for another row, or with another key")
 
     def _is_good(self, row: Row, kept: Kept, refused: str) -> bool:
         if refused:
@@ -197,7 +192,6 @@ class GrantBook:
         form = {"grant_type": "refresh_token", "refresh_token": kept.refresh_token}
         if self.resource:
             form["resource"] = self.resource
-        self.refreshes += 1
         try:
             tokens = await self.server.ask(form)
         except BadUpstream as error:  # not the upstream's own: it must not count as its failure (RES-01)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 from tests.attacks.house import Answer, Client, House, call_body, fields_of, open_house
-from tests.attacks.issuing import key_of, open_issuer, post
+from tests.attacks.issuing import basic, key_of, open_issuer, post
 from tests.attacks.test_code_flow import code_of, redeem
 from tests.attacks.test_message_doors import heard, open_doors, say
 from tests.attacks.test_token_endpoint import refresh
@@ -187,3 +187,24 @@ async def test_a_token_ends_with_the_key_it_came_from(tmp_path: Path, change: Ch
         await reload(house, change)
         assert (await house.call(credential=token)).status == 401
         assert await ends(client)
+
+
+async def test_a_key_whose_name_has_dots_takes_its_tokens_along(tmp_path: Path) -> None:
+    """TOK-10: what a token came from is read off the beginning of its id, whatever characters it has."""
+    named = {**NAMED, "name": "desk.team"}
+    async with open_issuer(tmp_path) as house:
+        await reload(house, lambda whole: whole["auth"]["api_keys"].append(named))
+        fields = basic("config:desk.team", str(named["key"]))
+        tokens = [
+            (await post(house, "/oauth/token", fields, grant_type="client_credentials")).json["access_token"]
+            for _ in range(2)
+        ]
+        root = {"Content-Type": "application/json", "Authorization": f"Bearer {house.keys['root']}"}
+        body = json.dumps({"key": "config:desk.team"}).encode()
+        assert (await house.call(credential=tokens[0])).status == 200
+        assert (await house.ask("POST", "/admin/v1/revocations", root, body, door="admin")).status == 201
+        async with asyncio.timeout(PATIENCE_S):
+            while (await house.call(credential=tokens[0])).status != 401:
+                await asyncio.sleep(0.05)
+        await reload(house, without("desk.team"))
+        assert (await house.call(credential=tokens[1])).status == 401

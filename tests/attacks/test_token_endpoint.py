@@ -208,7 +208,7 @@ async def test_a_login_ends_with_the_key_that_consented(house: House) -> None:
         "POST",
         "/admin/v1/keys",
         {"Authorization": f"Bearer {house.keys['root']}", "Content-Type": "application/json"},
-        json.dumps({"name": "ada", "roles": ["user"]}).encode(),
+        json.dumps({"name": "ada", "kind": "user", "roles": ["user"], "scopes": ["mcp:read"]}).encode(),
         door="admin",
     )
     via = {"via": made.json["id"], "via_issuer": "mantlet:api-key", "via_method": "api_key"}

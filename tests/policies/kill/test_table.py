@@ -43,6 +43,10 @@ def test_which_callers_a_switch_stops(switch: tuple[Any, str], caller: Caller, i
         (("tool", "one__echo"), ("one", "tools/call", "echo"), True),
         (("tool", "two__echo"), ("one", "tools/call", "echo"), False),
         (("tool", "echo"), ("one", "prompts/get", "echo"), False),
+        (("tool", "echo"), ("one", "tasks/result", "echo"), True),  # a task is a call that goes on
+        (("tool", "echo"), ("one", "tasks/get", "echo"), True),
+        (("tool", "echo"), ("one", "tasks/update", "echo"), True),
+        (("tool", "echo"), ("one", "tasks/cancel", "echo"), False),
         (("upstream", "one"), ("one", "tools/call", "echo"), True),
         (("upstream", "one"), ("one", "initialize", ""), True),
         (("upstream", "one"), ("one", "", ""), True),

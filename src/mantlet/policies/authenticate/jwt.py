@@ -67,7 +67,7 @@ class JwtProvider:
         # used before this line returns.
         key = self._keys.check(jws)
         # The authorization server begins a `jti` with what the token came from: here, with the client itself.
-        origin, dot, _ = caller.credential_id.partition(".")
+        origin, dot, _ = caller.credential_id.rpartition(".")
         api_key = origin if dot and origin == jws.claims.get("client_id") else ""
         if api_key and self._key_recall is not None:
             await self._key_recall(api_key)

@@ -53,7 +53,7 @@ class Revoked:
         if not self._tokens and not self._subjects:
             return False
         jti = caller.credential_id
-        if jti and ((caller.issuer, jti) in self._tokens or (caller.issuer, jti.partition(".")[0]) in self._tokens):
+        if jti and ((caller.issuer, jti) in self._tokens or (caller.issuer, jti.rpartition(".")[0]) in self._tokens):
             return True
         found = self._subjects.get(caller.key)
         return found is not None and caller.issued_at_s <= found[0]

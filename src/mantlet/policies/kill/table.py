@@ -7,6 +7,7 @@ from typing import Final, Literal, NamedTuple, get_args
 import msgspec
 
 from mantlet.core.caller import Caller
+from mantlet.wire.mcp.methods import TASK_METHODS
 
 Kind = Literal["agent", "tool", "upstream", "caller"]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
@@ -14,6 +15,8 @@ MAX_KILLS: Final = 10_000
 """Set by hand; more than that is a rule."""
 MAX_NAME_CHARACTERS: Final = 1_024
 SEPARATOR: Final = "__"
+_OF_TOOLS: Final = frozenset({"tools/call"} | TASK_METHODS - {"tasks/cancel"})
+"""A task is a call that goes on: `policies/tasks` has put its tool in the place of its id. It may be cancelled."""
 
 
 class Switch(NamedTuple):
@@ -72,7 +75,7 @@ class Stopped:
         """The switch that stops calls of `method` to `name` on `server`."""
         if server in self.upstreams:
             return Switch("upstream", server)
-        if self.tools and method == "tools/call":
+        if self.tools and method in _OF_TOOLS:
             for known in (name, f"{server}{SEPARATOR}{name}"):
                 if known in self.tools:
                     return Switch("tool", known)

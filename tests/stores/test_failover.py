@@ -19,7 +19,7 @@ class World:
     def __init__(self, nodes: int = 3, on_failure: OnFailure = "local_share") -> None:
         self.now_s = 1000.0
         self.clock = Clock(lambda: self.now_s, lambda: self.now_s)
-        self.is_up = True
+        self.is_up = self.is_connected = True
         self.epoch = 1
         self.born = 1
         self.changes: list[State] = []
@@ -31,6 +31,7 @@ class World:
                 on_failure=on_failure,
                 sharers=nodes,
                 epoch=lambda: self.epoch,
+                is_ready=lambda: self.is_connected,
                 on_change=lambda state, why: self.changes.append(state),
             )
             for _ in range(nodes)
@@ -203,6 +204,35 @@ async def test_a_small_limit_leaves_every_node_one() -> None:
     world = World()
     world.is_up = False
     assert await world.spend(30, [Charge(("a",), 2, 60)]) == 3
+
+
+async def test_a_look_notices_that_the_store_is_gone_and_back_without_a_call() -> None:
+    world = World(nodes=1)
+    await world.spend(1)
+    world.is_connected = False
+    world.nodes[0].look()
+    world.nodes[0].look()
+    assert world.changes == ["degraded"]
+    world.is_connected = True
+    world.epoch += 1
+    world.nodes[0].look()
+    world.now_s += 64
+    world.nodes[0].look()
+    assert world.changes == ["degraded", "recovering", "shared"]
+
+
+async def test_a_store_that_is_there_and_refuses_all_is_not_taken_for_one_that_is_back() -> None:
+    """Full, or no rights: told once, and not once a second."""
+    world = World(nodes=1)
+    world.is_up = False
+    await world.spend(1)
+    for _ in range(10):
+        world.nodes[0].look()
+        await world.spend(1)
+    assert world.changes == ["degraded"]
+    world.is_up = True
+    await world.spend(1)
+    assert world.changes == ["degraded", "recovering"]
 
 
 async def test_closed_raises_and_comes_back() -> None:

@@ -101,6 +101,7 @@ class FailoverLimits:
         # Epoch 1 is the first connection ever: nothing was granted before it that could be granted twice.
         self._standing = Standing("shared", clock.monotonic(), 1)
         self._born = 0
+        self._is_refusing = False
 
     @property
     def state(self) -> State:
@@ -117,7 +118,7 @@ class FailoverLimits:
         is_ready = self._is_ready()
         if not is_ready and self._standing.state != "degraded":
             self._failed(StoreUnavailable(why="no connection to the store"))
-        elif is_ready and self._standing.state != "shared":
+        elif is_ready and self._standing.state != "shared" and not self._is_refusing:
             self._answered()
 
     @property
@@ -207,6 +208,7 @@ class FailoverLimits:
         return True
 
     def _answered(self) -> None:
+        self._is_refusing = False
         if self._on_failure != "local_share":  # nothing was granted beside the store that it does not know
             self._move(Standing("shared", self._monotonic(), self._epoch()), "the store answers")
             return
@@ -215,6 +217,8 @@ class FailoverLimits:
         self._move(answered(self._standing, epoch=self._epoch(), longest_s=longest_s, now_s=now_s), "the store answers")
 
     def _failed(self, error: StoreUnavailable) -> None:
+        # It is there and lets us do nothing (full, no rights): only an answer shows that this is over, no connection.
+        self._is_refusing = self._is_ready()
         self._move(failed(self._standing, now_s=self._monotonic()), error.why)
 
     def _move(self, standing: Standing, why: str) -> None:

@@ -55,7 +55,7 @@ class LeasedLimits:
         self._monotonic = clock.monotonic
         self._sharers = max(1, sharers)
         self._leases: dict[tuple[LimitKey, float], Lease] = {}
-        self._shelves: dict[float, list[Lease]] = {}
+        self._shelves: dict[float, dict[Lease, None]] = {}
         """Those that hold something, by the length of their windows: these end at the same time."""
         self._mark: Mark = (0, 0)
 
@@ -205,10 +205,10 @@ class LeasedLimits:
         lease.left += units
         lease.until_s = asked_s + lasts_s(now_us, lease.width)
         lease.asked_s, lease.now_us = asked_s, now_us
-        shelf = self._shelves.setdefault(lease.charge.window_s, [])
+        shelf = self._shelves.setdefault(lease.charge.window_s, {})
         if not shelf:
             self._wake(lease.charge.window_s, lease.until_s)
-        shelf.append(lease)
+        shelf[lease] = None
 
     def _give(self, lease: Lease) -> None:
         units, lease.left = lease.left, 0
@@ -227,12 +227,12 @@ class LeasedLimits:
         shelf = self._shelves.get(window_s)
         if not shelf:
             return
-        kept = []
-        for lease in dict.fromkeys(shelf):
+        kept: dict[Lease, None] = {}
+        for lease in shelf:
             if lease.until_s <= now_s:
                 self._give(lease)
             elif lease.left:
-                kept.append(lease)
+                kept[lease] = None
         self._shelves[window_s] = kept
         if kept:
             self._wake(window_s, min(lease.until_s for lease in kept))

@@ -5,8 +5,6 @@ from collections.abc import Callable
 from mantlet.stores.valkey.access import Access
 from mantlet.stores.valkey.address import parse
 from mantlet.stores.valkey.client import TIMEOUT_S, Client, ValkeyClient
-from mantlet.stores.valkey.cluster import ClusterClient
-from mantlet.stores.valkey.sentinel import SentinelClient
 
 
 def make_client(
@@ -23,8 +21,13 @@ def make_client(
     `slow_s`: a server whose answers all take longer is left alone until they do not.
     """
     place = parse(url)
-    make = {"single": ValkeyClient, "sentinel": SentinelClient, "cluster": ClusterClient}[place.kind]
-    client: Client = make(
-        place, access=access or Access(), chance=chance, on_error=on_error, timeout_s=timeout_s, slow_s=slow_s
-    )
-    return client
+    make: Callable[..., Client] = ValkeyClient
+    if place.kind == "sentinel":  # most have neither: they need not wait for these
+        from mantlet.stores.valkey.sentinel import SentinelClient
+
+        make = SentinelClient
+    elif place.kind == "cluster":
+        from mantlet.stores.valkey.cluster import ClusterClient
+
+        make = ClusterClient
+    return make(place, access=access or Access(), chance=chance, on_error=on_error, timeout_s=timeout_s, slow_s=slow_s)

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import pytest
 from bench.rig.gateway import Gateway, config, start_gateway, stdio
@@ -35,7 +36,13 @@ def settings(workers: int, **sections: Any) -> dict[str, Any]:
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     with start_gateway(settings(2), tmp_path_factory.mktemp("workers")) as running:
         eventually(lambda: post(running, "sdk", "tools/list")[0] == 200)
+        eventually(lambda: is_live(running))  # calls are served before the admin door opens
         yield running
+
+
+def is_live(gateway: Gateway) -> bool:
+    with urlopen(f"{gateway.admin_url}/livez", timeout=5) as answer:
+        return answer.status == 200
 
 
 def post(gateway: Gateway, server: str, method: str, name: str = "", **params: Any) -> tuple[int, dict[str, Any]]:

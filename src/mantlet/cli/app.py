@@ -13,6 +13,7 @@ from mantlet.cli import (
     migrate,
     node,
     reload,
+    restart,
     serve,
     shim,
     stdio,
@@ -40,7 +41,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for commands in (init, check, migrate, serve, reload, stdio, node, blocks, drain, kill, explain, tools, login, shim):
+for commands in (
+    *(init, check, migrate, serve, reload, restart, stdio, node),
+    *(blocks, drain, kill, explain, tools, login, shim),
+):
     commands.register(app)
 app.add_typer(keys, name="keys")
 app.add_typer(tokens, name="tokens")

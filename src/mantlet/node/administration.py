@@ -14,6 +14,7 @@ from mantlet.admin.keys import key_routes
 from mantlet.admin.kills import kill_routes
 from mantlet.admin.pins import pin_routes
 from mantlet.admin.reload import reload_routes
+from mantlet.admin.restart import restart_routes
 from mantlet.admin.tokens import token_routes
 from mantlet.events.metrics import Metrics
 from mantlet.node.approvals import ApprovalsAdmin
@@ -28,11 +29,17 @@ from mantlet.node.members import Member
 from mantlet.node.operations import NodeOperations
 from mantlet.node.pinned import PinsAdmin
 from mantlet.node.reload import Reload
+from mantlet.node.restart import Restart
 from mantlet.node.tokens_admin import TokensAdmin
 
 
 def admin_app(
-    node: Node, members: Callable[[], Sequence[Member]], *, own: Metrics | None = None, reload: Reload | None = None
+    node: Node,
+    members: Callable[[], Sequence[Member]],
+    *,
+    own: Metrics | None = None,
+    reload: Reload | None = None,
+    restart: Restart | None = None,
 ) -> App:
     """The application behind the admin door."""
     operations = NodeOperations(
@@ -49,6 +56,7 @@ def admin_app(
         *explain_routes(running(lambda: node.current.generation.config, node.kills.switches)),
         *approval_routes(ApprovalsAdmin(node.approvals, node.journal)),
         *kill_routes(KillsAdmin(node.kills.switches, node.journal, node.config)),
+        *restart_routes(restart),
         *reload_routes(None if reload is None else partial(_reloaded, reload)),
         *endpoint_routes(EndpointsAdmin(node.drains, members, node.journal)),
         *_cache_routes(node, members),

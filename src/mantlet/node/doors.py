@@ -4,6 +4,7 @@ import asyncio
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from types import MappingProxyType
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -11,7 +12,7 @@ import msgspec
 
 from mantlet.core.call import Arrival, Reply
 from mantlet.core.clock import SYSTEM
-from mantlet.core.policy import ArrivalHandler, chain
+from mantlet.core.policy import ArrivalHandler, Policy, chain
 from mantlet.core.refusal import NotFound
 from mantlet.events.metrics import Metrics
 from mantlet.listeners.http import HttpConfig, HttpListener, listen
@@ -26,6 +27,7 @@ from mantlet.node.members import Member
 from mantlet.node.message_doors import TCP, WEBSOCKET, open_tcp, open_websocket
 from mantlet.node.path import answering
 from mantlet.node.reload import Reload
+from mantlet.node.restart import Restart
 from mantlet.node.services import max_body_bytes
 
 GRACE_S: Final = 20.0
@@ -53,29 +55,34 @@ class Doors:
             for info in listener.connections()
         ]
 
-    async def drain(self, grace_s: float) -> None:
-        """Close all: what is in flight ends within `grace_s`, and the sessions of connections with them."""
+    async def drain(self, grace_s: float, linger_s: float = 0.0) -> None:
+        """Close all: what is in flight ends within `grace_s`, and the sessions of connections with them.
+
+        Idle connections are kept `linger_s` longer, where another process has taken this one's place.
+        """
         for terms in self.terms:
             terms.leave()
-        await asyncio.gather(*(listener.drain(grace_s) for listener in self.listeners.values()))
+        await asyncio.gather(*(listener.drain(grace_s, linger_s) for listener in self.listeners.values()))
         await asyncio.gather(*(terms.ended(SESSIONS_S) for terms in self.terms))
 
 
-async def open_doors(node: Node, *, reuse_port: bool = False) -> Doors:
-    """Every listener for calls that is switched on."""
+async def open_doors(
+    node: Node, *, reuse_port: bool = False, sockets: Mapping[str, socket.socket] = MappingProxyType({})
+) -> Doors:
+    """Every listener for calls that is switched on; `sockets` are bound ones to listen on, by the door's name."""
     config = node.config
     listeners: dict[str, HttpListener | TcpListener] = {}
     terms: list[Terms] = []
     if config.http.enabled:
-        listeners["http"] = calls = await open_calls(node, reuse_port=reuse_port)
+        listeners["http"] = calls = await open_calls(node, reuse_port=reuse_port, sock=sockets.get("http"))
         node.metrics.gauge("mantlet_http_connections", "Open connections (http)", lambda: calls.connected)
         if node.sse is not None:
             terms.append(node.sse)
     if config.websocket.enabled:
-        listeners[WEBSOCKET], its_terms = await open_websocket(node, reuse_port=reuse_port)
+        listeners[WEBSOCKET], its_terms = await open_websocket(node, reuse_port=reuse_port, sock=sockets.get(WEBSOCKET))
         terms.append(its_terms)
     if config.tcp.enabled:
-        listeners[TCP], its_terms = await open_tcp(node, reuse_port=reuse_port)
+        listeners[TCP], its_terms = await open_tcp(node, reuse_port=reuse_port, sock=sockets.get(TCP))
         terms.append(its_terms)
     return Doors(listeners, terms)
 
@@ -105,7 +112,12 @@ async def open_calls(node: Node, *, reuse_port: bool = False, sock: socket.socke
 
 
 async def open_admin(
-    node: Node, members: Callable[[], Sequence[Member]], *, own: Metrics | None = None, reload: Reload | None = None
+    node: Node,
+    members: Callable[[], Sequence[Member]],
+    *,
+    own: Metrics | None = None,
+    reload: Reload | None = None,
+    restart: Restart | None = None,
 ) -> HttpListener:
     """The admin listener. What strangers may ask is answered without a record, the rest is recorded like any call."""
     # Here, because a worker has no such door and calls are served before it opens: Starlette and Prometheus take time.
@@ -113,7 +125,7 @@ async def open_admin(
     from mantlet.admin.bridge import bridge
     from mantlet.node.administration import admin_app
 
-    app = bridge(admin_app(node, members, own=own, reload=reload))
+    app = bridge(admin_app(node, members, own=own, reload=reload, restart=restart))
 
     async def act(arrival: Arrival) -> Reply:
         # The first segment only: a client's name would make an action of its own of every client.
@@ -123,7 +135,12 @@ async def open_admin(
         return await app(arrival)
 
     # Whoever acts for an administrator has here, too, no more than the whole chain has (AUTHZ-10).
-    steps = [node.record, node.authenticate, node.kills.callers, CurrentDelegation(node.current)]
+    steps: list[Policy[Arrival]] = [
+        node.record,
+        node.authenticate,
+        node.kills.callers,
+        CurrentDelegation(node.current),
+    ]
     guarded = answering(chain(steps, act), node.authenticate.challenge)
     public = answering(app, node.authenticate.challenge)
     missing = answering(chain([node.record], _missing), node.authenticate.challenge)

@@ -10,7 +10,7 @@ import asyncio
 import shutil
 import tempfile
 from contextlib import AsyncExitStack
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import structlog
@@ -30,8 +30,10 @@ from mantlet.node.gauges import watch_servers
 from mantlet.node.housekeeping import failed, log_event
 from mantlet.node.lifetime import note_start, note_stop
 from mantlet.node.reload import Origin, Reload
+from mantlet.node.restart import Restart
 from mantlet.node.settle import settle
 from mantlet.node.signals import on_hangup
+from mantlet.node.sockets import Sockets
 from mantlet.node.worker import Order
 from mantlet.node.workers import Workers
 from mantlet.stores.valkey.embedded import EmbeddedValkey
@@ -52,7 +54,11 @@ async def supervise(config: Config, origin: Origin | None, stop: asyncio.Event) 
         await _own_channels(node, config, shared, opened)
         tasks = Tasks(failed)
         opened.push_async_callback(tasks.close)
-        workers = Workers(lambda number: Order(config, shared, number), config.http.workers, tasks)
+        sockets = Sockets({name: (door.host, door.port) for name, door in _doors(config).items()})
+        opened.callback(sockets.close)
+        workers = Workers(
+            lambda number, given: Order(config, shared, number, given), config.http.workers, tasks, sockets
+        )
         opened.push_async_callback(workers.drain)
         node.metrics.gauge(
             "mantlet_worker_restarts", "Workers that died and were started again", lambda: workers.restarts
@@ -76,9 +82,13 @@ async def supervise(config: Config, origin: Origin | None, stop: asyncio.Event) 
             node.certificates.reload()
             workers.hang_up()
 
+        restart = Restart(workers.replace, config.http.workers, node.journal, tasks)
+        restart.follow()
         reload = None if origin is None else Reload(origin.source, origin.report, node.journal, take)
         admin = (
-            await open_admin(node, workers.members, own=node.metrics, reload=reload) if config.admin.enabled else None
+            await open_admin(node, workers.members, own=node.metrics, reload=reload, restart=restart)
+            if config.admin.enabled
+            else None
         )
         if reload is None:
             on_hangup(hang_up)
@@ -97,13 +107,16 @@ async def supervise(config: Config, origin: Origin | None, stop: asyncio.Event) 
 
 
 def _with_ports(config: Config, opened: AsyncExitStack) -> Config:
-    for name in ("http", "websocket", "tcp"):
-        section = getattr(config, name)
-        if section.enabled:
-            held = opened.enter_context(bound(section.host, section.port, reuse_port=True))
-            section = msgspec.structs.replace(section, port=held.getsockname()[1])
-            config = msgspec.structs.replace(config, **{name: section})
+    for name, section in _doors(config).items():
+        held = opened.enter_context(bound(section.host, section.port, reuse_port=True))
+        taken = msgspec.structs.replace(section, port=held.getsockname()[1])
+        config = msgspec.structs.replace(config, **{name: taken})
     return config
+
+
+def _doors(config: Config) -> dict[str, Any]:
+    """The sections of the doors that are open."""
+    return {name: door for name in ("http", "websocket", "tcp") if (door := getattr(config, name)).enabled}
 
 
 def _as_bound(new: Config, old: Config) -> Config:

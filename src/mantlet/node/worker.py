@@ -4,6 +4,7 @@ import asyncio
 import pickle
 import socket
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -24,6 +25,9 @@ from mantlet.node.signals import on_hangup, stop_signal
 ORPHAN_GRACE_S: Final = 1.0
 """How long a worker whose supervisor was killed lets its calls end: without it there are no shared parts."""
 
+LINGER_S: Final = 3.0
+"""How long connections stay on which nothing is asked, when another worker has taken this one's place."""
+
 log: Final = structlog.get_logger("mantlet")
 
 
@@ -34,6 +38,8 @@ class Order:
     config: Config
     shared: Shared
     number: int
+    sockets: Mapping[str, int]
+    """Descriptors of bound sockets to listen on, by the door's name."""
 
 
 def main() -> int:
@@ -58,13 +64,20 @@ async def _work(end: socket.socket) -> int:
 
 async def _serve(order: Order, link: Link) -> int:
     stop = stop_signal()
+    sockets = {name: socket.socket(fileno=number) for name, number in order.sockets.items()}
+    linger_s = 0.0
     async with build(order.config, order.shared) as node:
-        doors = await open_doors(node, reuse_port=True)
+        doors = await open_doors(node, reuse_port=True, sockets=sockets)
         member = LocalMember(node, doors)
         is_orphan = False
 
         async def answer(what: str, load: bytes) -> Any:
+            nonlocal linger_s
             match what:
+                case "retire":
+                    linger_s = LINGER_S
+                    stop.set()
+                    return True
                 case "drain":
                     stop.set()
                     return True
@@ -91,7 +104,7 @@ async def _serve(order: Order, link: Link) -> int:
         node.tasks.start(listen_to_supervisor(), "supervisor")
         settle()
         await stop.wait()
-        await doors.drain(ORPHAN_GRACE_S if is_orphan else GRACE_S)
+        await doors.drain(ORPHAN_GRACE_S if is_orphan else GRACE_S, linger_s)
     return 0
 
 

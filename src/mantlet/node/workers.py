@@ -6,7 +6,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, Final, TypeVar
 
@@ -19,6 +19,7 @@ from mantlet.events.metrics import Snapshot
 from mantlet.node.config.model import Config
 from mantlet.node.doors import GRACE_S
 from mantlet.node.link import Link
+from mantlet.node.sockets import Sockets
 from mantlet.node.worker import Order
 
 ASK_S: Final = 2.0
@@ -41,6 +42,9 @@ _FLAG: Final = msgspec.json.Decoder(bool)
 _TEXT: Final = msgspec.json.Decoder(str)
 _SNAPSHOT: Final = msgspec.json.Decoder(Snapshot)
 
+MakeOrder = Callable[[int, Mapping[str, int]], Order]
+"""Takes a worker's number, and the descriptors of its sockets by the door's name."""
+
 log: Final = structlog.get_logger("mantlet")
 T = TypeVar("T")
 
@@ -52,7 +56,8 @@ class Worker:
         self.process = process
         self.link = link
         self.number = number
-        self.is_draining = False
+        self.is_retiring = False
+        """Another has taken its place."""
 
     async def ready(self) -> dict[str, Any]:
         """`ready` and the state of each part."""
@@ -82,6 +87,11 @@ class Worker:
         """Have it open a new configuration (pickled) beside the one in force; gives why it cannot, or nothing."""
         return await self._ask("prepare", _TEXT, "a worker did not answer", PREPARE_S, config)
 
+    async def retire(self) -> bool:
+        """Have it end what it does and go: its place is taken."""
+        self.is_retiring = True
+        return await self._ask("retire", _FLAG, False)
+
     async def decide(self, what: str) -> bool:
         """`commit` what was prepared, or `abort` it."""
         return await self._ask(what, _FLAG, False, PREPARE_S)
@@ -98,8 +108,12 @@ class Worker:
 class Workers:
     """All workers of a node. `started` gives how many serve; `drain` ends them."""
 
-    def __init__(self, order: Callable[[int], Order], count: int, tasks: Tasks) -> None:
-        self._order = order
+    def __init__(self, order: MakeOrder, count: int, tasks: Tasks, sockets: Sockets) -> None:
+        self._order, self._sockets = order, sockets
+        self._leaving: set[Worker] = set()
+        self._replacing: set[int] = set()
+        self._turn = asyncio.Lock()
+        """A worker starts with the configuration that is in force when it serves: not while another is taken up."""
         self._count = count
         self._tasks = tasks
         self._alive: dict[int, Worker] = {}
@@ -115,7 +129,7 @@ class Workers:
         started = await asyncio.gather(*(self._begin(number) for number in range(self._count)))
         for worker in started:
             if worker is not None:
-                self._tasks.start(self._keep(worker), f"worker:{worker.number}")
+                self._tasks.start(self._keep(worker.number, worker), f"worker:{worker.number}")
         return None not in started
 
     async def _begin(self, number: int) -> Worker | None:
@@ -129,10 +143,38 @@ class Workers:
             log.error("worker.ended", number=number, exit_code=worker)
         return None
 
+    async def replace(self, done: Callable[[int], object]) -> None:
+        """Put a new worker in the place of each, one after the other: it serves before the old one leaves.
+
+        `done` is told how many are. Raises `ConfigError` when a new one does not come up; the old ones serve on.
+        """
+        for count, old in enumerate(self.members(), 1):
+            if self._is_draining:
+                return
+            if self._alive.get(old.number) is not old:
+                continue  # it died meanwhile, and has a successor already
+            number = old.number
+            self._replacing.add(number)
+            try:
+                new = await self._begin(number)
+            finally:
+                self._replacing.discard(number)
+            if new is not None or number not in self._alive:  # the old one may have died meanwhile
+                self._tasks.start(self._keep(number, new), f"worker:{number}")
+            if new is None:
+                raise ConfigError("workers", "a new worker does not come up, and the old one serves on; see the log")
+            self._leaving.add(old)
+            try:
+                await old.retire()
+                await _ended(old)
+            finally:
+                self._leaving.discard(old)
+            done(count)
+
     async def drain(self) -> None:
         """Let every worker end what it does, then kill what is left."""
         self._is_draining = True
-        workers = self.members()
+        workers = [*self.members(), *self._leaving]
         for worker in workers:
             with suppress(ProcessLookupError):
                 worker.process.terminate()
@@ -143,9 +185,10 @@ class Workers:
 
         A worker that dies meanwhile is started again with what the supervisor then has.
         """
-        workers, load = self.members(), pickle.dumps(config)
-        reasons = [why for why in await asyncio.gather(*(worker.prepare(load) for worker in workers)) if why]
-        await asyncio.gather(*(worker.decide("abort" if reasons else "commit") for worker in workers))
+        async with self._turn:
+            workers, load = self.members(), pickle.dumps(config)
+            reasons = [why for why in await asyncio.gather(*(worker.prepare(load) for worker in workers)) if why]
+            await asyncio.gather(*(worker.decide("abort" if reasons else "commit") for worker in workers))
         if reasons:
             raise ConfigError("configuration", reasons[0])
 
@@ -157,15 +200,20 @@ class Workers:
 
     async def _start(self, number: int) -> Worker | int:
         """A worker that serves, or the exit status of one that does not (below 0: the signal that ended it)."""
+        async with self._turn:
+            return await self._started(number)
+
+    async def _started(self, number: int) -> Worker | int:
         ours, theirs = socket.socketpair()
+        sockets = {name: one.fileno() for name, one in self._sockets.of(number).items()}
         with theirs:
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "mantlet.node.worker", str(theirs.fileno())),
-                pass_fds=[theirs.fileno()],
+                pass_fds=[theirs.fileno(), *sockets.values()],
                 start_new_session=True,  # Ctrl-C is for the supervisor, who then tells the workers
             )
         link = await Link.over(ours)
-        link.send(pickle.dumps(self._order(number)))
+        link.send(pickle.dumps(self._order(number, sockets)))
         try:
             async with asyncio.timeout(START_S):
                 await link.receive()
@@ -173,21 +221,27 @@ class Workers:
             with suppress(ProcessLookupError):
                 process.kill()
             return await process.wait()
+        except asyncio.CancelledError:  # the node ends
+            with suppress(ProcessLookupError):
+                process.kill()
+            raise
         worker = self._alive[number] = Worker(process, link, number)
         log.info("worker.started", number=number, pid=process.pid)
         return worker
 
-    async def _keep(self, worker: Worker | None) -> None:
-        number = worker.number if worker else 0
+    async def _keep(self, number: int, worker: Worker | None) -> None:
         wait_s = FIRST_WAIT_S
         while True:
             if worker is not None:
                 began_s = time.monotonic()
                 await worker.link.serve(_nothing)
                 code = await worker.process.wait()
-                self._alive.pop(number, None)
-                if self._is_draining:
+                if self._alive.get(number) is not worker:  # another is there already
                     return
+                del self._alive[number]
+                if self._is_draining or number in self._replacing:
+                    return
+                self._sockets.drop(number)
                 self.restarts += 1
                 log.error("worker.ended", number=number, exit_code=code)
                 if time.monotonic() - began_s > PROVEN_S:

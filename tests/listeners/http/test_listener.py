@@ -252,3 +252,28 @@ def test_a_port_that_is_taken_is_named() -> None:
         port = taken.getsockname()[1]
         with pytest.raises(OSError, match=rf"cannot listen on 127\.0\.0\.1:{port}: Address already in use"):
             bound("127.0.0.1", port, reuse_port=False)
+
+
+async def test_who_lingers_gets_one_more_answer_and_whoever_says_nothing_is_let_go(serve) -> None:
+    """RES-05: closed at once, an idle connection might be one on which a request is just arriving."""
+
+    async def handler(arrival: Arrival) -> Reply:
+        return Reply(200, [], b"whole")
+
+    house = await serve(handler)
+    clients = [await house.connect(), await house.connect()]
+    for client in clients:
+        client.send(house.get())
+        assert (await client.answer())[0] == 200
+    async with asyncio.TaskGroup() as group:
+        draining = group.create_task(house.listener.drain(30, 5.0))
+        await house.until(lambda: not house.listener.sockets)
+        with pytest.raises(OSError):
+            await house.connect()
+        clients[0].send(house.get())
+        status, headers, body = await clients[0].answer()
+        assert (status, body, headers[b"connection"]) == (200, b"whole", b"close")
+        assert not draining.done()
+        house.now_s += 6
+        assert await clients[1].rest() == b""
+    assert house.listener.connections() == []

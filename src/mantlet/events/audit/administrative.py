@@ -30,6 +30,7 @@ _SEVERITY: Final[Mapping[str, Severity]] = {
     "database.migrated": "notice",
     "key.rotated": "notice",
     "token.revoked": "notice",
+    "workers.replaced": "notice",
     "risk.accepted": "warning",
     "store.degraded": "warning",
     "store.recovering": "notice",

@@ -137,10 +137,13 @@ class Connection(asyncio.Protocol):
         if task is not None:
             task.cancel()
 
-    def leave(self) -> None:
-        """Close if idle; what is in flight closes after its answer."""
+    def leave(self, linger_s: float = 0.0, /) -> None:
+        """Close if idle, or when nothing has come within `linger_s`; what is in flight closes after its answer."""
         if self._task is None and not self._buffer and not self._is_closing:
-            self._close()
+            if linger_s:
+                self.receive_deadline_s = min(self.receive_deadline_s, self.door.clock.monotonic() + linger_s)
+            else:
+                self._close()
 
     def abort(self) -> None:
         """Cancel the work and drop the connection without flushing."""

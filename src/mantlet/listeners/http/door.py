@@ -55,7 +55,7 @@ class Guest(Protocol):
         """A deadline has passed."""
         ...
 
-    def leave(self) -> None:
+    def leave(self, linger_s: float = 0.0, /) -> None:
         """Close if idle, else after the answer in flight."""
         ...
 
@@ -98,6 +98,9 @@ class Door:
     seats: dict[str, int] = field(default_factory=dict)
     """Open connections by peer address; never more keys than connections."""
     is_leaving: bool = False
+    """Every answer is the last of its connection."""
+    is_shut: bool = False
+    """Nobody new gets a seat."""
     refused: int = 0
     """Connections turned away at a cap."""
     now_s: float = 0.0
@@ -118,7 +121,7 @@ class Door:
         """Count a connection of `peer` in, or refuse it at once (RATE-06)."""
         mine = self.seats.get(peer, 0)
         if (
-            self.is_leaving
+            self.is_shut
             # A proxy brings the connections of many: only the cap on all of them is for it.
             or (mine >= self.config.per_address_connections and not is_within(peer, self.trusted))
             or sum(self.seats.values()) >= self.config.max_connections

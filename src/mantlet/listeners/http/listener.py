@@ -19,6 +19,8 @@ from mantlet.listeners.peer import networks
 from mantlet.listeners.tls import Certificates, Served
 from mantlet.listeners.tls.context import HTTP_1
 
+ACCEPTED_S: Final = 0.05
+"""Until what the loop has accepted already has become a connection."""
 CANCEL_S: Final = 2.0
 """How long cancelled work may take to clean up."""
 
@@ -53,11 +55,18 @@ class HttpListener:
         now_s = self._door.clock.monotonic()
         return sorted((guest.info(now_s) for guest in self._door.guests), key=lambda info: info.id)
 
-    async def drain(self, grace_s: float) -> None:
-        """Stop accepting, let what is in flight end within `grace_s`, then cancel the rest. May be called twice."""
+    async def drain(self, grace_s: float, linger_s: float = 0.0) -> None:
+        """Stop accepting, let what is in flight end within `grace_s`, then cancel the rest. May be called twice.
+
+        `linger_s` is for a process whose place another has taken: an idle connection is closed with its next answer,
+        or when that long nothing came. Closed at once, it might be one on which a request is just arriving.
+        """
         door = self._door
         door.is_leaving = True
         self._server.close()
+        if linger_s:
+            await self._linger(linger_s)
+        door.is_shut = True
         for guest in list(door.guests):
             guest.leave()
         await self._until_empty(grace_s)
@@ -66,7 +75,7 @@ class HttpListener:
     async def close(self) -> None:
         """Drop every connection and cancel its work, now."""
         door = self._door
-        door.is_leaving = True
+        door.is_leaving = door.is_shut = True
         self._server.close()
         if isinstance(self._server, Acceptor):
             self._server.abort_openings()
@@ -74,6 +83,12 @@ class HttpListener:
             guest.abort()
         await self._until_empty(CANCEL_S)
         self._sweeper.cancel()
+
+    async def _linger(self, linger_s: float) -> None:
+        await asyncio.sleep(ACCEPTED_S)
+        for guest in list(self._door.guests):
+            guest.leave(linger_s)
+        await self._until_empty(linger_s + 2 * SWEEP_S)
 
     async def _until_empty(self, timeout_s: float) -> None:
         if not self._door.seats:

@@ -111,7 +111,7 @@ class Http2Connection(asyncio.Protocol):
         self._close()
         return False
 
-    def leave(self) -> None:
+    def leave(self, linger_s: float = 0.0, /) -> None:
         """Take no new streams, in two steps: what the client began before it heard of it is still served."""
         if self._is_closing or self._is_leaving:
             return

@@ -39,8 +39,11 @@ class TcpListener:
         now_s = self._door.terms.clock.monotonic()
         return sorted((guest.info(now_s) for guest in self._door.guests), key=lambda info: info.id)
 
-    async def drain(self, grace_s: float) -> None:
-        """Stop accepting, let what is in flight end within `grace_s`, then cancel the rest. May be called twice."""
+    async def drain(self, grace_s: float, linger_s: float = 0.0) -> None:
+        """Stop accepting, let what is in flight end within `grace_s`, then cancel the rest. May be called twice.
+
+        Nothing lingers: whoever speaks here is told that the node leaves.
+        """
         self._door.is_leaving = True
         self._acceptor.close()
         self._acceptor.abort_openings()

@@ -116,7 +116,7 @@ class WebSocketConnection(asyncio.Protocol):
         self._conversation.end()
         return False
 
-    def leave(self) -> None:
+    def leave(self, linger_s: float = 0.0, /) -> None:
         """Close once what is under way is answered."""
         if self._protocol.state is State.OPEN:
             self._conversation.leave()

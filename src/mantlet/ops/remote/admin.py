@@ -73,6 +73,14 @@ class Admin:
         """Have the node take up its files; `result` is `reloaded`, `unchanged` or `refused`, with `reasons`."""
         return self._change("POST", "reload")
 
+    def restart(self) -> dict[str, Any]:
+        """Have the node exchange its workers; gives how that stands."""
+        return self._change("POST", "restart")
+
+    def restarted(self) -> dict[str, Any]:
+        """How the exchange stands: `state`, `replaced`, `of`, `why`."""
+        return self._get("restart")
+
     def cache(self) -> list[dict[str, Any]]:
         """What each worker's cache has done."""
         return list(self._get("cache").get("cache", []))

@@ -4,6 +4,7 @@ A writer counts first, in the transaction of what it writes: so two writers of o
 whoever sees a count sees everything up to it.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -59,13 +60,19 @@ class Changes:
         """Read the counts, and what is new. Every `LOOK_S`."""
         began_s = self._monotonic()
         try:
-            found: dict[str, int] = dict(await self._database.rows("SELECT name, number FROM changes"))
-            for name, catch_up in self._followers.items():
-                number = found.get(name, 0)
-                if number != self._numbers.get(name):
-                    await catch_up(number)
-                    self._numbers[name] = number
-        except StoreUnavailable:
+            async with asyncio.timeout(STALE_S - LOOK_S):
+                await self._catch_up()
+        except (StoreUnavailable, TimeoutError) as error:
             self._is_failing = True
+            if isinstance(error, TimeoutError):
+                raise StoreUnavailable(why="database: what is new cannot be read in time") from error
             raise
         self._heard_s, self._is_failing = began_s, False
+
+    async def _catch_up(self) -> None:
+        found: dict[str, int] = dict(await self._database.rows("SELECT name, number FROM changes"))
+        for name, catch_up in self._followers.items():
+            number = found.get(name, 0)
+            if number != self._numbers.get(name):
+                await catch_up(number)
+                self._numbers[name] = number

@@ -37,12 +37,12 @@ class Scene:
         headers = [(b"x-request-id", arrival.trail.request_id.encode())]
         return Reply(self.status, headers, b"no", origin="node", holds=True)
 
-    async def come(self, request_id: str, peer: str = "bad") -> Reply:
+    async def come(self, request_id: str, peer: str = "bad", path: str = "/mcp") -> Reply:
         async def read() -> bytes:
             raise AssertionError("the body of what is refused is not read")
 
         trail = Trail(request_id, "http", peer, 0.0)
-        return await self.handle(Arrival("POST", "/mcp", b"", Headers(()), peer, read, 9.0, trail))
+        return await self.handle(Arrival("POST", path, b"", Headers(()), peer, read, 9.0, trail))
 
 
 async def test_the_first_of_a_second_takes_the_whole_path_and_the_others_its_answer() -> None:
@@ -156,3 +156,13 @@ async def test_more_sources_than_are_told_together_have_records_of_their_own() -
     await scene.come("b", str(MAX_SOURCES + 1))
     await scene.come("b", "0")
     assert len(scene.reached) == before + 1
+
+
+@pytest.mark.parametrize("path", ["/.well-known/oauth-protected-resource/mcp", "/oauth/token"])
+async def test_what_is_for_strangers_is_decided_each_time(path: str) -> None:
+    """AUTHN-07, AUTHN-08: a document that needs no credential is not refused for a bad one."""
+    scene = Scene()
+    await scene.come("r0")
+    for n in range(3):
+        await scene.come(f"p{n}", path=path)
+    assert scene.reached == ["r0", "p0", "p1", "p2"]

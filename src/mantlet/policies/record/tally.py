@@ -24,6 +24,8 @@ SECOND_S: Final = 1.0
 MAX_SOURCES: Final = 4096
 """Told together at once; those beyond have a record for each request."""
 EVENT: Final = "calls.refused"
+PUBLIC: Final = ("/.well-known/", "/oauth/")
+"""What strangers are answered before anybody asks for a credential: there a judge of credentials is wrong."""
 _REFUSED: Final = frozenset({403, 429})
 
 Judge = Callable[[Arrival], str]
@@ -63,7 +65,7 @@ class Tally:
 
         def handle(arrival: Arrival) -> Awaitable[Reply]:
             for judge in judges:
-                if source := judge(arrival):
+                if (source := judge(arrival)) and not arrival.path.startswith(PUBLIC):
                     return self._refused(source, arrival, onward)
             return onward(arrival)
 

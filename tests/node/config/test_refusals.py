@@ -76,7 +76,6 @@ RISKY = [
     ("admin: {host: 10.1.2.3}", "plaintext", "admin.tls", "p"),
     ("llm: {enabled: true}", "not_enforced", "llm", "p"),
     ("p2p: {enabled: true}", "not_enforced", "p2p", "p"),
-    ("cache: {enabled: true}", "not_enforced", "cache", "p"),
     ("alerts: [{webhook: x}]", "not_enforced", "alerts", "p"),
     ("backup: {keep: 3}", "not_enforced", "backup", "p"),
     ("mcp: {pins: {mode: first_use}}", "unpinned_tools", "mcp.pins.mode", "p"),
@@ -173,9 +172,9 @@ def test_a_secret_open_to_others_is_refused_everywhere(tmp_path: Path) -> None:
 
 def test_what_is_not_acted_on_is_never_silent(tmp_path: Path) -> None:
     for environment in ENVIRONMENTS:
-        report = look(tmp_path, "cache: {enabled: true}\nbackup: {keep: 3}", environment, "not_enforced")
-        assert report.inert == ["cache", "backup"]
-        assert report.as_json()["not_acted_on"] == ["cache", "backup"]
+        report = look(tmp_path, "alerts: [{webhook: x}]\nbackup: {keep: 3}", environment, "not_enforced")
+        assert report.inert == ["alerts", "backup"]
+        assert report.as_json()["not_acted_on"] == ["alerts", "backup"]
 
 
 def test_every_risk_has_a_case() -> None:

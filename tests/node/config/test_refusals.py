@@ -173,8 +173,8 @@ def test_a_secret_open_to_others_is_refused_everywhere(tmp_path: Path) -> None:
 def test_what_is_not_acted_on_is_never_silent(tmp_path: Path) -> None:
     for environment in ENVIRONMENTS:
         report = look(tmp_path, "alerts: [{webhook: x}]\nbackup: {keep: 3}", environment, "not_enforced")
-        assert report.inert == ["alerts", "backup"]
-        assert report.as_json()["not_acted_on"] == ["alerts", "backup"]
+        assert report.inert == ["backup", "alerts"]
+        assert report.as_json()["not_acted_on"] == ["backup", "alerts"]
 
 
 def test_every_risk_has_a_case() -> None:

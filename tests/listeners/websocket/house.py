@@ -155,7 +155,7 @@ class House:
             self.tickets,
             ["/mcp", "/mcp/one", "/mcp/ticket"],
             identify=self._identify,
-            is_current=lambda caller: caller in self.holders.values(),
+            holds=self._holds,
             note=lambda arrival, caller: None,
         )
 
@@ -183,6 +183,9 @@ class House:
             client.writer.close()
         await self.listener.close()
         await self.tasks.close()
+
+    async def _holds(self, caller: Caller) -> bool:
+        return caller in self.holders.values()
 
     async def _identify(self, arrival: Arrival) -> Caller:
         value = arrival.headers.get(b"authorization")

@@ -68,6 +68,11 @@ class Program:
         """The end of what it said."""
         return self.log.read_text(errors="replace")[-size:]
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether it has, by itself or not."""
+        return self._process.poll() is not None
+
     def stop(self) -> int:
         """SIGTERM, and SIGKILL to the whole group when that does not help; gives the exit status."""
         if self._process.poll() is None:

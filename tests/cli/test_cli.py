@@ -39,7 +39,8 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureF
 
 
 GROUPS = {
-    (): ["init", "check", "serve", "restart", "demo", "health", "connections", "upstreams", "tools", "call", "version"],
+    (): ["init", "check", "serve", "demo", "health", "connections", "upstreams", "tools", "call", "version"]
+    + ["restart", "leave", "stay"],
     ("keys",): ["create", "list", "revoke"],
     ("certs",): ["ca", "server", "client"],
     ("tokens",): ["issue", "inspect", "keygen"],

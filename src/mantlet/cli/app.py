@@ -9,6 +9,7 @@ from mantlet.cli import (
     explain,
     init,
     kill,
+    leave,
     login,
     migrate,
     node,
@@ -42,7 +43,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for commands in (
-    *(init, check, migrate, serve, reload, restart, stdio, node),
+    *(init, check, migrate, serve, reload, restart, leave, stdio, node),
     *(blocks, drain, kill, explain, tools, login, shim),
 ):
     commands.register(app)

@@ -12,6 +12,7 @@ from mantlet.admin.explain import explain_routes
 from mantlet.admin.grants import grant_routes
 from mantlet.admin.keys import key_routes
 from mantlet.admin.kills import kill_routes
+from mantlet.admin.leave import leave_routes
 from mantlet.admin.pins import pin_routes
 from mantlet.admin.reload import reload_routes
 from mantlet.admin.restart import restart_routes
@@ -25,6 +26,7 @@ from mantlet.node.explain import running
 from mantlet.node.grants_admin import GrantsAdmin
 from mantlet.node.keys_admin import KeysAdmin
 from mantlet.node.kills import KillsAdmin
+from mantlet.node.leaving import Leaving
 from mantlet.node.members import Member
 from mantlet.node.operations import NodeOperations
 from mantlet.node.pinned import PinsAdmin
@@ -40,6 +42,7 @@ def admin_app(
     own: Metrics | None = None,
     reload: Reload | None = None,
     restart: Restart | None = None,
+    leaving: Leaving | None = None,
 ) -> App:
     """The application behind the admin door."""
     operations = NodeOperations(
@@ -48,6 +51,7 @@ def admin_app(
         BlocksAdmin(node.addresses, node.journal),
         members,
         own,
+        leaving,
     )
     more = [
         *key_routes(KeysAdmin(node.config, node.durable, node.journal)),
@@ -57,6 +61,7 @@ def admin_app(
         *approval_routes(ApprovalsAdmin(node.approvals, node.journal)),
         *kill_routes(KillsAdmin(node.kills.switches, node.journal, node.config)),
         *restart_routes(restart),
+        *leave_routes(leaving),
         *reload_routes(None if reload is None else partial(_reloaded, reload)),
         *endpoint_routes(EndpointsAdmin(node.drains, members, node.journal)),
         *_cache_routes(node, members),

@@ -23,6 +23,7 @@ from mantlet.node.build import Node
 from mantlet.node.certificates import show
 from mantlet.node.current import CurrentDelegation
 from mantlet.node.housekeeping import failed
+from mantlet.node.leaving import Leaving
 from mantlet.node.members import Member
 from mantlet.node.message_doors import TCP, WEBSOCKET, open_tcp, open_websocket
 from mantlet.node.path import answering
@@ -118,6 +119,7 @@ async def open_admin(
     own: Metrics | None = None,
     reload: Reload | None = None,
     restart: Restart | None = None,
+    leaving: Leaving | None = None,
 ) -> HttpListener:
     """The admin listener. What strangers may ask is answered without a record, the rest is recorded like any call."""
     # Here, because a worker has no such door and calls are served before it opens: Starlette and Prometheus take time.
@@ -125,7 +127,7 @@ async def open_admin(
     from mantlet.admin.bridge import bridge
     from mantlet.node.administration import admin_app
 
-    app = bridge(admin_app(node, members, own=own, reload=reload, restart=restart))
+    app = bridge(admin_app(node, members, own=own, reload=reload, restart=restart, leaving=leaving))
 
     async def act(arrival: Arrival) -> Reply:
         # The first segment only: a client's name would make an action of its own of every client.

@@ -13,6 +13,7 @@ from mantlet.events.exposition import render
 from mantlet.events.metrics import Metrics, merge
 from mantlet.node.blocks import BlocksAdmin
 from mantlet.node.config.model import Config
+from mantlet.node.leaving import Leaving
 from mantlet.node.members import Member
 from mantlet.policies.limits.client import PRINCIPAL, network_of
 from mantlet.policies.limits.status import LimitsAdmin
@@ -31,18 +32,20 @@ class NodeOperations:
         blocks: BlocksAdmin,
         members: Callable[[], Sequence[Member]],
         own: Metrics | None = None,
+        leaving: Leaving | None = None,
     ) -> None:
         self._config = config
         self._limits = limits
         self._blocks = blocks
         self._members = members
-        self._own = own
+        self._own, self._leaving = own, leaving
         self._began_s = time.monotonic()
 
     async def readiness(self) -> tuple[bool, Mapping[str, Any]]:
-        """Ready when a member is; each member's parts."""
+        """Ready when a member is, and the node is not about to leave; each member's parts."""
         parts = [await member.ready() for member in self._members()]
-        return any(part.get("ready") for part in parts), {f"worker {n}": part for n, part in enumerate(parts)}
+        stays = self._leaving is None or not self._leaving.is_announced
+        return stays and any(part.get("ready") for part in parts), {f"worker {n}": part for n, part in enumerate(parts)}
 
     async def metrics(self) -> bytes:
         """Prometheus text of all members together."""

@@ -16,6 +16,7 @@ from mantlet.events.log import set_up
 from mantlet.node.build import Node, Shared, build
 from mantlet.node.config.model import Config
 from mantlet.node.doors import GRACE_S, open_admin, open_doors
+from mantlet.node.leaving import Leaving
 from mantlet.node.lifetime import note_start, note_stop
 from mantlet.node.members import LocalMember
 from mantlet.node.reload import Origin, Reload
@@ -50,8 +51,11 @@ async def _alone(config: Config, origin: Origin | None, ready: Ready | None) -> 
         await note_start(node, origin.accepted if origin else [])
         doors = await open_doors(node)
         members = [LocalMember(node, doors)]
+        leaving = Leaving(stop, node.journal, node.tasks)
         reload = None if origin is None else Reload(origin.source, origin.report, node.journal, partial(_take, node))
-        admin = await open_admin(node, lambda: members, reload=reload) if config.admin.enabled else None
+        admin = (
+            await open_admin(node, lambda: members, reload=reload, leaving=leaving) if config.admin.enabled else None
+        )
         if reload is None:
             on_hangup(node.certificates.reload)
         else:

@@ -28,6 +28,7 @@ from mantlet.node.doors import open_admin
 from mantlet.node.egress import open_egress
 from mantlet.node.gauges import watch_servers
 from mantlet.node.housekeeping import failed, log_event
+from mantlet.node.leaving import Leaving
 from mantlet.node.lifetime import note_start, note_stop
 from mantlet.node.reload import Origin, Reload
 from mantlet.node.restart import Restart
@@ -82,11 +83,12 @@ async def supervise(config: Config, origin: Origin | None, stop: asyncio.Event) 
             node.certificates.reload()
             workers.hang_up()
 
+        leaving = Leaving(stop, node.journal, tasks)
         restart = Restart(workers.replace, config.http.workers, node.journal, tasks)
         restart.follow()
         reload = None if origin is None else Reload(origin.source, origin.report, node.journal, take)
         admin = (
-            await open_admin(node, workers.members, own=node.metrics, reload=reload, restart=restart)
+            await open_admin(node, workers.members, own=node.metrics, reload=reload, restart=restart, leaving=leaving)
             if config.admin.enabled
             else None
         )

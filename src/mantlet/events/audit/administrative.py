@@ -31,6 +31,8 @@ _SEVERITY: Final[Mapping[str, Severity]] = {
     "key.rotated": "notice",
     "token.revoked": "notice",
     "workers.replaced": "notice",
+    "node.leaving": "notice",
+    "node.stays": "notice",
     "risk.accepted": "warning",
     "store.degraded": "warning",
     "store.recovering": "notice",

@@ -81,6 +81,14 @@ class Admin:
         """How the exchange stands: `state`, `replaced`, `of`, `why`."""
         return self._get("restart")
 
+    def leave(self, after_s: float) -> dict[str, Any]:
+        """Have the node end with notice."""
+        return self._change("POST", f"leave?after={after_s:g}")
+
+    def stay(self) -> dict[str, Any]:
+        """Take that back; `was_leaving`."""
+        return self._change("DELETE", "leave")
+
     def cache(self) -> list[dict[str, Any]]:
         """What each worker's cache has done."""
         return list(self._get("cache").get("cache", []))

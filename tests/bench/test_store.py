@@ -1,7 +1,7 @@
 import pytest
 from bench.store.costs import Cost
 from bench.store.exactness import Exactness
-from bench.store.failures import LIMIT, Found
+from bench.store.failures import LIMIT, Found, best
 from bench.store.nodes import Calls, percentile
 
 
@@ -26,6 +26,11 @@ def test_percentiles_are_values_that_were_measured(part: float, found: float) ->
 def test_a_fault_is_judged_by_its_targets(p99_ms: float, errors: int, most: int, holds: bool) -> None:
     """RATE-05"""
     assert Found("x", 0, 0, p99_ms, 500, errors, most, 0).holds is holds
+
+
+def test_of_several_rounds_the_quietest_times_and_the_worst_admits_count() -> None:
+    rounds = [Found("x", 1, 1, 20, 90, 0, LIMIT + 1, 1), Found("x", 1, 1, 5, 40, 2, LIMIT, 1)]
+    assert best(rounds) == Found("x", 1, 1, 5, 40, 2, LIMIT + 1, 1)
 
 
 def test_tables_have_a_row_for_each_way() -> None:

@@ -49,7 +49,7 @@ async def hammered(name: str, limit: int, window_s: float, *, sharers: int, seco
             servers.close()
     at_s = sorted(int(one) / 1e6 for output in said for one in output.split())
     most = Calls(admitted_s=at_s).most_in_a_window(window_s)
-    # From the second window on: the first is filled as fast as they can, and that is not the rate.
-    start_s, end_s = at_s[0] + window_s, at_s[-1]
-    later = sum(one > start_s for one in at_s)
-    return Exactness(name, limit, window_s, most, max(0.0, 1 - later / ((end_s - start_s) * limit / window_s)))
+    # Without the first window's worth, which is there at once: what came after it, by the time since it began.
+    first = sum(one < at_s[0] + window_s for one in at_s)
+    allowed = (at_s[-1] - at_s[0]) * limit / window_s
+    return Exactness(name, limit, window_s, most, max(0.0, 1 - (len(at_s) - first) / allowed))

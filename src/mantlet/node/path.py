@@ -38,7 +38,6 @@ class Steps:
     current_streams: Policy[Arrival]
     current_caller: Policy[Arrival]
     caller_limits: Policy[Arrival] | None
-    concurrent: Policy[Arrival] | None
     parse: Parse
     aggregate: Aggregate
     tasks: Policy[Call]
@@ -58,6 +57,7 @@ class Steps:
     cache: Policy[Call] | None = None
     delegation: "Delegation | None" = None
     filters: Policy[Call] | None = None
+    concurrent: Policy[Arrival] | None = None
     tally: Tally | None = None
     fallback: "Fallback | None" = None
     connect: "AuthorizationServer | None" = None

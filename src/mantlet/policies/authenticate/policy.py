@@ -25,6 +25,7 @@ from mantlet.policies.authenticate.binding import Proofs, check_door, check_plac
 from mantlet.policies.authenticate.challenge import Challenges
 from mantlet.policies.authenticate.credential import AUTHORIZATION, DPOP, check, has_misplaced, is_absent, is_dpop, take
 from mantlet.policies.authenticate.failures import Failures, source_of
+from mantlet.policies.authenticate.issuers.provider import Issuers
 from mantlet.policies.authenticate.jwt import refuse_unread
 from mantlet.policies.authenticate.mtls.provider import Mtls
 from mantlet.policies.authenticate.provider import Provider
@@ -79,6 +80,9 @@ class Authenticate:
         if revoked is not None:
             # At once, and only those: to verify all anew would be a flood of our own making.
             revoked.changed = partial(self._verified.drop, revoked.has)
+        if (issuers := self.provider(Issuers)) is not None:
+            # A token by a key that was withdrawn is not taken for as long as it was remembered.
+            issuers.when_renewed(partial(self._verified.drop, lambda caller: issuers.is_current(caller) is False))
         self._required = {issuer: scopes for issuer, scopes in (required_scopes or {}).items() if scopes}
         algorithms = () if proofs is None else proofs.algorithms
         first_scopes = frozenset().union(*self._required.values())
@@ -187,10 +191,12 @@ class Authenticate:
     async def recall(self, caller: Caller) -> None:
         """Before `is_current` of a caller whom another process, or an earlier one, recognised.
 
-        Raises `StoreUnavailable`.
+        Raises `StoreUnavailable`, `IssuerUnavailable`, `Overloaded`.
         """
         if self._recall is not None:
             await self._recall(caller)
+        if (issuers := self.provider(Issuers)) is not None:
+            await issuers.recall(caller)
 
     def provider(self, kind: type[P]) -> P | None:
         """The first provider of that kind, for who needs more of it than callers."""

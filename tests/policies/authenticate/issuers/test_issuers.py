@@ -376,6 +376,48 @@ async def test_an_open_stream_ends_with_its_token() -> None:
     assert not house.policy.is_current(caller)
 
 
+async def test_a_withdrawn_key_ends_what_it_vouched_for() -> None:
+    """AUTHN-06: streams with the next look at them, and what is remembered of its tokens at once; others go on."""
+    idp = StubIdp()
+    other = Key("k2", "ES256", make_key("ES256"))
+    idp.keys.append(other)
+    house = House([idp])
+    token = idp.token(sub="ann")
+    withdrawn, stays = await house.come(token), await house.come(idp.token(other, sub="bob"))
+    idp.keys = [other]
+    assert house.policy.is_current(withdrawn)
+    await house.kept.refresh()
+    assert not house.policy.is_current(withdrawn)
+    assert house.policy.is_current(stays)
+    with pytest.raises(InvalidCredential):
+        await house.come(token)
+
+
+async def test_keys_that_are_too_old_vouch_for_no_stream() -> None:
+    """TOK-07, AUTHN-06: what no new call gets, no stream keeps."""
+    idp = StubIdp()
+    house = House([idp], [{"max_key_age": 1000}])
+    caller = await house.come(idp.token(exp=int(NOW) + 3000))
+    house.passed_s = 999
+    assert house.policy.is_current(caller)
+    house.passed_s = 1000
+    assert not house.policy.is_current(caller)
+
+
+async def test_a_caller_of_another_process_is_recalled_before_keys_were_needed_here() -> None:
+    """AUTHN-06: a ticket taken at one worker opens a socket at another, which has seen no token yet."""
+    idp = StubIdp()
+    caller = await House([idp]).come(idp.token())
+    elsewhere = House([idp])
+    await elsewhere.policy.recall(caller)
+    assert elsewhere.policy.is_current(caller)
+    idp.down = True
+    cut_off = House([idp])
+    with pytest.raises(IssuerUnavailable):
+        await cut_off.policy.recall(caller)
+    assert not cut_off.policy.is_current(caller)
+
+
 async def test_a_flood_of_bad_tokens_is_cut_off_before_arithmetic() -> None:
     """AUTHN-07"""
     idp = StubIdp()

@@ -44,6 +44,13 @@ class Kept(Generic[T]):
         self._flight: asyncio.Task[None] | None = None
         self._waiting = self._failures = 0
         self._said = ""
+        self.renewed: Callable[[], object] = lambda: None
+        """Called when another value has taken the place of one."""
+
+    @property
+    def standing(self) -> T | None:
+        """The value, if it may still be used; nothing is fetched for it."""
+        return self._value if self.left_s > 0 else None
 
     @property
     def left_s(self) -> float:
@@ -64,14 +71,14 @@ class Kept(Generic[T]):
 
     async def get(self) -> T:
         """The value. Raises `IssuerUnavailable` when there is none, or none young enough; `Overloaded`."""
-        if (value := self._standing()) is not None:
+        if (value := self.standing) is not None:
             return value
         if self._flight is not None:
             await self._join(self._flight)
         elif not self._failures:
             await self._join(self._begin())
         # After a failure the clockwork tries again, not the calls: they are answered at once.
-        if (value := self._standing()) is None:
+        if (value := self.standing) is None:
             raise IssuerUnavailable(why=f"{self._name}: {self._said or 'nothing was fetched yet'}")
         return value
 
@@ -92,9 +99,6 @@ class Kept(Generic[T]):
             return self.refresh_s
         return min(LAST_RETRY_S, FIRST_RETRY_S * 2.0 ** min(self._failures - 1, 10))
 
-    def _standing(self) -> T | None:
-        return self._value if self.left_s > 0 else None
-
     def _begin(self) -> asyncio.Task[None]:
         self._tried_s = self._clock.monotonic()
         self._flight = self._tasks.start(self._fetch(), f"issuer.{self._name}")
@@ -112,7 +116,7 @@ class Kept(Generic[T]):
     async def _fetch(self) -> None:
         self._failures += 1  # until it is known to be none: what nobody expected counts as well
         try:
-            self._value = await self._load()
+            had, self._value = self._value, await self._load()
         except (Refusal, ValueError) as error:
             said = error.why if isinstance(error, Refusal) else str(error)
             if said != self._said:  # once, not with every retry
@@ -123,6 +127,8 @@ class Kept(Generic[T]):
                 self._tell("info", "issuer.recovered", {"issuer": self._name})
             self._loaded_s = self._clock.monotonic()
             self._failures, self._said = 0, ""
+            if had is not None:
+                self.renewed()
         finally:
             self._flight = None
 

@@ -70,10 +70,10 @@ class Issuers:
         caller = read(jws.claims, issuer.expected, issuer.meaning, self._clock.wall(), METHOD)
         # Last, though it decides: what is expired or for others is refused without keys and arithmetic. Nothing of
         # `caller` is used before the signature holds.
-        await _check_signature(jws, issuer)
+        key = await _check_signature(jws, issuer)
         if issuer.confirm is not None:
             await issuer.confirm(credential)
-        return replace(caller, vouched_by=issuer.terms)
+        return replace(caller, vouched_by=f"{issuer.terms} {key}")
 
     @property
     def names(self) -> Collection[str]:
@@ -106,19 +106,39 @@ class Issuers:
         return caller, jws.claims
 
     def is_current(self, caller: Caller, /) -> bool | None:
-        """Whether the token has not expired, and its issuer's tokens still mean what they meant."""
+        """Whether the token has not expired, its issuer still publishes its key, and its tokens mean what they meant.
+
+        Keys that are too old to be used vouch for nobody, as for a new token (TOK-07).
+        """
         if caller.method != METHOD or caller.issuer not in self._issuers:
             return None
-        if caller.vouched_by not in ("", self._issuers[caller.issuer].terms):
-            return False
+        issuer = self._issuers[caller.issuer]
+        if caller.vouched_by:
+            terms, _, key = caller.vouched_by.partition(" ")
+            learned = issuer.learned.standing
+            if terms != issuer.terms or learned is None or learned.keys is None or key not in learned.keys.names():
+                return False
         return caller.expires_at_s is not None and self._clock.wall() < caller.expires_at_s
 
+    async def recall(self, caller: Caller, /) -> None:
+        """Before `is_current` of a caller whom another process recognised: it may be the first of its issuer here.
 
-async def _check_signature(jws: Jws, issuer: Issuer) -> None:
-    """Return when it is by one of the issuer's keys; a key that is not known yet is asked for."""
+        Raises `IssuerUnavailable`, `Overloaded`.
+        """
+        if caller.method == METHOD and (issuer := self._issuers.get(caller.issuer)) is not None:
+            await issuer.learned.get()
+
+    def when_renewed(self, act: Callable[[], object]) -> None:
+        """Have `act` called whenever an issuer's keys were fetched anew: some may have been withdrawn."""
+        for issuer in self._issuers.values():
+            issuer.learned.renewed = act
+
+
+async def _check_signature(jws: Jws, issuer: Issuer) -> str:
+    """What names the issuer's key that made it; a key that is not known yet is asked for."""
     learned = await issuer.learned.get()
     if learned.keys is not None and not learned.keys.has(jws):
         learned = await issuer.learned.newer(learned)
     if learned.keys is None:
         raise IssuerUnavailable(why=f"{issuer.name}: has no keys")
-    learned.keys.check(jws)
+    return learned.keys.check(jws)

@@ -20,8 +20,12 @@ class Keys(Protocol):
         """Whether the key that `jws` names is among them."""
         ...
 
-    def check(self, jws: Jws, /) -> object:
-        """Return when the signature is by one of the keys; raises `InvalidCredential` else."""
+    def check(self, jws: Jws, /) -> str:
+        """What names the key that made the signature; raises `InvalidCredential` when none of them did."""
+        ...
+
+    def names(self) -> Collection[str]:
+        """What names each of the keys."""
         ...
 
 

@@ -13,7 +13,9 @@ def trail(era: str = "modern", rpc_id: bytes | None = b"1") -> Trail:
 
 
 def subclasses(kind: type) -> set[type]:
-    return {kind}.union(*(subclasses(inner) for inner in kind.__subclasses__() if inner.__module__ == r.__name__))
+    return {kind}.union(
+        *(subclasses(inner) for inner in kind.__subclasses__() if inner.__module__.startswith(r.__name__ + "."))
+    )
 
 
 def make(kind: type[r.Refusal]) -> r.Refusal:

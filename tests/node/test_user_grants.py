@@ -508,6 +508,14 @@ async def test_a_plain_service_gets_the_callers_own_token_too(tmp_path: Path, id
         shown = scene.docs.headers[-1]["authorization"]
         assert shown.startswith("Bearer eyJ")
         assert scene.house.keys["alice"] not in shown
+        # The service takes it back: the same call gets another one, once, and its 401 is nobody's.
+        scene.docs.revoked |= set(scene.docs.seen)
+        before = scene.idp.counts["/token"]
+        answer = await scene.house.ask("GET", "/api/api/mcp", fields)
+        assert answer.status != 502
+        assert "www-authenticate" not in answer.headers
+        assert scene.docs.headers[-1]["authorization"] not in (shown, "")
+        assert scene.idp.counts["/token"] == before + 1
 
 
 # --- logging in at an issuer ---

@@ -27,9 +27,9 @@ Make = Callable[..., ServiceServer]
 async def make() -> AsyncIterator[Make]:
     tasks, made = Tasks(lambda error: None), []
 
-    def service(port: int, **more: Any) -> ServiceServer:
+    def service(port: int, identity: Any = None, **more: Any) -> ServiceServer:
         config = ServiceConfig(name="x", url=f"http://127.0.0.1:{port}/base", **more)
-        made.append(ServiceServer(config, tasks, is_plain_allowed=True))
+        made.append(ServiceServer(config, tasks, is_plain_allowed=True, identity=identity))
         return made[-1]
 
     yield service
@@ -102,6 +102,73 @@ async def test_what_may_not_be_passed_on_is_a_bad_answer(serve: Any, make: Make,
         await service.send(call())
     health = await service.health()
     assert health["connections"]["idle"] <= 1
+
+
+class Renewed:
+    """A token, and another one as often as it is asked for one."""
+
+    def __init__(self, *tokens: bytes) -> None:
+        self.tokens = list(tokens)
+
+    async def __call__(self, *_: Any) -> list[tuple[bytes, bytes]]:
+        return [(b"authorization", b"Bearer " + self.tokens[0])]
+
+    async def renewed(self, _caller: Any, _headers: Any, refused: Any) -> list[tuple[bytes, bytes]] | None:
+        assert list(refused) == await self()
+        del self.tokens[0]
+        return await self() if self.tokens else None
+
+
+class Upload:
+    """A body that can be passed on once."""
+
+    length = 3
+    parts = (b"abc", b"")
+
+    def __init__(self) -> None:
+        self._left = list(self.parts)
+
+    async def part(self) -> bytes:
+        return self._left.pop(0)
+
+    def admit(self, max_bytes: int) -> None:
+        """Any size."""
+
+
+async def only_b(request: Any, writer: Any) -> None:
+    writer.write(OK if request.get(b"authorization") == b"Bearer b" else NO)
+
+
+NO = b"HTTP/1.1 401 No\r\nwww-authenticate: Bearer\r\ncontent-length: 2\r\n\r\nno"
+
+
+async def test_a_token_that_the_service_refuses_is_got_anew_once(serve: Any, make: Make) -> None:
+    """FWD-04, FWD-05: what was refused was not done; a second refusal is not the caller's affair."""
+    raw = await serve(only_b)
+    service = make(raw.port, identity=Renewed(b"a", b"b"))
+    assert (await service.send(call("POST", body=b"{}"))).body == b"ok"
+    assert [(one.get(b"authorization"), one.body) for one in raw.requests] == [
+        (b"Bearer a", b"{}"),
+        (b"Bearer b", b"{}"),
+    ]
+    for tokens in ((b"c", b"d", b"e"), (b"c",)):
+        before = len(raw.requests)
+        with pytest.raises(BadUpstream):
+            await make(raw.port, identity=Renewed(*tokens)).send(call())
+        assert len(raw.requests) - before == min(len(tokens), 2)
+
+
+async def test_a_body_that_is_gone_is_not_sent_again(serve: Any, make: Make) -> None:
+    """FWD-05: nothing of it was kept; its caller tries again, and finds the new token."""
+    raw = await serve(only_b)
+    identity = Renewed(b"a", b"b")
+    service = make(raw.port, identity=identity)
+    upload = call("POST")
+    upload.arrival.incoming = Upload()
+    with pytest.raises(BadUpstream):
+        await service.send(upload)
+    assert (len(raw.requests), identity.tokens) == (1, [b"b"])
+    assert (await service.send(call())).body == b"ok"
 
 
 async def test_an_answer_nobody_asked_for_answers_nothing(serve: Any, make: Make) -> None:

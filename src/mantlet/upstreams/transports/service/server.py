@@ -5,7 +5,7 @@ status is the service's own word and passes.
 """
 
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from mantlet import __version__
@@ -16,7 +16,7 @@ from mantlet.core.refusal import BadUpstream, Refusal
 from mantlet.core.tasks import Tasks
 from mantlet.upstreams.client import BodyStream, HttpClient, Relay, Resolve, Response, lines, parse, prefix
 from mantlet.upstreams.client.pool import Pool
-from mantlet.upstreams.identity import Identity, Outgoing
+from mantlet.upstreams.identity import Identity, Outgoing, Renewable
 from mantlet.upstreams.transports.service.config import ServiceConfig
 from mantlet.upstreams.transports.service.fields import Field, Passed
 from mantlet.upstreams.transports.service.target import Place
@@ -51,6 +51,7 @@ class ServiceServer:
         base = endpoint.target.rstrip(b"/")
         self._config = config
         self._identity = identity
+        self._renewable = identity if isinstance(identity, Renewable) else None
         self._place = Place(endpoint, base if config.strip_prefix else base + config.root.encode(), config.root)
         self._passed = Passed(config.request_headers, config.response_headers, config.headers)
         self._client = HttpClient(
@@ -101,16 +102,37 @@ class ServiceServer:
             arrival.headers.once(self._passed.request_lines),
             b"x-request-id: %b\r\n" % call.trail.request_id.encode(),
         )
+        told: Sequence[Field] = ()
         if self._identity is not None:
             body = call.body if arrival.incoming is None else None
-            request = Outgoing(arrival.verb.encode(), target, body)
-            message += lines(await self._identity(call.caller, arrival.headers, request))
+            told = await self._identity(call.caller, arrival.headers, Outgoing(arrival.verb.encode(), target, body))
+        response = await self._asked(call, message + lines(told))
+        if response.status == 401 and self._renewable is not None:
+            response = await self._renewed(self._renewable, call, message, told, response)
+        if self.on_headers is not None:
+            self.on_headers(response.headers)
+        return await self._reply(response, target, is_head=arrival.verb == "HEAD")
+
+    async def _renewed(
+        self, renewable: Renewable, call: Call, message: bytes, told: Sequence[Field], refused: Response
+    ) -> Response:
+        """What it was refused with 401 was not done, so it is asked once more with what is got anew (`http.as_user`).
+
+        A body that was passed on as it came is gone: its caller has to send it again, and finds the new token then.
+        """
+        if isinstance(refused.body, BodyStream):
+            await refused.body.aclose()
+        again = await renewable.renewed(call.caller, call.arrival.headers, told)
+        is_gone = call.arrival.incoming is not None
+        return refused if again is None or is_gone else await self._asked(call, message + lines(again))
+
+    async def _asked(self, call: Call, message: bytes) -> Response:
         message, relay = self._with_body(call, message)
         try:
             response = await self._client.send(
                 message,
                 deadline_s=call.deadline_s,
-                is_repeatable=arrival.verb in _REPEATABLE and relay.body is None,
+                is_repeatable=call.arrival.verb in _REPEATABLE and relay.body is None,
                 relay=relay,
             )
         except Refusal as refusal:
@@ -118,9 +140,7 @@ class ServiceServer:
                 self._failure = refusal.why
             raise
         self._failure = ""
-        if self.on_headers is not None:
-            self.on_headers(response.headers)
-        return await self._reply(response, target, is_head=relay.is_head)
+        return response
 
     async def health(self) -> Mapping[str, Any]:
         """What is known of the service: it is not asked anything of the node's own."""

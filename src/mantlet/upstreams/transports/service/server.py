@@ -51,7 +51,7 @@ class ServiceServer:
         base = endpoint.target.rstrip(b"/")
         self._config = config
         self._identity = identity
-        self._renewable = identity if isinstance(identity, Renewable) else None
+        self._renewable: Renewable | None = identity if isinstance(identity, Renewable) else None
         self._place = Place(endpoint, base if config.strip_prefix else base + config.root.encode(), config.root)
         self._passed = Passed(config.request_headers, config.response_headers, config.headers)
         self._client = HttpClient(

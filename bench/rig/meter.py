@@ -57,15 +57,15 @@ class Meter:
         """CPU time so far."""
         return sum(map(cpu_ns, self.pids))
 
-    def pss_kib(self) -> dict[int, int]:
-        """Proportional set size of each process."""
+    def pss_kib(self, field: str = "Pss") -> dict[int, int]:
+        """Proportional set size of each process; `Pss_Anon` is the part that no file and no other process has."""
         sizes = {}
         for pid in self.pids:
             try:
                 rollup = (PROC / str(pid) / "smaps_rollup").read_text()
             except OSError:
                 continue
-            sizes[pid] = next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:"))
+            sizes[pid] = next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith(f"{field}:"))
         return sizes
 
 

@@ -22,6 +22,7 @@ from mantlet.listeners.tcp.listener import TcpListener
 from mantlet.node.build import Node
 from mantlet.node.certificates import show
 from mantlet.node.current import CurrentDelegation
+from mantlet.node.gauges import watch_loop
 from mantlet.node.housekeeping import failed
 from mantlet.node.leaving import Leaving
 from mantlet.node.members import Member
@@ -74,6 +75,7 @@ async def open_doors(
     config = node.config
     listeners: dict[str, HttpListener | TcpListener] = {}
     terms: list[Terms] = []
+    watch_loop(node.metrics)
     if config.http.enabled:
         listeners["http"] = calls = await open_calls(node, reuse_port=reuse_port, sock=sockets.get("http"))
         node.metrics.gauge("mantlet_http_connections", "Open connections (http)", lambda: calls.connected)

@@ -1,6 +1,7 @@
 """How much of what lasts is open: sessions, streams, calls that wait, channels, connections. Read when they are asked
 for; each process tells its own, and `/metrics` their sum."""
 
+import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, TypeVar
 
@@ -43,6 +44,11 @@ def watch_bridge(
         "Calls of legacy clients under way at modern servers",
         _sum(lambda each: each.counts()["calls"], to_modern),
     )
+
+
+def watch_loop(metrics: Metrics) -> None:
+    """What the event loop has under way: beside calls and streams a node has a fixed number of its own."""
+    metrics.gauge("mantlet_tasks", "Tasks of the event loop", lambda: len(asyncio.all_tasks()))
 
 
 def watch_places(metrics: Metrics, forward: Forward) -> None:

@@ -32,7 +32,7 @@ async def behind(
             {"url": f"http://127.0.0.1:{up.port}/mcp", "name": up.name, "weight": weight}
             for up, weight in zip(ups, weights, strict=True)
         ],
-        "health": {"interval": 3600, "timeout": 1},
+        "health": {"interval": 3600, "timeout": 10},
         **server,
     }
     try:
@@ -66,8 +66,15 @@ async def until(house: House, name: str, *states: str) -> None:
         await asyncio.sleep(0.01)
 
 
+async def all_known(house: House) -> None:
+    """One that was not asked yet is passed over while others are known."""
+    for name in ("a", "b", "c"):
+        await until(house, name, "healthy")
+
+
 async def test_calls_are_spread_and_recorded(tmp_path: Path, ups: list[Upstream]) -> None:
     async with behind(tmp_path, ups) as house:
+        await all_known(house)
         counted = Counter([by(await house.call()) for _ in range(9)])
         assert counted == {"a": 3, "b": 3, "c": 3}
         noted = Counter(line["notes"].get("endpoint") for line in house.audit() if line["action"] == "tools/call")
@@ -76,6 +83,7 @@ async def test_calls_are_spread_and_recorded(tmp_path: Path, ups: list[Upstream]
 
 async def test_weights_count(tmp_path: Path, ups: list[Upstream]) -> None:
     async with behind(tmp_path, ups, (4, 1, 1), balance="weighted") as house:
+        await all_known(house)
         assert Counter([by(await house.call()) for _ in range(12)]) == {"a": 8, "b": 2, "c": 2}
 
 
@@ -121,8 +129,7 @@ async def test_another_callers_session_is_nobodys(tmp_path: Path, ups: list[Upst
 async def test_the_dead_lose_their_own_sessions_and_no_calls(tmp_path: Path, ups: list[Upstream]) -> None:
     """RES-06"""
     async with behind(tmp_path, ups, health=HASTE) as house:
-        for name in ("a", "b", "c"):
-            await until(house, name, "healthy")
+        await all_known(house)
         sessions = {}
         for _ in ups:
             opened = await house.legacy("initialize", {"protocolVersion": "2025-11-25"}, server="one")
@@ -286,6 +293,48 @@ async def test_what_is_stopped_loses_its_sessions(tmp_path: Path, ups: list[Upst
         await until(house, home, "stopped")
         answer = await house.legacy("tools/call", {"name": "echo"}, server="one", session=session)
         assert answer.status == 404
+
+
+async def test_what_was_drained_is_drained_after_a_restart(tmp_path: Path, ups: list[Upstream]) -> None:
+    """RES-05: a node without any store but its own file does not forget it."""
+    async with behind(tmp_path, ups) as house:
+        await order(house, "POST", "?server=one&endpoint=b&for=600")
+        await order(house, "POST", "?server=one&endpoint=c&for=0")
+        await order(house, "POST", "?server=one&endpoint=a")
+        await order(house, "DELETE", "?server=one&endpoint=a")
+    async with behind(tmp_path, ups) as again:
+        assert {by(await again.call()) for _ in range(6)} == {"a"}  # from the first call on
+        assert (await state_of(again, "b"))["state"] == "draining"
+        assert (await order(again, "DELETE", "?server=one&endpoint=b")).json["was_drained"]
+        assert (await order(again, "DELETE", "?server=one&endpoint=c")).json["was_drained"]
+        assert {by(await again.call()) for _ in range(6)} == {"a", "b", "c"}
+
+
+async def test_what_becomes_of_endpoints_is_recorded_once_each_way(tmp_path: Path, ups: list[Upstream]) -> None:
+    """AUD-01: with why, and not each time that somebody tries."""
+    outlier = {"failures": 1, "ejection": 0.05, "max_ejection": 0.05}
+    async with behind(tmp_path, ups, health=HASTE, outlier=outlier) as house:
+        await all_known(house)
+        await ups[1].close()
+        await until(house, "b", "unhealthy")
+        for _ in range(20):
+            await house.call()
+            await asyncio.sleep(0.01)
+        await ups[1].open()
+        await until(house, "b", "healthy")
+        await order(house, "POST", "?server=one&endpoint=c&for=0")
+        await until(house, "c", "stopped")
+        async with asyncio.timeout(5):
+            while len(found := [line for line in house.audit() if line["event"].startswith("endpoint.")]) < 4:
+                await asyncio.sleep(0.02)
+        assert [(line["event"].partition(".")[2], line["object"]) for line in found] == [
+            ("unhealthy", "one b"),
+            ("healthy", "one b"),
+            ("drained", "one c"),
+            ("stopped", "one c"),
+        ]
+        assert found[0]["notes"]["why"]
+        assert (found[0]["severity"], found[0]["principal"]) == ("warning", "node")
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ from mantlet.node.config.model import Config
 from mantlet.node.current import Current, CurrentCallerLimits, CurrentIdentity, Generation
 from mantlet.node.definitions import Settle, open_definitions
 from mantlet.node.drains import SYNC_S as DRAINS_SYNC_S
-from mantlet.node.drains import Drains
+from mantlet.node.drains import Drains, open_drains
 from mantlet.node.durable import Durable, keep_durable, open_durable
 from mantlet.node.egress import open_egress, open_fetcher
 from mantlet.node.filters import open_filters
@@ -322,7 +322,7 @@ async def build(config: Config, shared: Shared) -> AsyncIterator[Node]:
         )
         watch_servers(metrics, upstreams)
         watch_endpoints(metrics, [*upstreams.values(), *services.values()])
-        drains = Drains(state, [*upstreams.values(), *services.values()])
+        drains = await open_drains(config, durable, state, [*upstreams.values(), *services.values()])
         if drains.has_any:
             tasks.start(every(DRAINS_SYNC_S, drains.sync), "drains.sync")
         watch_endpoint(metrics, aggregate)

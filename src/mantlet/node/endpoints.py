@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from mantlet.core.clock import SYSTEM
 from mantlet.core.ports import Sealer
 from mantlet.core.tasks import Tasks
-from mantlet.node.housekeeping import every, failed, log_event
+from mantlet.node.housekeeping import every, failed
 from mantlet.upstreams.balance import EndpointConfig, make_picker
 from mantlet.upstreams.balance.config import endpoint_names
 from mantlet.upstreams.breaker.config import BreakerConfig
@@ -44,6 +44,8 @@ Balanced = HttpServerConfig | ServiceConfig
 Breakers = Callable[[str], Breaker]
 """Makes the breaker of the endpoint with this name."""
 T = TypeVar("T", HttpServer, ServiceServer)
+Told = Callable[[str, str, State, Health], None]
+"""Server, endpoint, the state before, and how it is now. Must not raise."""
 Make = Callable[..., T]
 """Makes the transport to the one URL of a config, with what endpoints have in common by name."""
 
@@ -57,11 +59,12 @@ class Around:
     tasks: Tasks
     resolve: Resolve
     is_plain_allowed: bool
+    told: Told
 
     @classmethod
-    def open(cls, opened: AsyncExitStack, resolve: Resolve, *, is_plain_allowed: bool) -> "Around":
-        """With tasks of its own."""
-        return cls(opened, Tasks(failed), resolve, is_plain_allowed)
+    def open(cls, opened: AsyncExitStack, resolve: Resolve, told: Told, *, is_plain_allowed: bool) -> "Around":
+        """With tasks of its own. `told` hears of every state that an endpoint comes to be in."""
+        return cls(opened, Tasks(failed), resolve, is_plain_allowed, told)
 
     def start(self, work: Coroutine[Any, Any, None], name: str) -> None:
         """Begin what asks servers that are open already."""
@@ -112,7 +115,7 @@ def _single(config: Balanced, url: str, transport: T, around: Around) -> T:
     def told(why: str) -> bool:
         before, now_s = health.state, SYSTEM.monotonic()
         if health.probe_failed(why, now_s) if why else health.probe_ok(now_s):
-            _tell(config.name, config.name, before, health)
+            around.told(config.name, config.name, before, health)
         return health.state != "healthy"
 
     _watch(config, config.health, url, transport, told, around)
@@ -169,7 +172,7 @@ def _several(
         settings,
         sessions=sessions,
         room=room,
-        changed=lambda server, endpoint, before: _tell(server, endpoint.name, before, endpoint.health),
+        changed=lambda server, endpoint, before: around.told(server, endpoint.name, before, endpoint.health),
     )
     if health is not None:
         for one in endpoints:
@@ -222,8 +225,3 @@ def _tls(config: Balanced) -> ssl.SSLContext | None:
     """One context for all endpoints: each would cost 40 ms of CPU."""
     is_needed = any(one.url.lower().startswith("https:") for one in config.endpoints)
     return context(config.tls) if is_needed else None
-
-
-def _tell(server: str, endpoint: str, before: State, health: Health) -> None:
-    fields = {"server": server, "endpoint": endpoint, "was": before, "reasons": list(health.reasons)}
-    log_event(f"endpoint.{health.state}", fields)

@@ -40,14 +40,14 @@ class EndpointsAdmin:
             self._journal, SYSTEM, "endpoint.drained", object=f"{server} {endpoint}", principal=by,
             notes={"for_s": f"{seconds:g}"},
         )  # fmt: skip
-        await self._drains.order(server, endpoint, seconds)
+        await self._drains.order(server, endpoint, seconds, by)
         return {"server": server, "endpoint": endpoint, "stops_in_s": seconds}
 
     async def undrain(self, server: str, endpoint: str, by: str) -> bool:
         """Let it take calls again; whether it was drained."""
         await self._known(server, endpoint)
         await note(self._journal, SYSTEM, "endpoint.undrained", object=f"{server} {endpoint}", principal=by)
-        return await self._drains.order(server, endpoint, None)
+        return await self._drains.order(server, endpoint, None, by)
 
     async def _known(self, server: str, endpoint: str) -> None:
         if not any(row["server"] == server and row["name"] == endpoint for row in await self.all()):

@@ -21,6 +21,7 @@ from mantlet.events.metrics import Metrics
 from mantlet.node.config.model import Config
 from mantlet.node.definitions import Definitions
 from mantlet.node.housekeeping import log
+from mantlet.node.vitals import Vitals
 from mantlet.upstreams.breaker import Breaker, BreakerConfig, State
 from mantlet.upstreams.endpoints import Endpoints
 from mantlet.upstreams.guarded import Guarded
@@ -66,6 +67,8 @@ class Resilience:
         self._journal = journal
         self._metrics = metrics
         self._tasks = tasks
+        self.vitals = Vitals(journal, tasks)
+        """Is told how endpoints are."""
         self.definition_of: DefinitionOf = lambda server, tool: None
 
     def breakers(self, config: Resilient) -> Callable[[str], Breaker] | None:

@@ -32,7 +32,7 @@ def open_services(
     """Every service by its name, closed with `opened`."""
     services: dict[str, Service] = {}
     is_plain_allowed = is_let("plain_upstream", config)
-    around = Around.open(opened, resolve, is_plain_allowed=is_plain_allowed)
+    around = Around.open(opened, resolve, resilience.vitals, is_plain_allowed=is_plain_allowed)
     for one in config.http_upstreams:
         told = forwarding.of(one.name, one.url, one)
         make = partial(ServiceServer, tasks=tasks, is_plain_allowed=is_plain_allowed, resolve=resolve, identity=told)

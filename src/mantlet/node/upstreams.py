@@ -39,7 +39,7 @@ async def open_upstreams(
     empty when this process owns them itself."""
     upstreams: dict[str, Server] = {}
     is_plain_allowed = is_let("plain_upstream", config)
-    around = Around.open(opened, egress.resolve, is_plain_allowed=is_plain_allowed)
+    around = Around.open(opened, egress.resolve, resilience.vitals, is_plain_allowed=is_plain_allowed)
     for server in config.mcp.servers if config.mcp.enabled else ():
         upstream: Server
         if isinstance(server, ChannelConfig) and sockets and is_owned(server):

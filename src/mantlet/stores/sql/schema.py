@@ -66,5 +66,17 @@ _GRANTS: Final = (
         PRIMARY KEY (upstream, tenant, issuer, subject))""",
 )
 
-STEPS: Final = (Step(1, "tables", _FIRST), Step(2, "changes", _CHANGES), Step(3, "grants", _GRANTS))
+_DRAINS: Final = (
+    """CREATE TABLE drains (
+        server TEXT NOT NULL, endpoint TEXT NOT NULL, until DOUBLE PRECISION NOT NULL, at DOUBLE PRECISION NOT NULL,
+        by TEXT NOT NULL, PRIMARY KEY (server, endpoint))""",
+    "INSERT INTO changes (name, number) VALUES ('drains', 0)",
+)
+
+STEPS: Final = (
+    Step(1, "tables", _FIRST),
+    Step(2, "changes", _CHANGES),
+    Step(3, "grants", _GRANTS),
+    Step(4, "drains", _DRAINS),
+)
 KNOWN: Final = len(STEPS)

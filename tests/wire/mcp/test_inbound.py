@@ -100,6 +100,16 @@ def test_a_message_without_a_modern_word_is_legacy(version: str | None) -> None:
     assert read({"name": "echo"}, headers).era == "legacy"  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("meta", [None, {}, {"io.modelcontextprotocol/clientCapabilities": {}}])
+def test_a_modern_message_without_a_version_is_told_what_it_lacks(meta: object) -> None:
+    """MCP-02: on a channel no header could say it. Beside a legacy session the method is unknown, as to any server."""
+    envelope = jsonrpc.envelope({"jsonrpc": "2.0", "id": 1, "method": "server/discover", "params": {"_meta": meta}})
+    with pytest.raises(InvalidParams, match="lacks io"):
+        inbound.read(envelope, Headers(()), is_message=True)
+    negotiated = Headers([(b"mcp-protocol-version", b"2025-11-25")])
+    assert inbound.read(envelope, negotiated, is_message=True).era == "legacy"
+
+
 @pytest.mark.parametrize("version", ["2024-01-01", "", "draft", "2026-07-28 "])
 def test_a_version_of_no_era_is_not_taken_for_legacy(version: str) -> None:
     with pytest.raises(Refusal):

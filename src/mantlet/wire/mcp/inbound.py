@@ -16,6 +16,7 @@ from mantlet.wire.mcp.methods import (
     LEGACY_VERSIONS,
     META_CAPABILITIES,
     META_VERSION,
+    MODERN_ONLY,
     MODERN_VERSIONS,
     NAMED_BY,
 )
@@ -67,6 +68,9 @@ def read(envelope: Envelope, headers: Headers, *, is_message: bool = False) -> I
     version = routing.version or ""
     meta = envelope.params.get("_meta")
     declared = meta.get(META_VERSION) if type(meta) is dict else None
+    if declared is None and is_message and not version and envelope.method in MODERN_ONLY:
+        # No header could say so: a modern client that forgot the version is told that, not that the method is unknown.
+        return _modern(envelope, None, "", meta)
     if declared is None and (is_message or routing.version is None or version in LEGACY_VERSIONS):
         return _legacy(envelope, version)
     if envelope.method == "initialize" and declared is None:

@@ -41,7 +41,8 @@ LISTS: Final[Mapping[str, str]] = {
 _SHARED: Final = frozenset(
     {"tools/call", "prompts/get", "resources/read", "completion/complete", "tasks/get", "tasks/cancel", *LISTS}
 )
-MODERN_METHODS: Final = _SHARED | {"server/discover", "subscriptions/listen", "tasks/update"}
+MODERN_ONLY: Final = frozenset({"server/discover", "subscriptions/listen", "tasks/update"})
+MODERN_METHODS: Final = _SHARED | MODERN_ONLY
 LEGACY_METHODS: Final = _SHARED | {
     "initialize",
     "ping",

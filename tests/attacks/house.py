@@ -15,11 +15,13 @@ import yaml
 
 from mantlet.keys.api_keys import make_api_key
 from mantlet.listeners.http import HttpListener
-from mantlet.node.build import Node, Shared, build
+from mantlet.node.build import build
+from mantlet.node.built import Node
 from mantlet.node.config import load
 from mantlet.node.config.model import Config
 from mantlet.node.doors import Doors, open_admin, open_calls
 from mantlet.node.members import LocalMember
+from mantlet.node.shared import Shared
 
 ISSUER = "https://issuer.test"
 AUDIENCE = "https://mantlet.test/mcp"

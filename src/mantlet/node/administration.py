@@ -20,7 +20,7 @@ from mantlet.admin.tokens import token_routes
 from mantlet.events.metrics import Metrics
 from mantlet.node.approvals import ApprovalsAdmin
 from mantlet.node.blocks import BlocksAdmin
-from mantlet.node.build import Node
+from mantlet.node.built import Node
 from mantlet.node.endpoints_admin import EndpointsAdmin
 from mantlet.node.explain import running
 from mantlet.node.grants_admin import GrantsAdmin

@@ -6,36 +6,34 @@ What is built here serves one process. What several processes of a node share co
 import itertools
 import random
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mantlet.core.call import Reply
 from mantlet.core.caller import Caller
 from mantlet.core.clock import SYSTEM
-from mantlet.core.ports import Fetch, LimitStore, Post, State, Upstream
 from mantlet.core.record import Trail
 from mantlet.core.refusal import Refusal
 from mantlet.core.tasks import Tasks
 from mantlet.events.audit.keys import load_or_create
-from mantlet.events.audit.writer import Journal, open_journal
+from mantlet.events.audit.writer import open_journal
 from mantlet.events.metrics import Metrics, watch_journal
-from mantlet.keys.seal import NodeSealer, open_sealer
-from mantlet.listeners.messages.carrier import Terms
-from mantlet.listeners.tls import Certificates
+from mantlet.keys.seal import open_sealer
 from mantlet.listeners.tls.served import LOOK_S
 from mantlet.node.blocks import open_addresses
 from mantlet.node.bridging import bridged
 from mantlet.node.browsers import open_logins, with_pages
+from mantlet.node.built import Node
 from mantlet.node.certificates import open_certificates
 from mantlet.node.config.model import Config
 from mantlet.node.current import Current, CurrentCallerLimits, CurrentIdentity, Generation
-from mantlet.node.definitions import Settle, open_definitions
+from mantlet.node.definitions import open_definitions
 from mantlet.node.drains import SYNC_S as DRAINS_SYNC_S
-from mantlet.node.drains import Drains, open_drains
-from mantlet.node.durable import Durable, keep_durable, open_durable
+from mantlet.node.drains import open_drains
+from mantlet.node.durable import keep_durable, open_durable
 from mantlet.node.egress import open_egress, open_fetcher
 from mantlet.node.filters import open_filters
 from mantlet.node.forward import Forward
@@ -44,26 +42,25 @@ from mantlet.node.gauges import watch_endpoint, watch_endpoints, watch_places, w
 from mantlet.node.housekeeping import audit_told, every, failed, log_warning
 from mantlet.node.identity import open_identity
 from mantlet.node.issuers import KnownIssuers
-from mantlet.node.kills import Kills, open_kills
+from mantlet.node.kills import open_kills
 from mantlet.node.path import messages, path
 from mantlet.node.renewal import Renewal
 from mantlet.node.resilience import Resilience
 from mantlet.node.resources import public_url, resources
 from mantlet.node.revoked import open_revoked
-from mantlet.node.services import Service, open_services
+from mantlet.node.services import open_services
+from mantlet.node.shared import Shared
 from mantlet.node.sse import open_sse
 from mantlet.node.steps import make_aggregate, make_steps
 from mantlet.node.store import open_store
 from mantlet.node.tally import with_tally
-from mantlet.node.upstreams import Server, open_upstreams
+from mantlet.node.upstreams import open_upstreams
 from mantlet.policies.addresses.blocks import SYNC_S
-from mantlet.policies.addresses.policy import Addresses
 from mantlet.policies.aggregate.opening import Ports as AggregatePorts
 from mantlet.policies.authenticate.streams import CHECK_S, CurrentStreams
 from mantlet.policies.limits.status import LimitsAdmin
 from mantlet.policies.record.policy import RecordPolicy
 from mantlet.stores.sql.names import NameRows
-from mantlet.upstreams.egress import Guard
 from mantlet.upstreams.relayed.upstream import RelayedUpstream
 from mantlet.wire import answer
 
@@ -71,62 +68,6 @@ if TYPE_CHECKING:  # what is opened where the config asks for it, and is not wai
     from mantlet.node.cache import NodeCache
     from mantlet.policies.approvals.book import Book
     from mantlet.policies.approvals.policy import Approvals
-    from mantlet.policies.pins.policy import Pins
-
-
-@dataclass(frozen=True, slots=True)
-class Shared:
-    """What the processes of one node have in common: the limits' store, and the owner of shared channels.
-
-    `sockets` is the directory where the owner serves them; empty when this process owns them itself.
-    """
-
-    store_url: str
-    workers: int = 1
-    sockets: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Node:
-    """One process of a node, ready to listen."""
-
-    config: Config
-    """As the node was opened; what a reload may exchange is `current`'s."""
-    current: Current
-    renewal: Renewal
-    refuse: Callable[[Trail, Refusal], Any]
-    authenticate: CurrentIdentity
-    certificates: Certificates
-    record: RecordPolicy
-    addresses: Addresses | None
-    journal: Journal
-    metrics: Metrics
-    limits: LimitStore
-    state: State
-    post: Post
-    egress: Guard
-    fetch: Fetch
-    caller_limits: CurrentCallerLimits
-    sealer: NodeSealer
-    upstreams: dict[str, Server]
-    services: dict[str, Service]
-    drains: Drains
-    reached: Sequence[Upstream]
-    """All of these as calls reach them: with what stands before their transports."""
-    kills: Kills
-    approvals: "Book | None"
-    cache: "NodeCache | None"
-    is_current: Callable[[Caller], bool]
-    """Whether a caller's credential holds and nobody has stopped it: asked of whoever keeps something open."""
-    holds: Callable[[Caller], Awaitable[bool]]
-    """The same of a caller whom another process recognised. Raises `StoreUnavailable`."""
-    pins: "Pins | None"
-    settle_pins: Settle
-    durable: Durable
-    tasks: Tasks
-    new_id: Callable[[], str]
-    sse: Terms | None
-    public_url: str
 
 
 @asynccontextmanager

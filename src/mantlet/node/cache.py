@@ -31,8 +31,8 @@ from mantlet.policies.cache.turns import Codec
 from mantlet.stores.valkey.cache import ValkeyCache, open_cache_store
 
 if TYPE_CHECKING:
-    from mantlet.node.build import Shared
     from mantlet.node.members import Member
+    from mantlet.node.shared import Shared
 
 LOOK_S: Final = 1.0
 """How long a store that is gone can go unnoticed by a node that nobody calls."""

@@ -14,7 +14,7 @@ from mantlet.node.config.model import Config
 from mantlet.node.config.secret_files import exposure
 
 if TYPE_CHECKING:
-    from mantlet.node.build import Node
+    from mantlet.node.built import Node
 
 LISTENERS: Final = ("http", "websocket", "tcp", "admin")
 

@@ -19,7 +19,7 @@ from mantlet.listeners.http import HttpConfig, HttpListener, listen
 from mantlet.listeners.http.listener import alpn_of
 from mantlet.listeners.messages.carrier import Terms
 from mantlet.listeners.tcp.listener import TcpListener
-from mantlet.node.build import Node
+from mantlet.node.built import Node
 from mantlet.node.certificates import show
 from mantlet.node.current import CurrentDelegation
 from mantlet.node.gauges import watch_loop

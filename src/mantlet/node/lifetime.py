@@ -6,7 +6,7 @@ from mantlet import __version__
 from mantlet.core.clock import SYSTEM
 from mantlet.core.refusal import Refusal
 from mantlet.events.audit.administrative import note
-from mantlet.node.build import Node
+from mantlet.node.built import Node
 
 
 async def note_start(node: Node, accepted: list[str]) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from mantlet.events.metrics import Snapshot
-from mantlet.node.build import Node
+from mantlet.node.built import Node
 
 if TYPE_CHECKING:
     from mantlet.node.doors import Doors

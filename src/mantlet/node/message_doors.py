@@ -17,7 +17,7 @@ from mantlet.listeners.tcp.door import opened
 from mantlet.listeners.tcp.listener import TcpListener
 from mantlet.listeners.websocket.door import WebSocketDoor
 from mantlet.listeners.websocket.tickets import Tickets
-from mantlet.node.build import Node
+from mantlet.node.built import Node
 from mantlet.node.certificates import show
 from mantlet.node.housekeeping import every, failed
 from mantlet.node.path import answering

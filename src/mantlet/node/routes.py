@@ -10,7 +10,7 @@ from typing import Final, Literal
 
 from mantlet.admin.app import PUBLIC, App, table
 from mantlet.listeners.sse.policy import PATH as SSE
-from mantlet.node.build import Node
+from mantlet.node.built import Node
 from mantlet.node.resources import resources
 from mantlet.policies.parse.policy import ENDPOINT
 

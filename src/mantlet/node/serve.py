@@ -13,7 +13,8 @@ from mantlet import __version__
 from mantlet.core.config_error import ConfigError
 from mantlet.core.refusal import Refusal
 from mantlet.events.log import set_up
-from mantlet.node.build import Node, Shared, build
+from mantlet.node.build import build
+from mantlet.node.built import Node
 from mantlet.node.config.model import Config
 from mantlet.node.doors import GRACE_S, open_admin, open_doors
 from mantlet.node.leaving import Leaving
@@ -21,6 +22,7 @@ from mantlet.node.lifetime import note_start, note_stop
 from mantlet.node.members import LocalMember
 from mantlet.node.reload import Origin, Reload
 from mantlet.node.settle import settle
+from mantlet.node.shared import Shared
 from mantlet.node.signals import on_hangup, stop_signal
 
 FAILED: Final = 1

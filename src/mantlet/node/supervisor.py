@@ -20,7 +20,8 @@ from mantlet.core.ports import Upstream
 from mantlet.core.tasks import Tasks
 from mantlet.listeners.http.listener import bound
 from mantlet.node.bridging import bridged
-from mantlet.node.build import Node, Shared, build
+from mantlet.node.build import build
+from mantlet.node.built import Node
 from mantlet.node.channels import is_owned, open_server, owner_socket
 from mantlet.node.config.model import Config
 from mantlet.node.config.refusals import is_let
@@ -33,6 +34,7 @@ from mantlet.node.lifetime import note_start, note_stop
 from mantlet.node.reload import Origin, Reload
 from mantlet.node.restart import Restart
 from mantlet.node.settle import settle
+from mantlet.node.shared import Shared
 from mantlet.node.signals import on_hangup
 from mantlet.node.sockets import Sockets
 from mantlet.node.worker import Order

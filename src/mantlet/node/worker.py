@@ -14,12 +14,14 @@ import uvloop
 from mantlet.core.config_error import ConfigError
 from mantlet.core.refusal import Refusal
 from mantlet.events.log import set_up
-from mantlet.node.build import Node, Shared, build
+from mantlet.node.build import build
+from mantlet.node.built import Node
 from mantlet.node.config.model import Config
 from mantlet.node.doors import GRACE_S, open_doors
 from mantlet.node.link import Link
 from mantlet.node.members import LocalMember
 from mantlet.node.settle import settle
+from mantlet.node.shared import Shared
 from mantlet.node.signals import on_hangup, stop_signal
 
 ORPHAN_GRACE_S: Final = 1.0

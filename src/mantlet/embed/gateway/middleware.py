@@ -19,10 +19,12 @@ from mantlet.embed.gateway.asgi import Application, Message, Receive, Scope, Sen
 from mantlet.embed.gateway.request import Reader, Request
 from mantlet.embed.log import log
 from mantlet.events.log import into_standard_library
-from mantlet.node.build import Node, Shared, build
+from mantlet.node.build import build
+from mantlet.node.built import Node
 from mantlet.node.config.check import Report, examine
 from mantlet.node.config.model import Config
 from mantlet.node.path import path
+from mantlet.node.shared import Shared
 from mantlet.policies.services.policy import Services
 from mantlet.policies.services.route import Route, Routes
 from mantlet.wire.answer import unhandled

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from mantlet.core.config_error import ConfigError
-from mantlet.node.build import Node
+from mantlet.node.built import Node
 from mantlet.node.config import Config
 from mantlet.node.config.check import examine
 from mantlet.node.serve import run as serve

@@ -1,12 +1,13 @@
 """RES-02: what is answered instead, in a whole node."""
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from tests.attacks.house import call_body
+from tests.attacks.house import Sent, call_body, open_house
 from tests.node.failing import Failing, node
 
 from mantlet.core.config_error import ConfigError
@@ -61,8 +62,6 @@ async def test_a_fallback_opens_nothing_that_is_not_open_to_the_caller(tmp_path:
         for s in (one, two)
     ]
     sections[0]["fallback"] = MIRRORED  # type: ignore[assignment]
-    from tests.attacks.house import open_house
-
     async with open_house(tmp_path, servers=0, mcp={"servers": sections}, authorization=rules) as house:
         answer = await house.call("echo")
         assert answer.status == 502
@@ -132,3 +131,44 @@ def test_a_fallback_to_no_other_server_is_refused(tmp_path: Path, server: str) -
     file.write_text(yaml.safe_dump({"environment": "development", "mcp": {"servers": [section]}}))
     with pytest.raises(ConfigError, match="no other server"):
         load([str(file)], {})
+
+
+class Telling(Failing):
+    """Tells whoever listens that its tools have changed, and ends the stream."""
+
+    async def _answer(self, sent: Sent, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if sent.message.get("method") != "subscriptions/listen":
+            await super()._answer(sent, reader, writer)
+            return
+        event = b'data: {"jsonrpc":"2.0","method":"notifications/tools/list_changed","params":{}}\n\n'
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n" + event)
+        await writer.drain()
+        raise ConnectionError
+
+
+@pytest.mark.parametrize("is_cached", [False, True])
+@pytest.mark.parametrize("way", ["purge", "told"])
+async def test_what_was_forgotten_is_no_answer_when_the_server_fails(tmp_path: Path, way: str, is_cached: bool) -> None:
+    """CACHE-05, RES-02: with the cache, which then hears of it and tells, and without."""
+    one = Telling("one")
+    await one.open()
+    section = {"name": "one", "transport": "http", "url": f"http://127.0.0.1:{one.port}/mcp", "era": "dual",
+               "fallback": [{"tools": ["echo"], "cached": 60}]}  # fmt: skip
+    async with open_house(tmp_path, servers=0, mcp={"servers": [section]}, cache={"enabled": is_cached}) as house:
+        assert (await house.call("echo")).status == 200
+        one.way = "503"
+        assert (await house.call("echo")).json["result"]["_meta"][MARK]["from"] == "cached"
+        if way == "purge":
+            bearer = {"Authorization": f"Bearer {house.keys['root']}"}
+            purged = await house.ask("DELETE", "/admin/v1/cache?server=one&kind=tools", bearer, door="admin")
+            assert purged.json["told_all"] is True
+        else:
+            body = call_body("subscriptions/listen")
+            body["params"]["notifications"] = {"toolsListChanged": True}
+            assert b"list_changed" in (await house.send(body)).body
+        assert (await house.call("echo")).status == 502
+        one.way = ""
+        assert (await house.call("echo")).status == 200
+        one.way = "503"
+        assert (await house.call("echo")).json["result"]["_meta"][MARK]["from"] == "cached"
+    await one.close()

@@ -31,6 +31,7 @@ from mantlet.node.members import Member
 from mantlet.node.operations import NodeOperations
 from mantlet.node.pinned import PinsAdmin
 from mantlet.node.reload import Reload
+from mantlet.node.resilience import keeps_fallbacks
 from mantlet.node.restart import Restart
 from mantlet.node.tokens_admin import TokensAdmin
 
@@ -71,7 +72,7 @@ def admin_app(
 
 
 def _cache_routes(node: Node, members: Callable[[], Sequence[Member]]) -> Sequence[Any]:
-    if not node.config.cache.enabled:
+    if not node.config.cache.enabled and not keeps_fallbacks(node.config):
         return cache_routes(None)
     from mantlet.node.cache import CacheAdmin
 

@@ -205,6 +205,8 @@ async def build(config: Config, shared: Shared) -> AsyncIterator[Node]:
         aggregate = make_aggregate(config, list(upstreams), aggregated, current.may_reach)
 
         issuers, fallback = KnownIssuers(metrics), resilience.fallback(config)
+        if cache is not None and fallback is not None:
+            cache.cache.forgotten = fallback.forget
 
         async def make(config: Config, number: int, tasks: Tasks, opened: AsyncExitStack) -> Generation:
             guard = open_egress(config, journal, metrics, tasks)  # it knows the issuers of this configuration
@@ -293,6 +295,7 @@ async def build(config: Config, shared: Shared) -> AsyncIterator[Node]:
             kills=kills,
             approvals=book,
             cache=cache,
+            fallback=fallback,
             is_current=is_current,
             holds=partial(_holds, identity, is_current),
             pins=definitions.pins,

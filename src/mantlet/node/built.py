@@ -31,6 +31,7 @@ if TYPE_CHECKING:  # what is opened where the config asks for it, and is not wai
     from mantlet.node.cache import NodeCache
     from mantlet.policies.approvals.book import Book
     from mantlet.policies.pins.policy import Pins
+    from mantlet.upstreams.fallback.step import Fallback
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,7 @@ class Node:
     kills: Kills
     approvals: "Book | None"
     cache: "NodeCache | None"
+    fallback: "Fallback | None"
     is_current: Callable[[Caller], bool]
     """Whether a caller's credential holds and nobody has stopped it: asked of whoever keeps something open."""
     holds: Callable[[Caller], Awaitable[bool]]

@@ -191,8 +191,7 @@ class CacheAdmin:
         return [{"worker": number, **await member.cache()} for number, member in enumerate(self._members())]
 
     async def purge(self, server: str, kind: str, by: str) -> Mapping[str, Any]:
-        """Forget a server's answers of one kind, all of a server's, or everything."""
-        self._must_be_on()
+        """Forget a server's answers of one kind, all of a server's, or everything; those of `cached` fallbacks, too."""
         kinds = sorted(set(KIND_OF.values()))
         if kind and (not server or kind not in kinds):
             raise InvalidParams(f"kind is one of {', '.join(kinds)}, and goes with a server.")

@@ -73,6 +73,8 @@ class LocalMember:
 
     async def purge_cache(self, what: str) -> bool:
         """Forget a scope of it; whether other nodes were told."""
+        if self._node.fallback is not None:
+            self._node.fallback.forget(what)
         return self._node.cache is None or await self._node.cache.purge(what)
 
     async def upstreams(self) -> list[dict[str, Any]]:

@@ -124,14 +124,20 @@ class Resilience:
             return None
         from mantlet.upstreams.fallback.answers import MemoryAnswers
         from mantlet.upstreams.fallback.plan import Plan
-        from mantlet.upstreams.fallback.step import Fallback
+        from mantlet.upstreams.fallback.step import Fallback, Hear
 
         plans = {name: Plan(ways, self._annotations) for name, ways in rules.items()}
+        hear: Hear | None = None
+        if keeps_fallbacks(config) and not config.cache.enabled:  # else the cache listens, and tells
+            from mantlet.policies.cache.hearing import heard
+
+            hear = heard
         return Fallback(
             plans,
             MemoryAnswers(SYSTEM.monotonic),
             monotonic=SYSTEM.monotonic,
             tell=lambda server, source: self._metrics.count("mantlet_fallbacks", server, source),
+            hear=hear,
         )
 
     def _breaker(self, server: str, endpoint: str, settings: BreakerConfig) -> Breaker:
@@ -161,6 +167,11 @@ class Resilience:
     def _annotations(self, server: str, tool: str) -> Mapping[str, Any]:
         definition = self.definition_of(server, tool)
         return {} if definition is None else _annotations_in(definition.text)
+
+
+def keeps_fallbacks(config: Config) -> bool:
+    """Whether any server's last answers are kept for when it fails."""
+    return any(rule.cached is not None for server in config.mcp.servers for rule in server.fallback or ())
 
 
 @lru_cache(maxsize=4096)

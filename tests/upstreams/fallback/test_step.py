@@ -263,18 +263,60 @@ async def test_a_legacy_caller_is_answered_in_its_own_words() -> None:
 def test_what_is_kept_has_bounds() -> None:
     answers = MemoryAnswers(Clock())
     for number in range(MAX_ANSWERS + 50):
-        answers.keep(a_call(params={"name": "t", "n": number}), b"x")
+        answers.keep(a_call(params={"name": "t", "n": number}), b"x", 0)
     assert len(answers) == MAX_ANSWERS
     for number in range(40):
-        answers.keep(a_call(params={"name": "big", "n": number}), b"x" * 1_000_000)
+        answers.keep(a_call(params={"name": "big", "n": number}), b"x" * 1_000_000, 0)
     assert answers.size_bytes <= MAX_BYTES
     before = len(answers)
-    answers.keep(a_call(params={"name": "huge"}), b"x" * 2_000_000)
+    answers.keep(a_call(params={"name": "huge"}), b"x" * 2_000_000, 0)
     assert len(answers) == before
     for _ in range(5):
-        answers.keep(a_call(params={"name": "same"}), b"12345")
-    sizes = sum(len(result) for _, result in answers._kept.values())
+        answers.keep(a_call(params={"name": "same"}), b"12345", 0)
+    sizes = sum(len(result) for _, result, _ in answers._kept.values())
     assert answers.size_bytes == sizes
+
+
+READ: Any = {"method": "resources/read", "target": "x", "params": {"uri": "x"}}
+COMPLETE: Any = {"method": "completion/complete", "target": "", "params": {}}
+
+
+@pytest.mark.parametrize(
+    ("scope", "left"),
+    [
+        ("", set()),
+        ("docs", {"other"}),
+        ("docs/tools", {"read", "complete", "other"}),
+        ("docs/resources", {"tool", "other"}),
+        ("docs/prompts", {"tool", "read", "other"}),
+        ("doc", {"tool", "read", "complete", "other"}),
+        ("docs/discover", {"tool", "read", "complete", "other"}),
+    ],
+)
+def test_what_is_said_to_be_old_is_no_answer_any_more(scope: str, left: set[str]) -> None:
+    """CACHE-05"""
+    answers = MemoryAnswers(Clock())
+    kept = {"tool": a_call(), "read": a_call(**READ), "complete": a_call(**COMPLETE), "other": a_call(server="other")}
+    for call in kept.values():
+        answers.keep(call, b"{}", answers.era)
+    answers.forget(scope)
+    assert {name for name, call in kept.items() if answers.find(call, 60) is not None} == left
+    assert answers.size_bytes == 2 * len(left)
+
+
+async def test_what_was_under_way_while_something_changed_is_not_kept() -> None:
+    """CACHE-05: it may tell of the time before."""
+    bench = Bench({"tools": ["*"], "cached": 60})
+
+    def changing(call: Call) -> Reply:
+        bench.answers.forget("docs/tools")
+        return good(call)
+
+    bench.end = changing
+    await bench.call(a_call())
+    bench.end = r.UpstreamUnavailable()
+    with pytest.raises(r.UpstreamUnavailable):
+        await bench.call(a_call())
 
 
 @pytest.mark.parametrize(

@@ -92,6 +92,8 @@ class Cache(Generic[T]):
         self._flights: Flights[Made[T]] = Flights(tasks, monotonic, lambda made: dispose(made.value))
         self._alone: OrderedDict[bytes, float] = OrderedDict()
         self._store, self._tasks = store, tasks
+        self.forgotten: Callable[[str], None] = lambda scope: None
+        """Is told of all that is old here, whoever said so: for those who keep answers of their own."""
         self._untold: set[str] = set()
         self._is_telling = False
         self._epoch = -1 if store is None else store.epoch
@@ -114,6 +116,7 @@ class Cache(Generic[T]):
             # What was forgotten meanwhile, nobody could tell us.
             self._epoch = store.epoch
             self.memory.clear()
+            self.forgotten("")
             if self._untold:
                 self._tell_soon(store)
         return True
@@ -228,6 +231,7 @@ class Cache(Generic[T]):
     def _forget_here(self, scope: str) -> None:
         self.memory.marks.forget(scope)
         self._flights.forget(scope)
+        self.forgotten(scope)
 
     def _begin(self, ask: Ask[T], *, is_background: bool, max_age_s: float = inf) -> Flight[Made[T]]:
         marks = self.memory.marks.of(ask.scopes)

@@ -25,6 +25,8 @@ class Plan:
     def __init__(self, rules: Sequence[FallbackRule], annotations: Annotations) -> None:
         self._rules = [(rule, _matcher(rule.tools), frozenset(rule.methods)) for rule in rules]
         self._annotations = annotations
+        self.keeps = any(rule.cached is not None for rule in rules)
+        """Whether answers are kept at all."""
 
     def rules_for(self, call: Call) -> list[FallbackRule]:
         """Those that are for `call`, in order; none for what changes something, or goes on with what a server began."""

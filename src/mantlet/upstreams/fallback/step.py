@@ -21,6 +21,11 @@ from mantlet.wire.mcp.rewriting import Change, noted, rewritten
 MARK: Final = "mantlet/fallback"
 """`_meta` key: `from` is `server`, `cached` or `static`, `server` the one that answered, `reason` why."""
 
+LISTEN: Final = "subscriptions/listen"
+
+Hear = Callable[[Reply, str, Callable[[str], None]], Reply]
+"""A reply, its server, and who is told the scopes that its stream says have changed: gives the reply to pass on."""
+
 _JSON: Final = (b"content-type", b"application/json")
 
 
@@ -44,19 +49,30 @@ class Fallback:
         *,
         monotonic: Callable[[], float],
         tell: Callable[[str, str], None] = lambda server, source: None,
+        hear: Hear | None = None,
     ) -> None:
-        """`tell` hears of each call that was answered so: its server, and `server`, `cached` or `static`."""
+        """`tell` hears of each call that was answered so: its server, and `server`, `cached` or `static`. `hear` is for
+        the streams in which servers say what has changed; None where somebody else listens, and calls `forget`."""
         self._plans = plans
         self._answers = answers
         self._monotonic = monotonic
         self._tell = tell
+        self._hear = hear
+
+    def forget(self, scope: str) -> None:
+        """What was kept under `scope` is old (`Answers.forget`)."""
+        self._answers.forget(scope)
 
     def over(self, again: CallHandler) -> Policy[Call]:
         """The step; `again` is how a call to another server goes, from the first decision on."""
 
         def step(call: Call, onward: CallHandler, /) -> Awaitable[Reply]:
             plan = self._plans.get(call.server)
-            rules = () if plan is None else plan.rules_for(call)
+            if plan is None:
+                return onward(call)
+            if self._hear is not None and plan.keeps and (call.kind == "stream" or call.method == LISTEN):
+                return self._heard(call, onward, self._hear)
+            rules = plan.rules_for(call)
             return self._covered(call, rules, onward, again) if rules else onward(call)
 
         return step
@@ -65,6 +81,7 @@ class Fallback:
         self, call: Call, rules: Sequence[FallbackRule], onward: CallHandler, again: CallHandler
     ) -> Reply:
         end: Reply | Refusal
+        era = self._answers.era
         try:
             end = await onward(call)
         except Refusal as refusal:
@@ -72,7 +89,7 @@ class Fallback:
                 raise
             end = refusal
         if isinstance(end, Reply) and not is_for(end):
-            return rewritten(end, self._kept(call)) if any(rule.cached for rule in rules) else end
+            return rewritten(end, self._kept(call, era)) if any(rule.cached for rule in rules) else end
         reason = end.reason if isinstance(end, Refusal) else f"status_{end.status}"
         for rule in rules:
             if (reply := await self._instead(call, rule, reason, again)) is not None:
@@ -123,10 +140,13 @@ class Fallback:
         self._tell(call.server, mark["from"])
         return rewritten(reply, noted(MARK, mark))
 
-    def _kept(self, call: Call) -> Change:
+    async def _heard(self, call: Call, onward: CallHandler, hear: Hear) -> Reply:
+        return hear(await onward(call), call.server, self.forget)
+
+    def _kept(self, call: Call, era: int) -> Change:
         def keep(data: bytes) -> None:
             if (result := _worth_keeping(data)) is not None:
-                self._answers.keep(call, result)
+                self._answers.keep(call, result, era)
 
         return keep
 

@@ -139,6 +139,21 @@ async def test_lists_are_answered_in_the_servers_place(house: House) -> None:
     assert "result" not in nobody.json or nobody.json["result"]["tools"] == []
 
 
+async def test_who_can_prove_themselves_on_no_page_hears_so_at_once(house: House) -> None:
+    """FWD-01, ERR-01: a token of an issuer where nobody can log in here, as callers by certificate; no dead end."""
+    token = house.token()
+    answer = await house.call("x", server="docs", credential=token)
+    error = answer.json["error"]
+    assert (answer.status, error["code"], error["data"]["reason"]) == (403, 4403, "denied")
+    assert "API key" in error["message"]
+    assert b"oauth/connect" not in answer.body
+    assert (await house.send(call_body("tools/list"), server="docs", credential=token)).status == 403
+    whole = await house.send(call_body("tools/list"), server="", credential=token)
+    assert (whole.status, whole.json["result"]["tools"]) == (200, [])
+    [record] = [line for line in house.audit() if line.get("object") == "x"]
+    assert record["notes"]["consent"] == "impossible"
+
+
 async def post(house: House, form: dict[str, str], cookie: str) -> Answer:
     fields = {**FORM, "Cookie": cookie, "Sec-Fetch-Site": "same-origin"}
     return await house.ask("POST", "/oauth/connect", fields, urlencode(form).encode())

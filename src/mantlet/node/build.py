@@ -34,7 +34,7 @@ from mantlet.node.definitions import open_definitions
 from mantlet.node.drains import SYNC_S as DRAINS_SYNC_S
 from mantlet.node.drains import open_drains
 from mantlet.node.durable import keep_durable, open_durable
-from mantlet.node.egress import open_egress, open_fetcher
+from mantlet.node.egress import open_egress, open_fetcher, open_strangers_fetcher
 from mantlet.node.filters import open_filters
 from mantlet.node.forward import Forward
 from mantlet.node.forwarding import Forwarding, open_grants
@@ -235,7 +235,8 @@ async def build(config: Config, shared: Shared) -> AsyncIterator[Node]:
             if config.auth.server is not None:
                 from mantlet.node.authorization_server import ServerPorts, open_authorization_server
 
-                ports = ServerPorts(state, sealer, limits, fetch, durable.database)
+                strangers = open_strangers_fetcher(config, guard, opened)
+                ports = ServerPorts(state, sealer, limits, strangers, durable.database)
                 server = open_authorization_server(config, authenticate, revoked, steps.caller_limits, ports, logins)
                 steps = replace(steps, authorization_server=server)
             steps = with_pages(steps, authenticate, sealer, grants, logins)

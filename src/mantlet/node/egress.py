@@ -2,7 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -51,6 +51,16 @@ def open_fetcher(config: Config, guard: Guard, tls: TlsConfig = TlsConfig()) -> 
         is_plain_allowed=is_let("plain_upstream", config),
         follows_redirects=config.environment != "production",
     )
+
+
+def open_strangers_fetcher(config: Config, guard: Guard, opened: AsyncExitStack) -> Fetcher:
+    """The same for URLs that come from whoever asks, before anybody knows who that is: nothing inside is theirs to
+    reach, not even what the configuration names."""
+    strict = guard.for_strangers()
+    opened.push_async_callback(strict.close)
+    fetcher = open_fetcher(config, strict)
+    opened.push_async_callback(fetcher.close)
+    return fetcher
 
 
 class Told:

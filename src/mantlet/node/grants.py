@@ -130,14 +130,6 @@ class UserGrants:
         """`steps` with those of the grants."""
         config, is_secure = self._config, self._root.startswith("https://")
         askings = Askings(self._state)
-        step = Grants(
-            self.books,
-            askings,
-            f"{self._root}{CONNECT}",
-            SYSTEM,
-            may_reach=steps.authorize.may_reach,
-            version=config.agent.version or __version__,
-        )
         if isinstance(authenticate, Disabled):
             raise ConfigError("forward_identity", "user needs callers that are known, and auth.enabled is false")
         consents = Consents(
@@ -147,6 +139,15 @@ class UserGrants:
         people = People(KEYS, own_issuer(config.auth.jwt, self._root) if serves else "", own_subject)
         trips = Trips(self._state, is_secure=is_secure, purpose=PURPOSE)
         connect = Connect(self._flows, askings, consents, trips, people, self._record, logins)
+        step = Grants(
+            self.books,
+            askings,
+            f"{self._root}{CONNECT}",
+            SYSTEM,
+            may_reach=steps.authorize.may_reach,
+            can_prove=connect.can_prove,
+            version=config.agent.version or __version__,
+        )
         endpoints: dict[str, Endpoint] = {CONNECT: connect.connect, **endpoints_of(logins)}
         endpoints |= {f"{CALLBACK}/{name}": connect.callback for name in self._flows}
         return replace(steps, grants=step, connect=Pages(self._documents, endpoints, limits, "connect"))

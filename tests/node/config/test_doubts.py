@@ -41,3 +41,21 @@ def test_what_is_hardly_meant_is_said_and_starts_all_the_same(tmp_path: Path, te
     assert [problem.key for problem in report.doubts] == keys
     assert [warning["key"] for warning in report.as_json()["warnings"]] == keys
     assert report.exit_code == WOULD_START
+
+
+@pytest.mark.parametrize(
+    ("store", "key", "is_said"),
+    [
+        ("memory://", f"key: {KEY}", True),
+        ("memory://", "jwks_url: 'https://near.example/keys'", False),
+        ("embedded://", f"key: {KEY}", False),
+    ],
+)
+def test_nodes_that_forget_which_sealed_identities_came_are_told(
+    tmp_path: Path, store: str, key: str, is_said: bool
+) -> None:
+    """FWD-02: single-use is only for as long, and for as many, as one store knows."""
+    path = tmp_path / "mantlet.yaml"
+    peer = f"{{name: near, issuer: 'https://near.example', audience: 'https://far.example/mcp', {key}}}"
+    path.write_text(f"environment: staging\nstore: {{url: '{store}'}}\nauth: {{peers: [{peer}]}}\n")
+    assert ("store.url" in [problem.key for problem in examine([str(path)], {}).doubts]) is is_said

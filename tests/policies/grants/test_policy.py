@@ -39,8 +39,15 @@ class Town:
         self.denies = False
         self.looks = 0
         self.askings = Askings(MemoryState(self.clock))
+        self.can_prove = True
         self.step = Grants(
-            {"docs": self}, self.askings, PAGE, self.clock, may_reach=lambda _c, _s: self.may_reach, version="1"
+            {"docs": self},
+            self.askings,
+            PAGE,
+            self.clock,
+            may_reach=lambda _c, _s: self.may_reach,
+            can_prove=lambda _c: self.can_prove,
+            version="1",
         )
 
     async def token(self, _: Caller, /) -> str:
@@ -90,6 +97,21 @@ def call(
 def result(reply: Reply) -> Any:
     assert isinstance(reply.body, bytes)
     return json.loads(reply.body)["result"]
+
+
+@pytest.mark.parametrize("era", ["modern", "legacy"])
+@pytest.mark.parametrize("method", ["tools/call", "tools/list", "resources/read", "initialize"])
+async def test_who_could_prove_themselves_on_no_page_is_led_to_none(method: str, era: str) -> None:
+    """FWD-01: callers by certificate, say; and no tool is shown that would lead there."""
+    town = Town()
+    town.can_prove = False
+    with pytest.raises(Denied) as caught:
+        await town.ask(method, era=era)
+    assert not isinstance(caught.value, ConsentRequired)
+    assert PAGE not in caught.value.detail
+    assert "API key" in caught.value.detail
+    town.has_grant = True
+    assert (await town.ask()).body == b"done"
 
 
 @pytest.mark.parametrize("method", ["tools/call", "prompts/get", "resources/read"])

@@ -33,9 +33,21 @@ def doubts(config: Config, now_s: float) -> Iterator[Problem]:
         )
     yield from _names(config)
     yield from _filters(config)
+    yield from _sealed(config)
     for index, key in enumerate(config.auth.api_keys):
         if key.expires and datetime.fromisoformat(key.expires).timestamp() <= now_s:
             yield Problem(f"the key {key.name!r} has expired and is refused", f"auth.api_keys[{index}].expires")
+
+
+def _sealed(config: Config) -> Iterator[Problem]:
+    """Sealed identities are taken once by whoever remembers that they came."""
+    are_taken = any(peer.key or peer.key_file or peer.private_key_file for peer in config.auth.peers)
+    if are_taken and config.environment != "development" and config.store.url.startswith("memory:"):
+        yield Problem(
+            "what a peer seals is good once, and which have come is forgotten with this process and known to no other "
+            "node: name a store outside of it (docs/forwarding.md)",
+            "store.url",
+        )
 
 
 def _names(config: Config) -> Iterator[Problem]:

@@ -52,6 +52,11 @@ class Connect:
         if logins is not None:
             logins.on_return(PURPOSE, self._logged_in)
 
+    def can_prove(self, caller: Caller) -> bool:
+        """Whether the page has a way to see that it is `caller` who came."""
+        asked = Asked("", *caller.key)
+        return self._people.may_show_key(asked) or bool(self._places(asked))
+
     async def connect(self, arrival: Arrival) -> Reply:
         """`CONNECT`: says what is asked for, asks who comes, and sends them on."""
         try:
@@ -84,7 +89,7 @@ class Connect:
     async def _page(self, identity: str, error: str = "") -> Reply:
         asked, flow = await self._asked(identity)
         has_key, places = self._people.may_show_key(asked), self._places(asked)
-        if not has_key and not places:
+        if not has_key and not places:  # a link from before a reload: `can_prove` keeps others from coming
             raise GrantRefused("access_denied", "There is no way here to see who you are. Tell the operator.")
         ticket, cookie = self._consents.offer(_Ticket(identity))
         return pages.who(CONNECT, ticket, flow, cookie=cookie, has_key=has_key, places=places, error=error)

@@ -13,7 +13,7 @@ from mantlet.core.call import Call, Reply
 from mantlet.core.caller import Caller
 from mantlet.core.clock import Clock
 from mantlet.core.policy import CallHandler
-from mantlet.core.refusal import ConsentRequired, MissingClientCapability, UrlElicitationRequired
+from mantlet.core.refusal import ConsentRequired, Denied, MissingClientCapability, UrlElicitationRequired
 from mantlet.policies.grants.asked import Askings
 from mantlet.policies.grants.port import Held
 from mantlet.policies.grants.waiting import TOOL, answered, connected
@@ -30,6 +30,10 @@ POLL_S: Final = 0.5
 MAX_WAITING: Final = 200
 """Calls that wait in one process; more are asked again at once."""
 SPARE_S: Final = 1.0
+_UNPROVABLE: Final = (
+    "{} is used with its user's consent, and callers with this kind of credential cannot give it: no page here can see "
+    "who they are. Call with an API key, or a token of an issuer that people can log in at here."
+)
 _JSON: Final = (b"content-type", b"application/json")
 
 
@@ -37,7 +41,8 @@ class Grants:
     """`grants` are those of the upstreams that have callers' own; `page` is the URL where consent is given.
 
     `may_reach` is the rules' word on whether a caller may talk to a server at all: what the node says in a server's
-    place, it says to those alone.
+    place, it says to those alone. `can_prove` is whether the page has a way to see that somebody is that caller: others
+    are told so at once, instead of being led to a page that tells them.
     """
 
     def __init__(
@@ -48,10 +53,11 @@ class Grants:
         clock: Clock,
         *,
         may_reach: Callable[[Caller, str], bool],
+        can_prove: Callable[[Caller], bool],
         version: str,
     ) -> None:
         self._grants, self._askings, self._page, self._clock = grants, askings, page, clock
-        self._may_reach, self._version = may_reach, version
+        self._may_reach, self._can_prove, self._version = may_reach, can_prove, version
         self.waiting = 0
 
     def __call__(self, call: Call, onward: CallHandler, /) -> Awaitable[Reply]:
@@ -75,6 +81,11 @@ class Grants:
                 return connected(call)
             return await onward(call)
         except ConsentRequired as refusal:
+            if not self._can_prove(call.caller):
+                call.trail.notes["consent"] = "impossible"
+                raise Denied(
+                    _UNPROVABLE.format(call.server), why=f"{refusal.why}; and the page knows no such caller"
+                ) from refusal
             if self._may_reach(call.caller, call.server) and (reply := self._in_its_place(call)) is not None:
                 return reply
             identity = await self._askings.ask(call.caller, call.server)

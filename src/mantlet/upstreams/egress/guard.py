@@ -8,7 +8,7 @@ import asyncio
 import socket
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from ipaddress import ip_address
 from typing import Final
@@ -83,6 +83,12 @@ class Guard:
             task.add_done_callback(partial(self._settled, wanted))
         await asyncio.wait([task])  # not `shield`: whoever leaves must not take the answer from the others
         return task.result()
+
+    def for_strangers(self) -> "Guard":
+        """A guard of the same rules for URLs that a stranger chose: that the operator wrote a host down, for what goes
+        there, is no word for them. Close it too."""
+        rules = replace(self._rules, configured=frozenset())
+        return Guard(rules, clock=self._clock, on_refused=self._on_refused, lookup=self._lookup)
 
     async def close(self) -> None:
         """Ask nothing more."""

@@ -20,7 +20,7 @@ from mantlet.node.built import Node
 from mantlet.node.config import load
 from mantlet.node.config.model import Config
 from mantlet.node.doors import Doors, open_admin, open_calls
-from mantlet.node.members import LocalMember
+from mantlet.node.local_member import LocalMember
 from mantlet.node.shared import Shared
 
 ISSUER = "https://issuer.test"

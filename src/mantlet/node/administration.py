@@ -74,7 +74,7 @@ def admin_app(
 def _cache_routes(node: Node, members: Callable[[], Sequence[Member]]) -> Sequence[Any]:
     if not node.config.cache.enabled and not keeps_fallbacks(node.config):
         return cache_routes(None)
-    from mantlet.node.cache import CacheAdmin
+    from mantlet.node.cache_admin import CacheAdmin
 
     return cache_routes(CacheAdmin(node.config, members, node.journal))
 

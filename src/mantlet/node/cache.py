@@ -1,7 +1,7 @@
 """The cache as this node has it: opened once, asked by the step of whichever configuration is in force."""
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from mantlet.core.clock import SYSTEM
-from mantlet.core.ports import Journal, Upstream
-from mantlet.core.refusal import InvalidParams, NotFound, StoreUnavailable
+from mantlet.core.ports import Upstream
+from mantlet.core.refusal import StoreUnavailable
 from mantlet.core.secret import Secret
 from mantlet.core.tasks import Tasks
-from mantlet.events.audit.administrative import note
 from mantlet.events.metrics import Metrics
 from mantlet.node.config.model import Config
 from mantlet.node.definitions import Definitions
@@ -22,16 +21,14 @@ from mantlet.node.housekeeping import every, failed, log, log_event
 from mantlet.policies.cache.answer import Answer, dump, load
 from mantlet.policies.cache.cache import Cache
 from mantlet.policies.cache.carried import close
-from mantlet.policies.cache.hearing import EVERYTHING, scope
 from mantlet.policies.cache.key import key_of
 from mantlet.policies.cache.memory import Memory
-from mantlet.policies.cache.plan import KIND_OF, Plan
+from mantlet.policies.cache.plan import Plan
 from mantlet.policies.cache.policy import CachePolicy, Given
 from mantlet.policies.cache.turns import Codec
 from mantlet.stores.valkey.cache import ValkeyCache, open_cache_store
 
 if TYPE_CHECKING:
-    from mantlet.node.members import Member
     from mantlet.node.shared import Shared
 
 LOOK_S: Final = 1.0
@@ -177,32 +174,6 @@ class _Look:
                 log.warning("cache.store", state="on")
             else:
                 log.warning("cache.store", state="off", why=self._store.why, effect="nothing is kept; calls go on")
-
-
-class CacheAdmin:
-    """What the admin API does, over all processes of the node. Without the record nothing is done (AUD-02)."""
-
-    def __init__(self, config: Config, members: "Callable[[], Sequence[Member]]", journal: Journal) -> None:
-        self._config, self._members, self._journal = config, members, journal
-
-    async def stats(self) -> list[Mapping[str, Any]]:
-        """Each process's figures."""
-        self._must_be_on()
-        return [{"worker": number, **await member.cache()} for number, member in enumerate(self._members())]
-
-    async def purge(self, server: str, kind: str, by: str) -> Mapping[str, Any]:
-        """Forget a server's answers of one kind, all of a server's, or everything; those of `cached` fallbacks, too."""
-        kinds = sorted(set(KIND_OF.values()))
-        if kind and (not server or kind not in kinds):
-            raise InvalidParams(f"kind is one of {', '.join(kinds)}, and goes with a server.")
-        what = scope(server, kind) if kind else server or EVERYTHING
-        await note(self._journal, SYSTEM, "cache.purged", object=what or "everything", principal=by)
-        told = [await member.purge_cache(what) for member in self._members()]
-        return {"server": server, "kind": kind, "workers": len(told), "told_all": all(told)}
-
-    def _must_be_on(self) -> None:
-        if not self._config.cache.enabled:
-            raise NotFound("Nothing is kept here: set cache.enabled in the configuration.")
 
 
 def watch_cache(metrics: Metrics, cache: Cache[Any], max_bytes: int) -> None:

@@ -19,7 +19,7 @@ from mantlet.node.config.model import Config
 from mantlet.node.doors import GRACE_S, open_admin, open_doors
 from mantlet.node.leaving import Leaving
 from mantlet.node.lifetime import note_start, note_stop
-from mantlet.node.members import LocalMember
+from mantlet.node.local_member import LocalMember
 from mantlet.node.reload import Origin, Reload
 from mantlet.node.settle import settle
 from mantlet.node.shared import Shared

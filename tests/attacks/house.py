@@ -19,8 +19,9 @@ from mantlet.node.build import build
 from mantlet.node.built import Node
 from mantlet.node.config import load
 from mantlet.node.config.model import Config
-from mantlet.node.doors import Doors, open_admin, open_calls
-from mantlet.node.local_member import LocalMember
+from mantlet.node.doors import Doors, open_calls
+from mantlet.node.operators.door import open_admin
+from mantlet.node.operators.local_member import LocalMember
 from mantlet.node.shared import Shared
 
 ISSUER = "https://issuer.test"

@@ -18,7 +18,7 @@ from tests.servers.plain import Plain, served
 
 from mantlet.keys.signing import make_signing_key
 from mantlet.node import path as path_module
-from mantlet.node.administration import admin_app
+from mantlet.node.operators.application import admin_app
 from mantlet.node.routes import EXCEPTIONS, Route, routes_of
 
 SOURCE = Path(path_module.__file__).parents[1]

@@ -76,7 +76,7 @@ def revoke(
     """Take tokens back before they expire. Running nodes refuse them within seconds."""
     from mantlet.core.config_error import ConfigError
     from mantlet.node.config import load
-    from mantlet.node.withdrawal import Withdrawn
+    from mantlet.node.operators.withdrawal import Withdrawn
     from mantlet.ops import tokens
 
     if sum(bool(one) for one in (token_id, login, client, key, subject)) != 1:

@@ -1,16 +1,15 @@
-"""Approvals as they are opened, announced, and given by an operator."""
+"""Approvals as they are opened and announced."""
 
 import hashlib
 import hmac
 import json
-from collections.abc import Callable, Mapping
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Final
 
 from mantlet.core.call import Call
-from mantlet.core.caller import Caller
 from mantlet.core.clock import SYSTEM
 from mantlet.core.ports import Fetch, Journal, Sealer, State
-from mantlet.core.refusal import Denied, InvalidParams, NotFound, Refusal
+from mantlet.core.refusal import Refusal
 from mantlet.core.tasks import Tasks
 from mantlet.events.audit.administrative import note
 from mantlet.events.metrics import Metrics
@@ -18,15 +17,12 @@ from mantlet.keys.files import read_secret
 from mantlet.node.config.model import Config
 from mantlet.node.definitions import Definitions
 from mantlet.node.housekeeping import log
-from mantlet.policies.approvals.asked import Decision, Request, is_own
-from mantlet.policies.approvals.asked import State as Standing
+from mantlet.policies.approvals.asked import Request
 from mantlet.policies.approvals.book import Book
 from mantlet.policies.approvals.config import WebhookConfig
 from mantlet.policies.approvals.policy import Approvals
-from mantlet.policies.approvals.visible import visible
 from mantlet.policies.authorize.compiling import patterns
 
-MAX_NOTE_CHARACTERS: Final = 500
 SIGNATURE: Final = b"x-mantlet-signature"
 WEBHOOK_TIMEOUT_S: Final = 10.0
 
@@ -128,87 +124,3 @@ def signature(body: bytes, secret: bytes, at_s: int) -> bytes:
     """`t=TIME,v1=HEX`: the time is signed with the body, so that an old announcement cannot be sent again."""
     mac = hmac.new(secret, b"%d." % at_s + body, hashlib.sha256).hexdigest()
     return f"t={at_s},v1={mac}".encode()
-
-
-class ApprovalsAdmin:
-    """What the admin API does. Without the record nothing is decided (AUD-02)."""
-
-    def __init__(self, book: Book | None, journal: Journal) -> None:
-        self._book, self._journal = book, journal
-
-    async def all(self) -> list[Mapping[str, Any]]:
-        """Those that are kept, the newest first."""
-        return [_told(request, state) for request, state in await self._open().all()]
-
-    async def one(self, request_id: str) -> Mapping[str, Any]:
-        """All there is to see of one. Raises `NotFound`."""
-        book = self._open()
-        request = await self._find(request_id)
-        decision = await book.decision(request)
-        return {**_told(request, await book.state(request)), **_whole(request), **_decided(decision)}
-
-    async def decide(self, request_id: str, by: Caller, *, allows: bool, remark: str) -> Mapping[str, Any]:
-        """Say yes or no. Raises `Denied` for the requester, `InvalidParams` for what is decided or over."""
-        book = self._open()
-        request = await self._find(request_id)
-        if len(remark) > MAX_NOTE_CHARACTERS or not remark.isprintable():
-            raise InvalidParams(f"A note is a line of at most {MAX_NOTE_CHARACTERS} characters.")
-        if is_own(request, by):
-            raise Denied("Nobody approves what they ask for themselves.", why="the requester")
-        state = await book.state(request)
-        if state != "pending":
-            raise InvalidParams(f"This request is {state}.")
-        event = "approval.given" if allows else "approval.denied"
-        await note(
-            self._journal, SYSTEM, event, object=f"{request.server} {request.tool}", principal=by.name,
-            tenant=request.tenant, notes={"approval": request.id, "digest": request.digest, "note": remark},
-        )  # fmt: skip
-        stands = await book.decide(request, allows=allows, by=by.name, note=remark)
-        if stands.allows != allows:
-            raise InvalidParams("This request was decided by another a moment ago.")
-        return {**_told(request, await book.state(request)), **_decided(stands)}
-
-    def _open(self) -> Book:
-        if self._book is None:
-            raise NotFound("No call needs approval here: set authorization.approvals in the configuration.")
-        return self._book
-
-    async def _find(self, request_id: str) -> Request:
-        request = await self._open().get(request_id)
-        if request is None:
-            raise NotFound
-        return request
-
-
-def _told(request: Request, state: Standing) -> Mapping[str, Any]:
-    return {
-        "id": request.id,
-        "state": state,
-        "server": request.server,
-        "tool": visible(request.tool),
-        "caller": visible(request.caller),
-        "asked_s": round(request.asked_s, 3),
-        "until_s": round(request.until_s, 3),
-    }
-
-
-def _whole(request: Request) -> Mapping[str, Any]:
-    return {
-        "act": [visible(actor) for actor in request.act],
-        "params": visible(request.params),
-        "digest": request.digest,
-        "definition": request.definition,
-        "request_id": request.request_id,
-        "address": request.peer,
-    }
-
-
-def _decided(decision: Decision | None) -> Mapping[str, Any]:
-    if decision is None:
-        return {}
-    return {
-        "decided_by": decision.by,
-        "decided_s": round(decision.at_s, 3),
-        "usable_until_s": round(decision.until_s, 3) if decision.allows else None,
-        "note": decision.note,
-    }

@@ -1,8 +1,8 @@
-"""Opening the listeners of a node: calls come in by one, those who run it by another."""
+"""Opening the listeners of a node for calls."""
 
 import asyncio
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from types import MappingProxyType
 from typing import Any, Final
@@ -10,26 +10,16 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from mantlet.core.call import Arrival, Reply
 from mantlet.core.clock import SYSTEM
-from mantlet.core.policy import ArrivalHandler, Policy, chain
-from mantlet.core.refusal import NotFound
-from mantlet.events.metrics import Metrics
-from mantlet.listeners.http import HttpConfig, HttpListener, listen
+from mantlet.listeners.http import HttpListener, listen
 from mantlet.listeners.http.listener import alpn_of
 from mantlet.listeners.messages.carrier import Terms
 from mantlet.listeners.tcp.listener import TcpListener
 from mantlet.node.built import Node
 from mantlet.node.certificates import show
-from mantlet.node.current import CurrentDelegation
 from mantlet.node.gauges import watch_loop
 from mantlet.node.housekeeping import failed
-from mantlet.node.leaving import Leaving
-from mantlet.node.members import Member
 from mantlet.node.message_doors import TCP, WEBSOCKET, open_tcp, open_websocket
-from mantlet.node.path import answering
-from mantlet.node.reload import Reload
-from mantlet.node.restart import Restart
 from mantlet.node.services import max_body_bytes
 
 GRACE_S: Final = 20.0
@@ -112,63 +102,3 @@ async def open_calls(node: Node, *, reuse_port: bool = False, sock: socket.socke
         tls=show(node, "http", http.tls, alpn=alpn_of(http)),
         max_body_bytes=max_body_bytes(config),
     )
-
-
-async def open_admin(
-    node: Node,
-    members: Callable[[], Sequence[Member]],
-    *,
-    own: Metrics | None = None,
-    reload: Reload | None = None,
-    restart: Restart | None = None,
-    leaving: Leaving | None = None,
-) -> HttpListener:
-    """The admin listener. What strangers may ask is answered without a record, the rest is recorded like any call."""
-    # Here, because a worker has no such door and calls are served before it opens: Starlette and Prometheus take time.
-    from mantlet.admin.app import PREFIX, PUBLIC
-    from mantlet.admin.bridge import bridge
-    from mantlet.node.administration import admin_app
-
-    app = bridge(admin_app(node, members, own=own, reload=reload, restart=restart, leaving=leaving))
-
-    async def act(arrival: Arrival) -> Reply:
-        # The first segment only: a client's name would make an action of its own of every client.
-        arrival.trail.action = f"{arrival.verb} {PREFIX}{arrival.path.removeprefix(PREFIX).partition('/')[0]}"
-        arrival.trail.object = arrival.path.removeprefix(PREFIX).partition("/")[2][:256]
-        arrival.trail.rule = "admin"
-        return await app(arrival)
-
-    # Whoever acts for an administrator has here, too, no more than the whole chain has (AUTHZ-10).
-    steps: list[Policy[Arrival]] = [
-        node.record,
-        node.authenticate,
-        node.kills.callers,
-        CurrentDelegation(node.current),
-    ]
-    guarded = answering(chain(steps, act), node.authenticate.challenge)
-    public = answering(app, node.authenticate.challenge)
-    missing = answering(chain([node.record], _missing), node.authenticate.challenge)
-
-    async def handle(arrival: Arrival) -> Reply:
-        if arrival.path in PUBLIC:
-            return await public(arrival)
-        return await (guarded if arrival.path.startswith(PREFIX) else missing)(arrival)
-
-    handler: ArrivalHandler = handle
-    section = node.config.admin
-    admin = HttpConfig(host=section.host, port=section.port, max_connections=200, tls=section.tls)
-    return await listen(
-        admin,
-        handler,
-        refuse=node.refuse,
-        clock=SYSTEM,
-        tasks=node.tasks,
-        new_id=node.new_id,
-        on_error=failed,
-        door="admin",
-        tls=show(node, "admin", section.tls),
-    )
-
-
-async def _missing(_: Arrival) -> Reply:
-    raise NotFound

@@ -16,10 +16,11 @@ from mantlet.events.log import set_up
 from mantlet.node.build import build
 from mantlet.node.built import Node
 from mantlet.node.config.model import Config
-from mantlet.node.doors import GRACE_S, open_admin, open_doors
+from mantlet.node.doors import GRACE_S, open_doors
 from mantlet.node.leaving import Leaving
 from mantlet.node.lifetime import note_start, note_stop
-from mantlet.node.local_member import LocalMember
+from mantlet.node.operators.door import open_admin
+from mantlet.node.operators.local_member import LocalMember
 from mantlet.node.reload import Origin, Reload
 from mantlet.node.settle import settle
 from mantlet.node.shared import Shared

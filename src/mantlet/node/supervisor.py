@@ -25,12 +25,12 @@ from mantlet.node.built import Node
 from mantlet.node.channels import is_owned, open_server, owner_socket
 from mantlet.node.config.model import Config
 from mantlet.node.config.refusals import is_let
-from mantlet.node.doors import open_admin
 from mantlet.node.egress import open_egress
 from mantlet.node.gauges import watch_servers
 from mantlet.node.housekeeping import failed, log_event
 from mantlet.node.leaving import Leaving
 from mantlet.node.lifetime import note_start, note_stop
+from mantlet.node.operators.door import open_admin
 from mantlet.node.reload import Origin, Reload
 from mantlet.node.restart import Restart
 from mantlet.node.settle import settle

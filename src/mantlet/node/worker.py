@@ -19,7 +19,7 @@ from mantlet.node.built import Node
 from mantlet.node.config.model import Config
 from mantlet.node.doors import GRACE_S, open_doors
 from mantlet.node.link import Link
-from mantlet.node.local_member import LocalMember
+from mantlet.node.operators.local_member import LocalMember
 from mantlet.node.settle import settle
 from mantlet.node.shared import Shared
 from mantlet.node.signals import on_hangup, stop_signal

@@ -14,7 +14,7 @@ from mantlet.events.metrics import Metrics
 from mantlet.node.config import Config
 from mantlet.node.durable import opened_database
 from mantlet.node.egress import open_egress
-from mantlet.node.grants_admin import GrantsAdmin
+from mantlet.node.operators.grants import GrantsAdmin
 from mantlet.ops.recorded import operator
 
 T = TypeVar("T")

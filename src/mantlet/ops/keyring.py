@@ -13,7 +13,7 @@ from mantlet.keys import new_key
 from mantlet.keys.api_keys import read_pepper
 from mantlet.keys.new_key import NewKey
 from mantlet.node.config import Config
-from mantlet.node.withdrawal import Withdrawn, withdraw
+from mantlet.node.operators.withdrawal import Withdrawn, withdraw
 from mantlet.ops.database import with_database
 from mantlet.ops.recorded import recorded
 from mantlet.stores.sql.api_keys import ApiKeys

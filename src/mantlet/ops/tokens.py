@@ -10,9 +10,9 @@ from mantlet.core.refusal import Refusal
 from mantlet.keys.ring import open_ring
 from mantlet.keys.signing import KeyPair, signing_key
 from mantlet.keys.tokens import Issued, issue
-from mantlet.node import withdrawal
 from mantlet.node.config import Config
-from mantlet.node.withdrawal import Withdrawn, withdraw
+from mantlet.node.operators import withdrawal
+from mantlet.node.operators.withdrawal import Withdrawn, withdraw
 from mantlet.ops.database import with_database
 from mantlet.ops.recorded import record
 from mantlet.wire.jws import parse

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 from mantlet.core.clock import SYSTEM
 from mantlet.core.ports import Journal
 from mantlet.events.audit.administrative import note
-from mantlet.node import withdrawal
 from mantlet.node.config.model import Config
-from mantlet.node.withdrawal import Withdrawn, withdraw
+from mantlet.node.operators import withdrawal
+from mantlet.node.operators.withdrawal import Withdrawn, withdraw
 
 if TYPE_CHECKING:
     from mantlet.admin.tokens import TakenBack

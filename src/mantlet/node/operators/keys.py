@@ -13,7 +13,7 @@ from mantlet.keys import new_key
 from mantlet.keys.api_keys import read_pepper
 from mantlet.node.config.model import Config
 from mantlet.node.durable import Durable
-from mantlet.node.withdrawal import Withdrawn, withdraw
+from mantlet.node.operators.withdrawal import Withdrawn, withdraw
 
 if TYPE_CHECKING:
     from mantlet.admin.keys import Wanted

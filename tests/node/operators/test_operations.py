@@ -3,7 +3,7 @@
 import pytest
 
 from mantlet.core.refusal import NotFound
-from mantlet.node.operations import client_key
+from mantlet.node.operators.operations import client_key
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,10 @@ from mantlet.core.ports import LimitKey
 from mantlet.core.refusal import NotFound
 from mantlet.events.exposition import render
 from mantlet.events.metrics import Metrics, merge
-from mantlet.node.blocks import BlocksAdmin
 from mantlet.node.config.model import Config
 from mantlet.node.leaving import Leaving
-from mantlet.node.members import Member
+from mantlet.node.operators.blocks import BlocksAdmin
+from mantlet.node.operators.members import Member
 from mantlet.policies.limits.client import PRINCIPAL, network_of
 from mantlet.policies.limits.status import LimitsAdmin
 

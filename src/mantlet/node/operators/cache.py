@@ -8,7 +8,7 @@ from mantlet.core.ports import Journal
 from mantlet.core.refusal import InvalidParams, NotFound
 from mantlet.events.audit.administrative import note
 from mantlet.node.config.model import Config
-from mantlet.node.members import Member
+from mantlet.node.operators.members import Member
 from mantlet.policies.cache.hearing import EVERYTHING, scope
 from mantlet.policies.cache.plan import KIND_OF
 

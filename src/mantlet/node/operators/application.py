@@ -18,22 +18,22 @@ from mantlet.admin.reload import reload_routes
 from mantlet.admin.restart import restart_routes
 from mantlet.admin.tokens import token_routes
 from mantlet.events.metrics import Metrics
-from mantlet.node.approvals import ApprovalsAdmin
-from mantlet.node.blocks import BlocksAdmin
 from mantlet.node.built import Node
-from mantlet.node.endpoints_admin import EndpointsAdmin
 from mantlet.node.explain import running
-from mantlet.node.grants_admin import GrantsAdmin
-from mantlet.node.keys_admin import KeysAdmin
-from mantlet.node.kills import KillsAdmin
 from mantlet.node.leaving import Leaving
-from mantlet.node.members import Member
-from mantlet.node.operations import NodeOperations
-from mantlet.node.pinned import PinsAdmin
+from mantlet.node.operators.approvals import ApprovalsAdmin
+from mantlet.node.operators.blocks import BlocksAdmin
+from mantlet.node.operators.endpoints import EndpointsAdmin
+from mantlet.node.operators.grants import GrantsAdmin
+from mantlet.node.operators.keys import KeysAdmin
+from mantlet.node.operators.kills import KillsAdmin
+from mantlet.node.operators.members import Member
+from mantlet.node.operators.operations import NodeOperations
+from mantlet.node.operators.pins import PinsAdmin
+from mantlet.node.operators.tokens import TokensAdmin
 from mantlet.node.reload import Reload
 from mantlet.node.resilience import keeps_fallbacks
 from mantlet.node.restart import Restart
-from mantlet.node.tokens_admin import TokensAdmin
 
 
 def admin_app(
@@ -74,7 +74,7 @@ def admin_app(
 def _cache_routes(node: Node, members: Callable[[], Sequence[Member]]) -> Sequence[Any]:
     if not node.config.cache.enabled and not keeps_fallbacks(node.config):
         return cache_routes(None)
-    from mantlet.node.cache_admin import CacheAdmin
+    from mantlet.node.operators.cache import CacheAdmin
 
     return cache_routes(CacheAdmin(node.config, members, node.journal))
 

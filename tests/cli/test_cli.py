@@ -311,3 +311,22 @@ def test_an_endpoint_is_drained_and_taken_back(run: Run, monkeypatch: pytest.Mon
         ("POST", "endpoints?server=docs&endpoint=%5B%3A%3A1%5D%3A80&for=60"),
         ("DELETE", "endpoints?server=docs&endpoint=%5B%3A%3A1%5D%3A80"),
     ]
+
+
+@pytest.mark.parametrize("leads_somewhere", [True, False])
+def test_migrate_writes_through_no_link(run: Run, tmp_path: Path, leads_somewhere: bool) -> None:
+    """CFG-03: somebody who may put a link into the folder chooses no file of the operator's to write."""
+    (tmp_path / "mantlet.yaml").write_text("environment: development\ndebug: true\n")
+    elsewhere, overlay = tmp_path / "elsewhere", tmp_path / "mantlet.production.yaml"
+    if leads_somewhere:
+        elsewhere.write_text("theirs")
+    overlay.symlink_to(elsewhere)
+    refused = run("migrate", "--to", "production")
+    assert (refused.code, "--force" in refused.err) == (2, True)
+    run("migrate", "--to", "production", "--force")
+    assert not overlay.is_symlink()
+    assert "debug: false" in overlay.read_text()
+    assert (elsewhere.read_text() if leads_somewhere else elsewhere.exists()) == (
+        "theirs" if leads_somewhere else False
+    )
+    assert run("migrate", "--to", "production", "-o", tmp_path / "no" / "folder.yaml").code == 2

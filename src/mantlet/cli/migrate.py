@@ -38,17 +38,22 @@ def migrate(
 
     Exits 0 when the overlay is enough, 1 when something is left for you, 2 when the configuration is not understood.
     """
+    from mantlet.core.config_error import ConfigError
+    from mantlet.node.config.starter import put
     from mantlet.ops.migrate.plan import plan
 
     if environment not in ("production", "staging"):
         raise typer.BadParameter(f"{environment!r} is neither production nor staging", param_hint="--to")
     target = output or Path(f"mantlet.{environment}.yaml")
-    if target.exists() and not (dry_run or force):
+    if os.path.lexists(target) and not (dry_run or force):  # a link that leads nowhere yet is there, too
         raise typer.BadParameter(f"{target} is there already; --force overwrites it", param_hint="--output")
     made = plan(options.files_of(config), os.environ, environment)
     written = None if dry_run or made.problems else target
     if written is not None:
-        written.write_text(made.overlay(target.name))
+        try:
+            put(written, made.overlay(target.name), 0o644)
+        except OSError as error:
+            raise ConfigError(str(target), f"cannot be written: {error.strerror}") from error
     told = {
         "environment": environment,
         "written": None if written is None else str(written),

@@ -52,7 +52,7 @@ def write(plan: Starter, *, force: bool = False) -> list[Path]:
 
     Secrets that are there are kept even with `force`: clients hold them.
     """
-    if plan.config.exists() and not force:
+    if os.path.lexists(plan.config) and not force:
         raise ConfigError(str(plan.config), "is there already", "`--force` writes it anew; secrets are kept")
     written: list[Path] = []
     try:
@@ -60,9 +60,9 @@ def write(plan: Starter, *, force: bool = False) -> list[Path]:
         for path, text in plan.secret_files.items():
             path.parent.mkdir(mode=0o700, exist_ok=True)
             if not path.exists():
-                _put(path, text + "\n", PRIVATE_MODE)
+                put(path, text + "\n", PRIVATE_MODE)
                 written.append(path)
-        _put(plan.config, plan.text, 0o644)
+        put(plan.config, plan.text, 0o644)
         written.append(plan.config)
     except OSError as error:
         raise ConfigError(str(error.filename or plan.config), f"cannot be written: {error.strerror}") from error
@@ -101,8 +101,11 @@ def _server(name: str, server: Mapping[str, Any]) -> dict[str, Any]:
     return own
 
 
-def _put(path: Path, text: str, mode: int) -> None:
-    """Write beside and rename: whoever reads sees the old file or the new one, whole, and never with a wider mode."""
+def put(path: Path, text: str, mode: int) -> None:
+    """Write beside and rename: whoever reads sees the old file or the new one, whole, and never with a wider mode.
+
+    A link that is there is replaced and never followed. Raises `OSError`.
+    """
     beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     try:

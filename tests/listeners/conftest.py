@@ -140,6 +140,7 @@ async def serve() -> AsyncIterator[Serve]:
         handler: Callable[[Arrival], Awaitable[Reply]] | None = None,
         public_hosts: tuple[str, ...] = (),
         largest: int = 0,
+        told: Callable[[Arrival], Reply | None] | None = None,
         **config: Any,
     ) -> House:
         house = House()
@@ -157,6 +158,7 @@ async def serve() -> AsyncIterator[Serve]:
             on_error=lambda error, trail: house.errors.append(error),
             public_hosts=public_hosts,
             max_body_bytes=largest,
+            told=told,
         )
         opened.append((house, tasks))
         return house

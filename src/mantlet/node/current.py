@@ -33,7 +33,7 @@ class Generation:
 class Current:
     """The generation in force. `take` is called once before the first door opens, and with every reload."""
 
-    __slots__ = ("generation", "handler", "messages_handler")
+    __slots__ = ("_told", "generation", "handler", "messages_handler")
 
     generation: Generation
 
@@ -42,10 +42,16 @@ class Current:
         self.generation = generation
         self.handler = generation.handler
         self.messages_handler = generation.messages
+        tally = generation.steps.tally
+        self._told = None if tally is None else tally.told
 
     def handle(self, arrival: Arrival) -> Awaitable[Reply]:
         """A request at an HTTP door."""
         return self.handler(arrival)
+
+    def told(self, arrival: Arrival) -> Reply | None:
+        """What a request is refused with, where that is decided already for all of its address."""
+        return None if self._told is None else self._told(arrival)
 
     def messages(self, arrival: Arrival) -> Awaitable[Reply]:
         """A message of a connection whose caller is known."""

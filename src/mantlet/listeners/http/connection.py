@@ -3,6 +3,7 @@
 A connection is in one of these states, told by its fields:
   waiting    no task, no body          for the first byte of a head, or the rest of it (`_buffer`)
   busy       a task                    the path runs or the answer is written; a body may still be coming in
+  deferred   `_is_deferred`            answered much at once; what was sent ahead waits for the loop's next turn
   held       a task that has ended     the answer is sent, and nothing is read for a while
   draining   no task, a body           the answer is sent, the rest of the body is thrown away
   closing    `_is_closing`             nothing is read any more except to be thrown away
@@ -34,6 +35,8 @@ LINGER_S: Final = 2.0
 LINGER_BYTES: Final = 16_777_216
 """How long, and how much, is read and thrown away after a last answer: closing at once would reset the connection, and
 the client might never see why. Many clients read nothing before they have sent all of a body."""
+MAX_TOLD: Final = 8
+"""Requests sent ahead that are answered within one another before others have their turn."""
 _END: Final = b"\r\n\r\n"
 
 
@@ -47,6 +50,7 @@ class Connection(asyncio.Protocol):
         "_certificate",
         "_exchange",
         "_is_closing",
+        "_is_deferred",
         "_is_lost",
         "_is_read_paused",
         "_is_seated",
@@ -55,6 +59,7 @@ class Connection(asyncio.Protocol):
         "_repeated",
         "_scanned",
         "_task",
+        "_told",
         "_transport",
         "_writable",
         "bytes_in",
@@ -79,9 +84,11 @@ class Connection(asyncio.Protocol):
         self._buffer = bytearray()
         self._scanned = 0
         self._task: asyncio.Task[None] | None = None
+        self._told = 0
         self._exchange: Exchange | None = None
         self._body: Body | None = None
         self._is_closing = self._is_lost = self._is_read_paused = self._is_trusted = False
+        self._is_deferred = False
         self._lingered = 0
         self._repeated = Repeated(door.repeated)
         self._writable: asyncio.Future[None] | None = None
@@ -195,7 +202,7 @@ class Connection(asyncio.Protocol):
             data = self._feed_body(self._body, data)
             if not data:
                 return
-        if self._task is not None or self.is_write_paused:
+        if self._task is not None or self.is_write_paused or self._is_deferred:
             self._buffer += data
             if len(self._buffer) > PIPELINED_BYTES:
                 self._pause_reading()
@@ -295,9 +302,11 @@ class Connection(asyncio.Protocol):
         known = Known(head.verb, path, query, headers, trail.peer)
         if self.caller is not None and framing.is_plain and not (exchange.closes or head.is_http10):
             self._repeated.keep(block, known)  # of who was let in before: a stranger is not worth the memory
-        self._serve(exchange, known, body, now_s)
+        self._serve(exchange, known, body, now_s, may_tell=self._is_trusted)
 
-    def _serve(self, exchange: Exchange, known: Known, body: Body | Whole, now_s: float) -> None:
+    def _serve(
+        self, exchange: Exchange, known: Known, body: Body | Whole, now_s: float, *, may_tell: bool = False
+    ) -> None:
         door = self.door
         arrival = Arrival(
             known.verb,
@@ -315,7 +324,19 @@ class Connection(asyncio.Protocol):
             arrival.body = body.octets
         elif body.length != 0:
             arrival.incoming = body
-        self._run(exchange.serve(arrival))
+        # Whoever comes by itself is made to wait for an answer of this kind, see `hold`: that takes a task.
+        if may_tell and door.told is not None and (told := door.told(arrival)) is not None:
+            self._tell(exchange, told)
+        else:
+            self._run(exchange.serve(arrival))
+
+    def _tell(self, exchange: Exchange, told: Reply) -> None:
+        assert isinstance(told.body, bytes)
+        self._told += 1
+        try:
+            exchange.tell(told, told.body)
+        finally:
+            self._told -= 1
 
     def _receive(self, length: int, rest: bytes | None, now_s: float) -> Body | Whole:
         """The body that begins in `rest`, or in the buffer when there is no `rest`."""
@@ -380,7 +401,22 @@ class Connection(asyncio.Protocol):
         else:
             self.receive_deadline_s = self._idle_deadline_s()
             if self._buffer and not self.is_write_paused:
-                self._continue()
+                if self._told < MAX_TOLD:
+                    self._continue()
+                else:
+                    self._defer()
+
+    def _defer(self) -> None:
+        """Let others have their turn first."""
+        self._is_deferred = True
+        if len(self._buffer) > PIPELINED_BYTES:
+            self._pause_reading()
+        asyncio.get_running_loop().call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        self._is_deferred = False
+        if self._buffer and not (self._is_closing or self.is_write_paused):
+            self._continue()  # deferred means idle: nothing else has begun on the buffer meanwhile
 
     def hold(self, closes: bool) -> None:
         """The same, a while later: until then nothing more is read, and the seat stays taken.
@@ -406,7 +442,7 @@ class Connection(asyncio.Protocol):
         self._begin(self._buffer)
         # Only when what is here is used up: reading on after each of many small requests would let a client that
         # sends faster than it is answered fill the memory.
-        is_hungry = self._task is None or len(self._buffer) <= PIPELINED_BYTES
+        is_hungry = (self._task is None and not self._is_deferred) or len(self._buffer) <= PIPELINED_BYTES
         if is_hungry and (self._body is None or not self._body.is_waiting):
             self._resume_reading()
 
@@ -462,7 +498,7 @@ class Connection(asyncio.Protocol):
         self.write_deadline_s = NEVER_S
         if self._writable is not None and not self._writable.done():
             self._writable.set_result(None)
-        if self._task is None and self._buffer and not self._is_closing:
+        if self._task is None and self._buffer and not (self._is_closing or self._is_deferred):
             self._continue()
 
     async def writable(self) -> None:

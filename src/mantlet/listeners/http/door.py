@@ -7,19 +7,22 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from mantlet.core.call import Reply
+from mantlet.core.call import Arrival, Reply
 from mantlet.core.clock import Clock
 from mantlet.core.policy import ArrivalHandler
 from mantlet.core.record import Trail
 from mantlet.core.refusal import Refusal
 from mantlet.core.tasks import Tasks
 from mantlet.listeners.http.answer import Constant
+from mantlet.listeners.http.canned import Canned
 from mantlet.listeners.http.config import HttpConfig
 from mantlet.listeners.http.origin import Names
 from mantlet.listeners.http.repeated import Budget
 from mantlet.listeners.peer import X_FORWARDED_FOR, Network, is_within
 
 Refuse = Callable[[Trail, Refusal], Awaitable[Reply]]
+Told = Callable[[Arrival], Reply | None]
+"""What a request is refused with, where nothing about it has to be found out any more. Cheap, and must not raise."""
 OnError = Callable[[BaseException, Trail | None], None]
 
 NEVER_S: Final = math.inf
@@ -111,10 +114,13 @@ class Door:
     """Connections that are not listened to, in the order in which they are again."""
     repeated: Budget = field(default_factory=Budget)
     is_empty: asyncio.Event = field(default_factory=asyncio.Event)
+    told: Told | None = None
+    canned: Canned = field(init=False)
     max_body_bytes: int = 0
     """Of the largest body that any path takes: those that pass bodies on may take more than `config.max_body_bytes`."""
 
     def __post_init__(self) -> None:
+        self.canned = Canned(self.constant)
         self.max_body_bytes = max(self.max_body_bytes, self.config.max_body_bytes)
 
     def seat(self, peer: str) -> bool:

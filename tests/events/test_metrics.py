@@ -1,12 +1,23 @@
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+import mantlet
 from mantlet.core.record import Record, Trail
 from mantlet.events.exposition import render
-from mantlet.events.metrics import COUNTERS, HISTOGRAMS, MAX_TOOLS_PER_SERVER, OPERATION, Metrics, Snapshot, merge
+from mantlet.events.metrics import (
+    COUNTERS,
+    HISTOGRAMS,
+    MAX_TOOLS_PER_SERVER,
+    OPERATION,
+    REQUESTS,
+    Metrics,
+    Snapshot,
+    merge,
+)
 
 
 def record(duration_s: float = 0.003, **fields: Any) -> Record:
@@ -205,3 +216,8 @@ def test_values_that_lie_are_escaped() -> None:
     metrics = Metrics()
     metrics.ended(record(object='x"} 1\nevil_total 9'))
     assert value(metrics.snapshot(), "evil_total") == 0
+
+
+def test_every_counter_of_the_reference_is_counted_somewhere() -> None:
+    source = "".join(path.read_text() for path in Path(mantlet.__file__).parent.rglob("*.py") if path.stem != "metrics")
+    assert [name for name in COUNTERS if name != REQUESTS and f'"{name}"' not in source] == []

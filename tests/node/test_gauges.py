@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from mantlet.events.metrics import Metrics
-from mantlet.node.gauges import watch_bridge, watch_endpoint, watch_servers
+from mantlet.node.gauges import watch_bridge, watch_door, watch_endpoint, watch_servers
 from mantlet.upstreams.transports.channel.isolated.server import IsolatedServer
 from mantlet.upstreams.transports.channel.server import ChannelServer
 from mantlet.upstreams.transports.http import HttpServer
@@ -48,6 +48,16 @@ def test_what_is_open_to_servers_is_summed_by_kind() -> None:
     assert seen["mantlet_upstream_streams"] == 4
     assert seen["mantlet_channels"] == 6
     assert seen["mantlet_channel_sessions"] == 5
+
+
+def test_who_did_not_get_in_is_told_by_door() -> None:
+    """RATE-06"""
+    metrics = Metrics()
+    for name, refused in (("http", 3), ("tcp", 0)):
+        listener: Any = SimpleNamespace(refused_connections=refused)
+        watch_door(metrics, name, listener)
+    assert figures(metrics)["mantlet_http_connections_refused"] == 3
+    assert figures(metrics)["mantlet_tcp_connections_refused"] == 0
 
 
 @pytest.mark.parametrize("taken", [0, 4])

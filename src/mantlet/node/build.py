@@ -93,7 +93,7 @@ async def build(config: Config, shared: Shared) -> AsyncIterator[Node]:
                 is_alone=shared.workers == 1,
             )
         )
-        metrics = Metrics(environment=environment)
+        metrics = Metrics(max_series=config.telemetry.max_series, environment=environment)
         watch_journal(metrics, journal)
         egress = open_egress(config, journal, metrics, tasks)
         opened.push_async_callback(egress.close)

@@ -17,7 +17,7 @@ from mantlet.listeners.messages.carrier import Terms
 from mantlet.listeners.tcp.listener import TcpListener
 from mantlet.node.built import Node
 from mantlet.node.certificates import show
-from mantlet.node.gauges import watch_loop
+from mantlet.node.gauges import watch_door, watch_loop
 from mantlet.node.housekeeping import failed
 from mantlet.node.message_doors import TCP, WEBSOCKET, open_tcp, open_websocket
 from mantlet.node.services import max_body_bytes
@@ -77,6 +77,8 @@ async def open_doors(
     if config.tcp.enabled:
         listeners[TCP], its_terms = await open_tcp(node, reuse_port=reuse_port, sock=sockets.get(TCP))
         terms.append(its_terms)
+    for name, listener in listeners.items():
+        watch_door(node.metrics, name, listener)
     return Doors(listeners, terms)
 
 

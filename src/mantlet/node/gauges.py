@@ -7,6 +7,8 @@ from typing import Final, TypeVar
 
 from mantlet.core.ports import Upstream
 from mantlet.events.metrics import Metrics
+from mantlet.listeners.http import HttpListener
+from mantlet.listeners.tcp.listener import TcpListener
 from mantlet.node.forward import Forward
 from mantlet.policies.aggregate.policy import Aggregate
 from mantlet.upstreams.bridge.to_legacy import Places, ToLegacy
@@ -43,6 +45,15 @@ def watch_bridge(
         "mantlet_bridge_calls",
         "Calls of legacy clients under way at modern servers",
         _sum(lambda each: each.counts()["calls"], to_modern),
+    )
+
+
+def watch_door(metrics: Metrics, name: str, listener: HttpListener | TcpListener) -> None:
+    """Who did not get in at a door for calls."""
+    metrics.gauge(
+        f"mantlet_{name}_connections_refused",
+        f"Connections that a limit on connections turned away, since the start ({name})",
+        lambda: listener.refused_connections,
     )
 
 

@@ -16,7 +16,6 @@ from typing import Final, Literal, Protocol
 from mantlet.policies.authorization_server.grant import Grant
 
 PREFIX: Final = "mr_"
-MAX_NUMBER: Final = 10**9
 _DOMAIN: Final = b"mantlet/refresh-token/v1\x00"
 _SHAPE: Final = re.compile(r"mr_([0-9A-Za-z]{22})_([1-9][0-9]{0,8})_([0-9A-Za-z_-]{43})")
 

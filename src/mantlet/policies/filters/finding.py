@@ -1,6 +1,5 @@
 """What every filter finds."""
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 
@@ -10,7 +9,3 @@ class Finding(NamedTuple):
     rule: str
     start: int
     end: int
-
-
-Find = Callable[[str], list[Finding]]
-"""Pure, linear in the length of the text, and never raises. In order of `start`; findings may overlap."""

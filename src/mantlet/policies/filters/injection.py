@@ -9,7 +9,6 @@ from mantlet.policies.filters.finding import Finding
 from mantlet.policies.filters.folded import folded
 from mantlet.policies.filters.rules import Rule, Rules
 
-_NEAR: Final = r"[^\x02]{0,60}?"
 _ANY: Final = (
     r"(?:all|any|the|your|my|these|those|this|previous|prior|preceding|above|earlier|former|foregoing|existing|original"
     r"|initial|system|safety|other|given|of|to|and|everything|every)"

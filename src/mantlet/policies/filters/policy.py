@@ -34,7 +34,6 @@ _PREFIX: Final = PARAM_PREFIX.encode()
 _URI_METHODS: Final = frozenset(
     {"resources/read", "resources/subscribe", "resources/unsubscribe", "completion/complete"}
 )
-_URI_PLACES: Final = (("params", "uri"), ("params", "ref", "uri"))
 
 Count = Callable[[str, str], None]
 """A finding of a filter, and what was done with it, for the figures."""

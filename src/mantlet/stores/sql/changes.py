@@ -33,7 +33,7 @@ class Changes:
         self._database, self._monotonic = database, monotonic
         self._numbers: dict[str, int] = {}
         self._followers: dict[str, CatchUp] = {}
-        self._heard_s, self._failed_s = monotonic(), 0.0
+        self._heard_s = monotonic()
         self._is_failing = False
 
     def follow(self, name: str, catch_up: CatchUp) -> None:

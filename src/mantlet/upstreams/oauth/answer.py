@@ -24,7 +24,6 @@ class Tokens:
     ends_s: float
     refresh_token: str = field(default="", repr=False)
     scope: str = ""
-    id_token: str = field(default="", repr=False)
 
 
 class Refused(Exception):
@@ -57,7 +56,7 @@ def read_tokens(status: int, body: bytes, *, now_s: float, issued_types: frozens
     scope = answer.get("scope", "")
     if type(scope) is not str or len(scope) > MAX_SCOPE_CHARACTERS or not scope.isprintable():
         raise BadUpstream(why="oauth: scope is no list of scopes")
-    return Tokens(token, _end(answer, now_s), _token(answer, "refresh_token"), scope, _token(answer, "id_token"))
+    return Tokens(token, _end(answer, now_s), _token(answer, "refresh_token"), scope)
 
 
 def _end(answer: Mapping[str, Any], now_s: float) -> float:

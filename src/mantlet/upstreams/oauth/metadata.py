@@ -19,7 +19,6 @@ class Endpoints:
     token: str
     authorization: str = ""
     revocation: str = ""
-    jwks: str = ""
     says_iss: bool = False
     """Its answers name it (`authorization_response_iss_parameter_supported`): one that does not is not its."""
 
@@ -53,7 +52,6 @@ def read_endpoints(body: bytes, issuer: str, *, token: str = "", authorization: 
         found,
         where if authorization or (type(methods) is list and "S256" in methods) else "",
         revocation if origin(revocation) == origin(found) else "",
-        _url(document, "jwks_uri"),
         document.get("authorization_response_iss_parameter_supported") is True,
     )
 

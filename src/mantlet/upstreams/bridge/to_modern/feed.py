@@ -91,11 +91,6 @@ class Feed:
         self._must_pause = False
         self._is_unsupported = False
 
-    @property
-    def is_listening(self) -> bool:
-        """Whether the server is heard right now."""
-        return self._current is not None
-
     def join(self, ear: Ear, call: Call) -> None:
         """Let `ear` hear from now on; `call` opened it."""
         self._ears[ear] = None

@@ -1,10 +1,12 @@
-"""What stands before a server costs a call that goes well, and how soon an open breaker says no."""
+"""What stands before a server costs a call that goes well; how soon an open breaker says no, and to whom yes."""
 
+import asyncio
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bench.experiments.columns import COLUMNS, rows
+from bench.experiments.probing import CALLERS, PROBES, probed
 from bench.lab import MANTLET, Lab, Table, era_arguments, through, us
 from bench.rig.gateway import http
 from bench.rig.process import free_port
@@ -32,7 +34,7 @@ def resilience(lab: Lab) -> list[Table]:
     series = lab.compare(targets, concurrency=16)
     lab.keep("resilience.16", series)
     table = Table("What stands before a server, `tools/call`, modern, concurrency 16", COLUMNS, rows(series))
-    return [table, _open(lab)]
+    return [table, _open(lab), _half_open(lab)]
 
 
 def _open(lab: Lab) -> Table:
@@ -51,3 +53,17 @@ def _open(lab: Lab) -> Table:
         lab.fact("breaker.open", str(concurrency), "p99_us", value=p99_us)
         cells.append([str(concurrency), f"{per_s:,.0f}", us(p99_us), us(series.cpu_quiet_us)])
     return Table("An open breaker: 503", ("concurrency", "refused/s", "p99, µs", "CPU µs a call, quiet"), cells)
+
+
+def _half_open(lab: Lab) -> Table:
+    cells: list[Sequence[str]] = []
+    for probes in PROBES:
+        found = [asyncio.run(probed(probes)) for _ in range(lab.scale.rounds)]
+        p99_us = statistics.median(one.p99_us for one in found)
+        worst_us = max(max(one.verdicts_us) for one in found)
+        reached = sorted({one.reached for one in found})
+        lab.fact("breaker.half_open", str(probes), "off", value=max(abs(one.reached - probes) for one in found))
+        lab.fact("breaker.half_open", str(probes), "p99_us", value=p99_us)
+        cells.append([str(probes), ", ".join(map(str, reached)), us(p99_us), us(worst_us)])
+    title = f"Half open, {CALLERS:,} callers at once, in one process"
+    return Table(title, ("half_open_probes", "reached the server", "verdict p99, µs", "the longest, µs"), cells)

@@ -41,4 +41,4 @@ async def open_definitions(
         return Definitions()
     from mantlet.node.pinned import open_pinned  # with the library of schemas, which others need not wait for
 
-    return await open_pinned(config, forward, journal, metrics, tasks, durable)
+    return Definitions(*await open_pinned(config, forward, journal, metrics, tasks, durable))

@@ -1,6 +1,6 @@
 """What servers say of their tools, held to what was approved and to its schemas."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from mantlet.core.clock import SYSTEM
 from mantlet.core.definition import Definition
@@ -11,7 +11,6 @@ from mantlet.core.tasks import Tasks
 from mantlet.events.audit.administrative import note
 from mantlet.events.metrics import Metrics
 from mantlet.node.config.model import Config
-from mantlet.node.definitions import Definitions
 from mantlet.node.durable import Durable
 from mantlet.node.housekeeping import every, log
 from mantlet.policies.pins.asking import Asking
@@ -26,8 +25,10 @@ from mantlet.stores.sql.pins import PinRows
 
 async def open_pinned(
     config: Config, forward: CallHandler, journal: Journal, metrics: Metrics, tasks: Tasks, durable: Durable
-) -> Definitions:
-    """What is on of `mcp.pins` and `validation.schemas`. Raises `ConfigError` for a lock file that cannot be read,
+) -> tuple[Pins, Schemas | None, Callable[[], Awaitable[None]]]:
+    """What is on of `mcp.pins` and `validation.schemas`, and what returns once all that was decided is written.
+
+    Raises `ConfigError` for a lock file that cannot be read,
     and `StoreUnavailable`."""
     pins = config.mcp.pins
     mode = pins.mode_in(config.environment)
@@ -62,9 +63,7 @@ async def open_pinned(
     metrics.gauge(  # every process knows all of them
         "mantlet_definitions_quarantined", "Definitions in quarantine", lambda: len(book.table.held), "max"
     )
-    if checks == "off":
-        return Definitions(step, settle=store.settle)
-    return Definitions(step, Schemas(schemas, step.definition_of, mode=checks), store.settle)
+    return step, None if checks == "off" else Schemas(schemas, step.definition_of, mode=checks), store.settle
 
 
 async def _written(store: PinRows) -> None:

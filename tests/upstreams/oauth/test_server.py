@@ -183,7 +183,6 @@ def test_tokens_are_read(changes: Any, ends_s: float) -> None:
         {"expires_in": [60]},
         {"scope": ["a"]},
         {"scope": "a\nb"},
-        {"id_token": {"a": 1}},
     ],
 )
 def test_what_is_no_answer_of_a_token_endpoint_is_not_believed(changes: Any) -> None:

@@ -81,6 +81,41 @@ async def test_a_credential_in_the_query_opens_nothing(house: House, name: str) 
     assert house.one.sent == []
 
 
+async def test_two_credentials_are_answered_by_the_word_that_the_standard_has(house: House) -> None:
+    """AUTHN-02, AUTHN-03, AUTHN-04: 400 `invalid_request` (RFC 6750 section 3.1), wherever the second one stands."""
+    alice, token = house.keys["alice"], house.token()
+    good = {"Authorization": f"Bearer {alice}"}
+    for path, fields in (
+        ("/mcp/one", {**good, "X-API-Key": alice}),
+        ("/mcp/one", {"Authorization": f"Bearer {token}", "X-API-Key": alice}),
+        ("/mcp/one", {"Authorization": f"Bearer {alice}, Bearer {alice}"}),
+        ("/mcp/one", {**good, "Cookie": f"access_token={alice}"}),
+        (f"/mcp/one?access_token={alice}", good),
+        (f"/mcp/one?x=1&ACCESS%5FTOKEN={alice}", {"X-API-Key": alice}),
+    ):
+        answer = await house.ask("POST", path, {**fields_of(call_body()), **fields}, BODY)
+        assert (answer.status, answer.json["reason"]) == (400, "ambiguous_credentials"), (path, fields)
+        challenge = answer.headers["www-authenticate"]
+        assert challenge.startswith('Bearer realm="mantlet", resource_metadata="')
+        assert challenge.endswith('error="invalid_request"')
+    assert house.one.sent == []
+    recorded = json.dumps(house.audit())
+    assert not any(secret in recorded for secret in (alice, alice.rpartition("_")[2], token))
+
+
+async def test_a_token_is_no_key(house: House) -> None:
+    """AUTHN-03: tokens stand in Authorization alone, also one that was taken there a moment ago; keys in both."""
+    token, alice = house.token(), house.keys["alice"]
+    for field in ("Authorization", "X-API-Key", "Authorization", "X-API-Key"):
+        for credential in (token, alice):
+            value = f"Bearer {credential}" if field == "Authorization" else credential
+            answer = await house.ask("POST", "/mcp/one", {**fields_of(call_body()), field: value}, BODY)
+            is_taken = credential == alice or field == "Authorization"
+            assert answer.status == (200 if is_taken else 401), (field, credential == token)
+            if not is_taken:
+                assert answer.headers["www-authenticate"].endswith('error="invalid_token"')
+
+
 async def test_the_published_documents_are_the_only_exception(house: House) -> None:
     """AUTHN-01"""
     for path in ("/mcp", "/mcp/one"):

@@ -171,7 +171,7 @@ def _problem(refusal: r.Refusal, status: int, trail: Trail) -> bytes:
 
 def _extra(refusal: r.Refusal, challenge: str) -> list[tuple[bytes, bytes]]:
     headers: list[tuple[bytes, bytes]] = []
-    if challenge and isinstance(refusal, (r.Unauthenticated, r.InsufficientScope)):
+    if challenge and isinstance(refusal, (r.Unauthenticated, r.AmbiguousCredentials, r.InsufficientScope)):
         headers.append((b"www-authenticate", _challenge(refusal, challenge)))
     if isinstance(refusal, r.NonceRequired):
         headers += [(DPOP_NONCE, refusal.nonce.encode()), (b"cache-control", b"no-store")]
@@ -195,7 +195,7 @@ def _extra(refusal: r.Refusal, challenge: str) -> list[tuple[bytes, bytes]]:
     return headers
 
 
-def _challenge(refusal: r.Unauthenticated | r.InsufficientScope, challenge: str) -> bytes:
+def _challenge(refusal: r.Unauthenticated | r.AmbiguousCredentials | r.InsufficientScope, challenge: str) -> bytes:
     error = f', error="{refusal.error}"' if refusal.error else ""
     if isinstance(refusal, r.InsufficientScope):
         # `scope-token` (RFC 6749 section 3.3): a name from a rule that is none must not break out of its quotes.

@@ -42,6 +42,8 @@ class AmbiguousCredentials(Refusal):
     """Two credentials in one request, or one in a place where none may stand (AUTHN-02, AUTHN-03)."""
 
     reason, title, fault = "ambiguous_credentials", "Ambiguous credentials", "caller"
+    error: ClassVar[str] = "invalid_request"
+    """As `Unauthenticated.error`."""
 
 
 class GrantRefused(Refusal):

@@ -75,6 +75,11 @@ def is_dpop(headers: Headers) -> bool:
     return authorization is not None and authorization[:5].lower() == DPOP
 
 
+def is_shown_as_key(headers: Headers) -> bool:
+    """Whether the credential stands in `X-API-Key`, where tokens must not (AUTHN-03)."""
+    return X_API_KEY in headers and AUTHORIZATION not in headers
+
+
 def is_absent(headers: Headers) -> bool:
     """Whether no header of a request is a credential."""
     return not headers.has_any(_FIELDS)

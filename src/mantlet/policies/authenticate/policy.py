@@ -21,9 +21,20 @@ from mantlet.core.refusal import (
     Refusal,
     Unauthenticated,
 )
+from mantlet.policies.authenticate.api_keys import ApiKeyProvider
 from mantlet.policies.authenticate.binding import Proofs, check_door, check_place, check_scheme
 from mantlet.policies.authenticate.challenge import Challenges
-from mantlet.policies.authenticate.credential import AUTHORIZATION, DPOP, check, has_misplaced, is_absent, is_dpop, take
+from mantlet.policies.authenticate.credential import (
+    AUTHORIZATION,
+    DPOP,
+    X_API_KEY,
+    check,
+    has_misplaced,
+    is_absent,
+    is_dpop,
+    is_shown_as_key,
+    take,
+)
 from mantlet.policies.authenticate.failures import Failures, source_of
 from mantlet.policies.authenticate.issuers.provider import Issuers
 from mantlet.policies.authenticate.jwt import refuse_unread
@@ -35,6 +46,8 @@ from mantlet.wire.answer import DPOP_NONCE
 from mantlet.wire.jws import looks_like_token
 
 P = TypeVar("P")
+_AS_KEY: Final = X_API_KEY + b" "
+"""A scheme of its own: what is good there may be bad elsewhere, and the other way round."""
 
 DISABLED: Final = Caller(
     "developer", "mantlet:disabled", "disabled", roles=frozenset({"admin"}), credential_id="authentication-disabled"
@@ -131,7 +144,8 @@ class Authenticate:
         if caller is None:
             credential = take(arrival.headers, arrival.query)
             check(credential)
-            caller = await self._recognise(arrival, credential, _digest(arrival.headers, credential))
+            digest = _digest(arrival.headers, credential)
+            caller = await self._recognise(arrival, credential, digest, is_shown_as_key(arrival.headers))
         nonce = "" if caller.binding is None else await self._prove(arrival, caller.binding)
         note(arrival.trail, caller)
         return caller, nonce
@@ -224,11 +238,15 @@ class Authenticate:
             raise Unauthenticated(why=f"the client certificate {certificate.serial} names no known caller")
         return caller
 
-    async def _recognise(self, arrival: Arrival, credential: bytes, digest: bytes) -> Caller:
+    async def _recognise(
+        self, arrival: Arrival, credential: bytes, digest: bytes, is_shown_as_key: bool = False
+    ) -> Caller:
         source = source_of(arrival.peer)
         try:
             self._verified.check(digest)
             for provider in self._providers:
+                if is_shown_as_key and not isinstance(provider, ApiKeyProvider):
+                    continue  # tokens stand in Authorization and nowhere else (AUTHN-03)
                 if provider.is_costly:
                     self._check_source(source)
                 caller = await provider.recognise(arrival, credential)
@@ -368,10 +386,12 @@ def note(trail: Trail, caller: Caller) -> None:
 
 def _digest_of(headers: Headers) -> bytes:
     credential, authorization = take(headers, b""), headers.get(AUTHORIZATION)
-    if authorization is None or authorization[0] | 0x20 != DPOP[0]:  # not empty: it has just been taken
+    if authorization is not None and authorization[0] | 0x20 != DPOP[0]:  # not empty: it has just been taken
         return Verified.digest(credential)  # two calls less than the line below, on every request
     return _digest(headers, credential)
 
 
 def _digest(headers: Headers, credential: bytes) -> bytes:
+    if is_shown_as_key(headers):
+        return Verified.digest(credential, _AS_KEY)
     return Verified.digest(credential, DPOP if is_dpop(headers) else b"")

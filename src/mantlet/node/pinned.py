@@ -28,8 +28,8 @@ async def open_pinned(
 ) -> tuple[Pins, Schemas | None, Callable[[], Awaitable[None]]]:
     """What is on of `mcp.pins` and `validation.schemas`, and what returns once all that was decided is written.
 
-    Raises `ConfigError` for a lock file that cannot be read,
-    and `StoreUnavailable`."""
+    Raises `ConfigError` for a lock file that cannot be read, and `StoreUnavailable`.
+    """
     pins = config.mcp.pins
     mode = pins.mode_in(config.environment)
     checks = config.validation.schemas or ("off" if mode == "off" else "enforce")

@@ -1,4 +1,4 @@
-"""A session's own stream, and the subscriptions that are served from it.
+"""A session's own stream, and those who listen to it.
 
 It is kept while somebody needs it: subscriptions, and calls of clients that can be asked, because some servers ask
 there and not on the stream of the call. What breaks off is opened again, slower each time.
@@ -25,6 +25,7 @@ from mantlet.core.refusal import (
 from mantlet.core.tasks import Tasks
 from mantlet.upstreams.bridge.to_legacy.places import Places
 from mantlet.upstreams.bridge.to_legacy.session import Opened, Session
+from mantlet.upstreams.bridge.to_legacy.subscriptions import Subscriptions
 from mantlet.upstreams.room import Room
 from mantlet.wire.event_stream import EventStream
 from mantlet.wire.mcp.bridge import to_legacy_answers as answers
@@ -63,8 +64,7 @@ class Feed:
         self._asking = asking
         self._tasks = tasks
         self._listeners: set[Listener] = set()
-        self._uris: dict[str, int] = {}
-        self._lock = asyncio.Lock()
+        self._subscriptions = Subscriptions(session)
         self._users = 0
         self._task: asyncio.Task[None] | None = None
         self._linger: asyncio.TimerHandle | None = None
@@ -74,7 +74,6 @@ class Feed:
         self._is_asking_room_taken = False
         self._without: Opened | None = None
         """The session for which the server said that it has no such stream."""
-        self._subscribed: Opened | None = None
 
     # --- those who need it
 
@@ -112,9 +111,8 @@ class Feed:
             try:
                 await self._opened(self._session.clock.monotonic() + ASKING_WAIT_S)
             except Refusal:
-                self._is_failing = (
-                    True  # the call itself will tell what is wrong with the server; the next is not held up
-                )
+                # The call itself will tell what is wrong with the server; the next is not held up.
+                self._is_failing = True
             except BaseException:
                 self._unuse()
                 raise
@@ -153,7 +151,7 @@ class Feed:
         try:
             if not (honoured.changes or honoured.uris) or not await self._is_there(deadline_s):
                 return listen.Wanted(frozenset(), ())
-            return honoured._replace(uris=await self._subscribe(honoured.uris, deadline_s))
+            return honoured._replace(uris=await self._subscriptions.add(honoured.uris, deadline_s))
         except BaseException:
             self._session.leave()
             self._unuse()
@@ -169,63 +167,11 @@ class Feed:
         self._listeners.discard(listener)
         self._places.close_stream()
         self._session.leave()
-        gone = [uri for uri in listener.honoured.uris if self._drop(uri)]
+        gone = self._subscriptions.drop(listener.honoured.uris)
         opened = self._session.opened
         if gone and opened is not None:
-            self._tasks.start(self._unsubscribe(opened, gone), "bridge-unsubscribe")
+            self._tasks.start(self._subscriptions.take_back(opened, gone), "bridge-unsubscribe")
         self._unuse()
-
-    # --- resources
-
-    async def _subscribe(self, uris: tuple[str, ...], deadline_s: float) -> tuple[str, ...]:
-        done: list[str] = []
-        try:
-            async with self._lock:
-                for uri in uris:
-                    if uri not in self._uris and not await self._subscribed_to(uri, deadline_s):
-                        continue
-                    self._uris[uri] = self._uris.get(uri, 0) + 1
-                    done.append(uri)
-        except BaseException:
-            for uri in done:
-                self._drop(uri)
-            raise
-        return tuple(done)
-
-    async def _subscribed_to(self, uri: str, deadline_s: float) -> bool:
-        for attempt in (1, 2):
-            opened = await self._session.open(deadline_s)
-            self._subscribed = self._subscribed or opened
-            try:
-                return "error" not in await self._session.ask(opened, "resources/subscribe", {"uri": uri})
-            except SessionNotFound:
-                self._session.forget(opened)
-                if attempt == 2:
-                    raise
-        return False
-
-    def _drop(self, uri: str) -> bool:
-        left = self._uris.get(uri, 0) - 1
-        if left > 0:
-            self._uris[uri] = left
-            return False
-        self._uris.pop(uri, None)
-        return True
-
-    async def _unsubscribe(self, opened: Opened, uris: list[str]) -> None:
-        with suppress(Refusal):
-            async with self._lock:
-                for uri in uris:
-                    if uri not in self._uris:  # nobody has come for it meanwhile
-                        await self._session.ask(opened, "resources/unsubscribe", {"uri": uri})
-
-    async def _resubscribe(self, opened: Opened) -> None:
-        async with self._lock:
-            if self._subscribed is None or self._subscribed is opened:
-                return
-            for uri in list(self._uris):
-                await self._session.ask(opened, "resources/subscribe", {"uri": uri})
-            self._subscribed = opened
 
     # --- the stream
 
@@ -303,7 +249,7 @@ class Feed:
             opened: Opened | None = None
             try:
                 opened = await self._session.open(monotonic() + HEAD_S)
-                await self._resubscribe(opened)
+                await self._subscriptions.renew(opened)
                 reply = await self._session.listen(opened, monotonic() + HEAD_S)
                 if isinstance(reply.body, bytes):
                     raise MethodNotAllowed("POST")

@@ -29,6 +29,7 @@ auth:
   mtls:
     enabled: true
     ca_file: certs/ca.pem
+    crl_file: certs/ca.crl
     revoked_file: revoked
     callers: [{{san: "spiffe://example/a", roles: [admin]}}]
 authorization: {{rules: [{{name: all, allow: {{roles: [admin]}}}}]}}
@@ -62,6 +63,7 @@ class Node:
         self.port, self.admin = free_port(), free_port()
         certs.authority(folder / "certs", "Test", 30)
         certs.client(folder / "certs", "client", ["spiffe://example/a"], [], 5)
+        certs.revocation_list(folder / "certs", [], 5)
         self.serial = self.renew()
         (folder / "revoked").write_text("")
         (folder / "mantlet.yaml").write_text(CONFIG.format(port=self.port, admin=self.admin, workers=workers))
@@ -182,3 +184,25 @@ def test_a_revoked_certificate_is_refused_within_seconds(node: Node) -> None:
     (node.folder / "revoked").write_text("")
     os.utime(node.folder / "revoked", ns=(1, time.time_ns()))
     eventually(lambda: [node.call() for _ in range(4)] == [KNOWN] * 4)
+
+
+def test_a_revocation_list_is_taken_up_by_every_process_and_taken_back(node: Node) -> None:
+    """TLS-02: an authority's own list, in the handshake."""
+    folder = node.folder / "certs"
+
+    def is_refused(*, shows: bool = True) -> bool:
+        try:
+            node.call(shows=shows)
+        except (ssl.SSLError, ConnectionError):
+            return True
+        return False
+
+    certs.revocation_list(folder, [str(folder / "client.pem")], 5)
+    node.program.send_signal(signal.SIGHUP)
+    eventually(lambda: all(is_refused() for _ in range(8)))
+    assert not is_refused(shows=False)
+    (folder / "ca.crl").unlink()
+    certs.revocation_list(folder, [], 5)
+    node.program.send_signal(signal.SIGHUP)
+    eventually(lambda: [node.call() for _ in range(4)] == [KNOWN] * 4)
+    assert "mantlet_tls_revocation_list_ends_timestamp_seconds" in node.metrics()

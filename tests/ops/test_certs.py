@@ -53,3 +53,30 @@ def test_an_authority_whose_key_others_may_read_signs_nothing(tmp_path: Path) ->
     (tmp_path / "ca.key").chmod(0o644)
     with pytest.raises(ConfigError, match="others may use it"):
         certs.server(tmp_path, "server", ["localhost"], 5)
+
+
+def test_a_revocation_list_grows_and_is_replaced_whole(tmp_path: Path) -> None:
+    """TLS-02"""
+    certs.authority(tmp_path, "Test", 30)
+    client = certs.client(tmp_path, "client", ["spiffe://example/a"], [], 5)
+    assert certs.revocation_list(tmp_path, [], 7).revoked == ()
+    assert certs.revocation_list(tmp_path, ["0A:1B"], 7).revoked == ("a1b",)
+    written = certs.revocation_list(tmp_path, [client.certificate_file], 2)
+    assert written.revoked == ("a1b", client.serial)
+    assert Path(written.list_file).stat().st_mode & 0o777 == 0o600
+    assert certs.revocation_list(tmp_path, ["a1b"], 2).revoked == ("a1b", client.serial)
+
+
+def test_what_is_not_the_authoritys_is_neither_revoked_nor_taken_over(tmp_path: Path) -> None:
+    certs.authority(tmp_path, "Test", 30)
+    certs.authority(tmp_path / "other", "Test", 30)
+    stranger = certs.client(tmp_path / "other", "client", ["spiffe://example/a"], [], 5)
+    certs.revocation_list(tmp_path / "other", [], 7)
+    refused = [stranger.certificate_file, str(tmp_path / "ca.pem"), "no number", "-1"]
+    for one in refused:
+        with pytest.raises(ConfigError):
+            certs.revocation_list(tmp_path, [one], 7)
+    assert not (tmp_path / "ca.crl").exists()
+    (tmp_path / "other" / "ca.crl").rename(tmp_path / "ca.crl")
+    with pytest.raises(ConfigError, match="not this authority's"):
+        certs.revocation_list(tmp_path, [], 7)

@@ -10,7 +10,7 @@ from mantlet.cli import options
 from mantlet.cli.output import emit, examples, facts
 
 if TYPE_CHECKING:
-    from mantlet.ops.certs import Written
+    from mantlet.ops.certs import List, Written
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -64,6 +64,24 @@ def client(
     _show(certs.client(Path(folder), out, uri or [], dns or [], days), as_json)
 
 
-def _show(written: "Written", as_json: bool) -> None:
+@app.command(epilog=examples("mantlet certs crl", "mantlet certs crl --revoke certs/agent-a.pem --days 2"))
+def crl(
+    revoke: Annotated[
+        list[str] | None, typer.Option("--revoke", help="A certificate's file, or its serial number. May be repeated.")
+    ] = None,
+    folder: Folder = "certs",
+    days: Annotated[float, typer.Option(help="Until when the next one is due.", min=0.001, max=3650)] = 7,
+    as_json: options.Json = False,
+) -> None:
+    """Sign the authority's revocation list, ca.crl, for `crl_file`: what it revoked before, and what is named now.
+
+    Nobody is let in by a certificate once the list has ended, so make it anew in good time.
+    """
+    from mantlet.ops import certs
+
+    _show(certs.revocation_list(Path(folder), revoke or [], days), as_json)
+
+
+def _show(written: "Written | List", as_json: bool) -> None:
     told = asdict(written)
     emit(told, as_json, lambda: facts(told))

@@ -23,3 +23,5 @@ class PeerCertificate:
     expires_at_s: float
     is_for_clients: bool
     """It says itself that it is for clients (extendedKeyUsage clientAuth), and is no authority's own."""
+    issuer_sha256: str = ""
+    """Of the issuer's name as it stands there (DER): what revocation lists number by."""

@@ -8,7 +8,7 @@ import structlog
 from mantlet.core.clock import SYSTEM
 from mantlet.core.config_error import ConfigError
 from mantlet.events.metrics import Metrics
-from mantlet.listeners.tls import Certificates, Served, TlsConfig
+from mantlet.listeners.tls import Authority, Certificates, Served, TlsConfig
 from mantlet.listeners.tls.context import HTTP_1
 from mantlet.node.config.model import Config
 from mantlet.node.config.secret_files import exposure
@@ -39,7 +39,7 @@ def show(node: "Node", listener: str, tls: TlsConfig, *, alpn: Sequence[str] = H
     Raises `OSError` or `ValueError` for files that do not serve.
     """
     certificates = node.certificates
-    served = certificates.serve(listener, tls, alpn=alpn, callers_ca_file=callers_ca(node.config, tls))
+    served = certificates.serve(listener, tls, alpn=alpn, callers=callers_of(node.config, tls))
     if served is not None:
         node.metrics.gauge(
             "mantlet_tls_certificate_expires_timestamp_seconds",
@@ -47,6 +47,13 @@ def show(node: "Node", listener: str, tls: TlsConfig, *, alpn: Sequence[str] = H
             lambda: certificates.first_end_s,
             "min",
         )
+        if served.lists is not None:
+            node.metrics.gauge(
+                "mantlet_tls_revocation_list_ends_timestamp_seconds",
+                "When the first of the revocation lists of client certificates ends",
+                lambda: certificates.first_list_end_s,
+                "min",
+            )
     return served
 
 
@@ -59,10 +66,13 @@ def listeners(config: Config) -> Iterator[tuple[str, TlsConfig]]:
             yield name, tls
 
 
-def callers_ca(config: Config, tls: TlsConfig) -> str | None:
+def callers_of(config: Config, tls: TlsConfig) -> Authority | None:
     """The authority whose certificates a listener may be shown (`auth.mtls`), or None."""
     mtls = config.auth.mtls
-    return (mtls.ca_file or tls.client_ca_file) if mtls.enabled and tls.is_on else None
+    ca_file = mtls.ca_file or tls.client_ca_file
+    if not mtls.enabled or not tls.is_on or ca_file is None:
+        return None
+    return Authority(ca_file, mtls.crl_file, mtls.crl_check)
 
 
 def check_callers(config: Config) -> None:
@@ -81,3 +91,6 @@ def check_callers(config: Config) -> None:
             raise ConfigError(
                 f"{name}.tls.client_ca_file", "is another authority than auth.mtls.ca_file", "name one file in both"
             )
+        if tls.crl_file is not None and tls.crl_file != mtls.crl_file:
+            # Connections that are open are asked about by `auth.mtls`, which must know the same lists.
+            raise ConfigError(f"{name}.tls.crl_file", "is not auth.mtls.crl_file", "name one file in both")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from mantlet.core.config_error import ConfigError
-from mantlet.keys.certificates import Made, make_authority, make_client, make_server
+from mantlet.keys.certificates import Made, make_authority, make_client, make_list, make_server, serial_of
 from mantlet.keys.files import read_public, read_secret, write_secret
 
 AUTHORITY: Final = "ca"
@@ -38,6 +38,44 @@ def server(folder: Path, file: str, names: Sequence[str], days: float) -> Writte
 def client(folder: Path, file: str, uris: Sequence[str], dns_names: Sequence[str], days: float) -> Written:
     """Sign a caller's certificate. Raises `ConfigError`."""
     return _write(folder, file, lambda: make_client(_authority(folder), uris, dns_names, days, _now()))
+
+
+@dataclass(frozen=True, slots=True)
+class List:
+    """A revocation list as it now lies there."""
+
+    list_file: str
+    revoked: tuple[str, ...]
+    ends_at: str
+
+
+def revocation_list(folder: Path, revoked: Sequence[str], days: float) -> List:
+    """Sign the authority's list anew: what the last one revoked, and `revoked`, each a serial number in hexadecimal or
+    the file of a certificate. Raises `ConfigError`.
+
+    It is the one file here that is replaced, whole: a list is made to be renewed.
+    """
+    path = folder / f"{AUTHORITY}.crl"
+    root = _authority(folder)
+    before = read_public(path) if path.exists() else ""
+    try:
+        made = make_list(root, [_serial(one, root) for one in revoked], days, _now(), before)
+        write_secret(path, made.text, replace=True)
+    except (ValueError, OSError) as error:
+        raise ConfigError(str(path), f"cannot be made: {error}") from error
+    return List(str(path), made.serials, made.ends_at)
+
+
+def _serial(text: str, root: Made) -> int:
+    path = Path(text)
+    if path.suffix and path.exists():
+        return serial_of(read_public(path), root)
+    try:
+        return int(text.replace(":", ""), 16)
+    except ValueError:
+        raise ConfigError(
+            text, "is neither a certificate's file nor a serial number", "agent-a.pem, or 4e05b0e4"
+        ) from None
 
 
 def _authority(folder: Path) -> Made:

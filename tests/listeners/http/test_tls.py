@@ -14,7 +14,7 @@ import pytest
 from mantlet.core.call import Arrival, Reply
 from mantlet.core.clock import SYSTEM
 from mantlet.keys.certificates import Made, make_authority, make_client, make_server
-from mantlet.listeners.tls import Served, TlsConfig
+from mantlet.listeners.tls import Authority, Served, TlsConfig
 
 NOW = datetime.now(UTC)
 AGENT = "spiffe://example/agent/a"
@@ -258,7 +258,7 @@ async def test_a_certificate_that_cannot_be_read_opens_nothing(serve, files: Fil
 async def test_callers_may_come_without_a_certificate_unless_it_is_demanded(serve, files: Files) -> None:
     """TLS-02: `auth.mtls` alone asks, and does not demand."""
     house = await serve(tls=files.tls)
-    house.listener._server._tls = Served("http", TlsConfig(**files.tls), clock=SYSTEM, callers_ca_file=files.ca_file)
+    house.listener._server._tls = Served("http", TlsConfig(**files.tls), clock=SYSTEM, callers=Authority(files.ca_file))
     for made in (None, make_client(files.root, [AGENT], [], 1, NOW)):
         client = await house.connect(ssl=files.client(made), server_hostname="localhost")
         client.send(house.get())

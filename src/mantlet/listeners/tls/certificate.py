@@ -65,4 +65,5 @@ def read_peer(der: bytes) -> PeerCertificate:
         sha256=hashlib.sha256(der).hexdigest(),
         expires_at_s=certificate.not_valid_after_utc.timestamp(),
         is_for_clients=is_for_clients and not is_authority,
+        issuer_sha256=hashlib.sha256(certificate.issuer.public_bytes()).hexdigest(),
     )

@@ -15,11 +15,11 @@ class Validity(NamedTuple):
 
 
 def why_unfit(validity: Validity, now_s: float) -> str:
-    """Why it must not be shown to clients at a Unix time; empty when it may."""
+    """Why something is not in force at a Unix time, as the end of a sentence; empty when it is."""
     if validity.ends_at_s <= now_s:
-        return f"the certificate ended {_instant(validity.ends_at_s)}"
+        return f"ended {_instant(validity.ends_at_s)}"
     if validity.begins_at_s > now_s:
-        return f"the certificate begins {_instant(validity.begins_at_s)}"
+        return f"begins {_instant(validity.begins_at_s)}"
     return ""
 
 

@@ -16,8 +16,11 @@ _BY_REASON: Final = {
 }
 # X509_verify_cert's codes (openssl/x509_vfy.h).
 _BY_CODE: Final = {
+    3: "no_revocation_list",
+    **dict.fromkeys((8, 11, 13, 14, 15, 16, 33, 35, 44), "bad_revocation_list"),
     9: "not_yet_valid",
     10: "expired",
+    12: "ended_revocation_list",
     23: "revoked",
     26: "purpose",
     **dict.fromkeys((2, 18, 19, 20, 21), "unknown_authority"),

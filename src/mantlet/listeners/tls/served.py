@@ -13,10 +13,11 @@ from typing import Any, Final
 
 from mantlet.core.certificate import PeerCertificate
 from mantlet.core.clock import Clock
-from mantlet.listeners.tls.config import TlsConfig
-from mantlet.listeners.tls.context import HTTP_1, context
+from mantlet.listeners.tls.config import Authority, TlsConfig
+from mantlet.listeners.tls.context import HTTP_1, authority_of, open_context
 from mantlet.listeners.tls.expiry import Validity, days_left, urgency, why_unfit
 from mantlet.listeners.tls.failures import certificate_reason_of, reason_of
+from mantlet.wire.revocation_list import RevocationLists
 
 LOOK_S: Final = 2.0
 """How often the files are looked at."""
@@ -48,7 +49,7 @@ class Served:
         *,
         clock: Clock,
         alpn: Sequence[str] = HTTP_1,
-        callers_ca_file: str | None = None,
+        callers: Authority | None = None,
         tell: Tell = no_tell,
         count: Count = no_count,
         why_exposed: Callable[[Path], str] | None = None,
@@ -58,15 +59,16 @@ class Served:
         `why_exposed` says of a key file why it is not safe, or nothing.
         """
         self.listener = listener
-        self.asks_for_certificates = bool(config.client_ca_file or callers_ca_file)
-        self._config, self._alpn, self._callers_ca_file = config, tuple(alpn), callers_ca_file
+        authority = authority_of(config, callers)
+        self.asks_for_certificates = authority is not None
+        self._config, self._alpn, self._callers = config, tuple(alpn), callers
         self._clock, self._tell, self._count, self._why_exposed = clock, tell, count, why_exposed
-        named = (config.cert_file, config.key_file, config.client_ca_file or callers_ca_file)
+        named = (config.cert_file, config.key_file, *(authority or ())[:2])
         self._files = tuple(Path(name) for name in named if name is not None)
         self._loaded = self._seen = self._stamp()
         self._failed: tuple[Stamp, str] | None = None
-        self.context, self.validity = self._open()
-        self._urgency = 0
+        self.context, self.validity, self.lists = self._open()
+        self._urgency = self._lists_urgency = 0
         self.warn()
 
     def look(self) -> None:
@@ -85,9 +87,12 @@ class Served:
         """Take the files as they are now, or keep what is served and say why. Whether it now serves them."""
         stamp = self._stamp()
         try:
-            made, validity = self._open()
+            made, validity, lists = self._open()
             if why := why_unfit(validity, self._clock.wall()):
-                raise ValueError(why)
+                raise ValueError(f"the certificate {why}")
+            # One that has ended in force must not keep a new certificate out.
+            if lists is not None and lists != self.lists and (why := why_unfit(_term(lists), self._clock.wall())):
+                raise ValueError(f"crl_file: a list {why}")
             if self._why_exposed is not None and (why := self._why_exposed(self._files[1])):
                 raise ValueError(f"the key file {why}")
         except (OSError, ValueError) as error:
@@ -96,22 +101,31 @@ class Served:
                 self._failed = (stamp, said)
                 self._tell("error", "tls.reload_failed", {"listener": self.listener, "said": said})
             return False
-        self.context, self.validity = made, validity
+        self.context, self.validity, self.lists = made, validity, lists
         self._loaded = self._seen = stamp
-        self._failed, self._urgency = None, 0
+        self._failed, self._urgency, self._lists_urgency = None, 0, 0
         left = days_left(validity, self._clock.wall())
         self._tell("info", "tls.reloaded", {"listener": self.listener, "days_left": left})
         self.warn()
         return True
 
     def warn(self) -> None:
-        """Say once that the certificate is to end in 30 days, once that it is in 7, once that it has."""
+        """Say once that the certificate is to end in 30 days, once that it is in 7, once that it has.
+
+        Of revocation lists, which live for days, only the last tenth and the end are news.
+        """
         now_s = self._clock.wall()
         level = urgency(self.validity, now_s)
         if level > self._urgency:
             how, event = _SAID[level]
             self._tell(how, event, {"listener": self.listener, "days_left": days_left(self.validity, now_s)})
         self._urgency = max(level, self._urgency)
+        level = 0 if self.lists is None else urgency(_term(self.lists), now_s)
+        if self.lists is not None and level > max(self._lists_urgency, 1):
+            event = "tls.revocation_list_ended" if level > 2 else "tls.revocation_list_ends_soon"
+            left_s = round(self.lists.ends_at_s - now_s)
+            self._tell("error", event, {"listener": self.listener, "seconds_left": left_s})
+        self._lists_urgency = max(level, self._lists_urgency)
 
     def shown_by(self, transport: asyncio.BaseTransport) -> PeerCertificate | None:
         """What the client at the other end showed; None when it showed none, or was not asked.
@@ -130,17 +144,21 @@ class Served:
         if why := certificate_reason_of(error):
             self._count("mantlet_certificate_failures", "client", why)
 
-    def _open(self) -> tuple[ssl.SSLContext, Validity]:
-        made = context(self._config, alpn=self._alpn, callers_ca_file=self._callers_ca_file)
+    def _open(self) -> tuple[ssl.SSLContext, Validity, RevocationLists | None]:
+        made = open_context(self._config, alpn=self._alpn, callers=self._callers)
         if made is None:
             raise ValueError("tls: cert_file and key_file are not set")
         # Here, because reading the configuration imports this room, and few configurations have TLS: 60 ms.
         from mantlet.listeners.tls.certificate import validity_of
 
-        return made, validity_of(self._files[0])
+        return made.context, validity_of(self._files[0]), made.lists
 
     def _stamp(self) -> Stamp:
         return tuple(_state(path) for path in self._files)
+
+
+def _term(lists: RevocationLists) -> Validity:
+    return Validity(lists.issued_at_s, lists.ends_at_s)
 
 
 def _words(error: OSError | ValueError) -> str:
@@ -181,7 +199,7 @@ class Certificates:
         config: TlsConfig,
         *,
         alpn: Sequence[str] = HTTP_1,
-        callers_ca_file: str | None = None,
+        callers: Authority | None = None,
     ) -> Served | None:
         """What `listener` is to show; None when its TLS is off. Raises as `Served` does."""
         if not config.is_on:
@@ -191,7 +209,7 @@ class Certificates:
             config,
             clock=self._clock,
             alpn=alpn,
-            callers_ca_file=callers_ca_file,
+            callers=callers,
             tell=self._tell,
             count=self._count,
             why_exposed=self._why_exposed,
@@ -213,3 +231,9 @@ class Certificates:
     def first_end_s(self) -> float:
         """When the first of them ends, Unix time; infinite without any."""
         return min((served.validity.ends_at_s for served in self._served), default=float("inf"))
+
+    @property
+    def first_list_end_s(self) -> float:
+        """When the first of their revocation lists ends, Unix time; infinite without any."""
+        ends = (served.lists.ends_at_s for served in self._served if served.lists is not None)
+        return min(ends, default=float("inf"))

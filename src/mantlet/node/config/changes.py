@@ -21,7 +21,8 @@ LIVE: Final = (
     "validation.max_keys",
 )
 """Keys, each with all below it, that a reload exchanges."""
-FIXED: Final = ("auth.server", "authorization.approvals", "cache.early_refresh", "cache.enabled", "cache.max_bytes",
+FIXED: Final = ("auth.mtls.ca_file", "auth.mtls.crl_check", "auth.mtls.crl_file", "auth.server",
+                "authorization.approvals", "cache.early_refresh", "cache.enabled", "cache.max_bytes",
                 "cache.max_entries", "cache.max_entry_bytes", "cache.store_max_bytes", "cache.tenant_share",
                 "limits.connections", "limits.leases", "limits.nodes",
                 "limits.on_store_failure")  # fmt: skip

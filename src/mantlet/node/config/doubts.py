@@ -6,12 +6,13 @@ from pathlib import Path
 
 import msgspec
 
-from mantlet.listeners.tls.config import TlsConfig
-from mantlet.node.certificates import listeners
+from mantlet.listeners.tls import TlsConfig, open_context
+from mantlet.node.certificates import callers_of, listeners
 from mantlet.node.config.model import Config
 from mantlet.node.config.problem import Problem
 from mantlet.policies.authorize.compiling import is_pattern
 from mantlet.policies.authorize.rules import SEPARATOR
+from mantlet.wire.revocation_list import RevocationLists
 
 
 def doubts(config: Config, now_s: float) -> Iterator[Problem]:
@@ -26,6 +27,9 @@ def doubts(config: Config, now_s: float) -> Iterator[Problem]:
         )
     for name, tls in listeners(config):
         yield from _certificate(name, tls, now_s)
+        opened = open_context(tls, callers=callers_of(config, tls))
+        if opened is not None and opened.lists is not None:
+            yield from _lists(name, opened.lists, now_s)
     pins = config.mcp.pins
     if config.mcp.servers and pins.mode_in(config.environment) == "approve" and not Path(pins.file).exists():
         yield Problem(
@@ -85,12 +89,25 @@ def _filters(config: Config) -> Iterator[Problem]:
         )
 
 
+def _lists(listener: str, lists: RevocationLists, now_s: float) -> Iterator[Problem]:
+    from mantlet.listeners.tls.expiry import Validity, urgency, why_unfit
+
+    term = Validity(lists.issued_at_s, lists.ends_at_s)
+    if why := why_unfit(term, now_s):
+        yield Problem(f"a revocation list {why}: no client certificate is taken", f"{listener}.tls.crl_file")
+    elif urgency(term, now_s) > 1:
+        left_h = (lists.ends_at_s - now_s) / 3600
+        yield Problem(
+            f"a revocation list ends in {left_h:.1f} hours, and nobody is let in then", f"{listener}.tls.crl_file"
+        )
+
+
 def _certificate(listener: str, tls: TlsConfig, now_s: float) -> Iterator[Problem]:
     from mantlet.listeners.tls.certificate import validity_of  # heavy, and few configurations have TLS
     from mantlet.listeners.tls.expiry import days_left, urgency, why_unfit
 
     validity = validity_of(Path(tls.cert_file or ""))
     if why := why_unfit(validity, now_s):
-        yield Problem(f"{why}: clients will refuse it", f"{listener}.tls.cert_file")
+        yield Problem(f"the certificate {why}: clients will refuse it", f"{listener}.tls.cert_file")
     elif urgency(validity, now_s):
         yield Problem(f"the certificate ends in {days_left(validity, now_s)} days", f"{listener}.tls.cert_file")

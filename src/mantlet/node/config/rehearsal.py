@@ -17,8 +17,8 @@ from mantlet.core.config_error import ConfigError
 from mantlet.core.refusal import UpstreamUnavailable
 from mantlet.events.audit.keys import checkpoint_directory
 from mantlet.listeners.http2 import require as require_http2
-from mantlet.listeners.tls.context import context as tls_context
-from mantlet.node.certificates import callers_ca, check_callers
+from mantlet.listeners.tls import open_context
+from mantlet.node.certificates import callers_of, check_callers
 from mantlet.node.certificates import listeners as tls_listeners
 from mantlet.node.config.masking import mask_url
 from mantlet.node.config.model import Config
@@ -90,7 +90,7 @@ def _parts(config: Config) -> Iterator[Part]:
     if config.http.http2:
         yield "http.http2", require_http2
     for name, tls in tls_listeners(config):
-        yield f"{name}.tls", lambda tls=tls: tls_context(tls, callers_ca_file=callers_ca(config, tls))  # type: ignore[misc]
+        yield f"{name}.tls", lambda tls=tls: open_context(tls, callers=callers_of(config, tls))  # type: ignore[misc]
     if not config.store.is_own:
         yield "store.url", lambda: address.parse(config.store.url)
         if config.store.url.startswith(("valkeys", "rediss")):

@@ -108,6 +108,11 @@ class MtlsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     enabled: bool = False
     ca_file: str | None = None
     """Who may name callers. Unset: the listener's `tls.client_ca_file`; when both are set they are the same file."""
+    crl_file: str | None = None
+    """Revocation lists of that CA and what is below it, PEM. When set, a certificate is taken only while there is a
+    list that has not ended, on open connections too."""
+    crl_check: Literal["chain", "leaf"] = "chain"
+    """As `crl_check` of a listener's `tls`."""
     callers: tuple[MtlsCallerConfig, ...] = ()
     revoked: tuple[str, ...] = ()
     """`serial:HEX`, `spki:HEX` or `sha256/BASE64` (the public key): no longer accepted, with a token or without."""

@@ -7,7 +7,7 @@ request that may be repeated is written once more when the server's end crossed 
 
 import asyncio
 import ssl
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from mantlet.core.clock import Clock
 from mantlet.core.refusal import BadUpstream, UpstreamUnavailable
@@ -20,10 +20,15 @@ from mantlet.upstreams.client.reach import Resolve, reach
 from mantlet.upstreams.client.relay import Relay
 from mantlet.upstreams.client.response import Response
 from mantlet.upstreams.client.tls import context, read_pins, spki_digest
+from mantlet.upstreams.client.trust import trust
 
 if TYPE_CHECKING:
     from mantlet.upstreams.client.http2.connection import Http2Connection
     from mantlet.upstreams.client.http2.multiplexed import Multiplexed
+
+
+HTTP_1: Final = ("http/1.1",)
+HTTP_2: Final = ("h2", "http/1.1")
 
 
 class HttpClient:
@@ -49,12 +54,17 @@ class HttpClient:
         self._clock = clock
         self._resolve = resolve
         self._pins = read_pins(tls.pins)
-        self._tls: ssl.SSLContext | None = (tls_context or context(tls)) if endpoint.is_tls else None
+        # One with revocation lists is renewed, and so is each client's own.
+        self._trust = trust(tls, HTTP_1, clock) if endpoint.is_tls else None
+        self._tls: ssl.SSLContext | None = None
+        if endpoint.is_tls:
+            self._tls = tls_context or context(tls) if self._trust is None else self._trust.context
         self.pool = Pool(self._connect, bounds, clock)
         self._multiplexed: Multiplexed | None = None
         if http2 and endpoint.is_tls:
             self._multiplexed = self._open_multiplexed()
-            self._tls2 = context(tls, ("h2", "http/1.1"))
+            self._trust2 = trust(tls, HTTP_2, clock)
+            self._tls2 = context(tls, HTTP_2) if self._trust2 is None else self._trust2.context
 
     async def send(
         self, message: bytes, *, deadline_s: float, is_repeatable: bool = False, relay: Relay | None = None
@@ -65,6 +75,8 @@ class HttpClient:
         `UpstreamUnavailable`, `Overloaded` (nothing was sent), `BadUpstream` or `DeadlineExceeded`. Cancelling the
         caller closes the connection, and that cancels the work upstream.
         """
+        if self._trust is not None and self._trust.look():
+            self._renew()
         if self._multiplexed is not None and not self._multiplexed.is_off:
             response = await self._multiplexed.send(message, deadline_s=deadline_s, is_repeatable=is_repeatable)
             if response is not None:
@@ -95,6 +107,17 @@ class HttpClient:
         """For clients of the same rules; None where TLS is not spoken."""
         return self._tls
 
+    def _renew(self) -> None:
+        """There are new revocation lists: nothing is sent any more on connections that were made by the old ones."""
+        assert self._trust is not None
+        self._tls = self._trust.context
+        self.pool.retire()
+        if self._multiplexed is not None and self._trust2 is not None:
+            # Looked at by the same client in the same turn, but for what was not whole yet: the next look finds that.
+            self._trust2.look()
+            self._tls2 = self._trust2.context
+            self._multiplexed.retire()
+
     async def close(self) -> None:
         """Close every connection; calls under way fail."""
         if self._multiplexed is not None:
@@ -108,16 +131,22 @@ class HttpClient:
         return Multiplexed(self._connect2, self._bounds, self._clock)
 
     async def _connect(self, pool: Pool) -> Connection:
-        connection = Connection(pool, self._bounds, self._clock)
-        await self._open(connection, self._tls)
-        return connection
+        while True:
+            tls, connection = self._tls, Connection(pool, self._bounds, self._clock)
+            await self._open(connection, tls)
+            if tls is self._tls:
+                return connection
+            connection.abort()  # new revocation lists came in the middle of its handshake
 
     async def _connect2(self, owner: "Multiplexed") -> "Http2Connection":
         from mantlet.upstreams.client.http2.connection import Http2Connection
 
-        connection = Http2Connection(owner, self._bounds, self._clock)
-        await self._open(connection, self._tls2)
-        return connection
+        while True:
+            tls, connection = self._tls2, Http2Connection(owner, self._bounds, self._clock)
+            await self._open(connection, tls)
+            if tls is self._tls2:
+                return connection
+            connection.abort()  # as above
 
     async def _open(self, connection: "Connection | Http2Connection", tls: ssl.SSLContext | None) -> None:
         loop = asyncio.get_running_loop()

@@ -1,6 +1,7 @@
 """How connections to one upstream are made and bounded. Durations are seconds, sizes bytes."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import msgspec
 
@@ -10,6 +11,12 @@ class TlsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 
     ca_file: str | None = None
     """PEM of the only CAs to trust; absent means the system's."""
+    crl_file: str | None = None
+    """Revocation lists of `ca_file` and what is below it, PEM, read again when they change. When set, a server is
+    spoken to only while there is a list that has not ended."""
+    crl_check: Literal["chain", "leaf"] = "chain"
+    """`chain`: a list is needed of every authority between the certificate and the root, the root's own included.
+    `leaf`: of the certificate's issuer alone."""
     pins: list[str] = []
     """`sha256/BASE64` of the server key's SPKI, at least two (one is the backup); checked besides chain and name."""
     client_cert_file: str | None = None

@@ -19,6 +19,7 @@ from mantlet.upstreams.client.framing import Framing, framing
 from mantlet.upstreams.client.outbox import Outbox
 from mantlet.upstreams.client.relay import Relay
 from mantlet.upstreams.client.response import BodyStream, Response
+from mantlet.upstreams.client.sending import Sending
 from mantlet.upstreams.client.whole import WholeAnswers
 
 DOUBTFUL_AFTER_S: Final = 0.05
@@ -51,7 +52,6 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_bounds",
-        "_can_write",
         "_clock",
         "_due_s",
         "_fields",
@@ -60,16 +60,15 @@ class Connection(asyncio.Protocol):
         "_is_complete",
         "_is_in_step",
         "_is_informational",
-        "_is_sent",
         "_is_write_paused",
         "_loop",
         "_owner",
         "_parser",
         "_parts",
         "_poll",
-        "_pump",
         "_relay",
         "_response",
+        "_sending",
         "_size_bytes",
         "_stream",
         "_stream_ends_s",
@@ -96,11 +95,9 @@ class Connection(asyncio.Protocol):
         self._timer_at_s = self._due_s = float("inf")
         self._stream_ends_s = float("inf")
         self._is_in_step = True
-        self._can_write: asyncio.Future[None] | None = None
         self._is_write_paused = False
-        self._pump: asyncio.Task[None] | None = None
         self._relay: Relay | None = None
-        self._is_sent = True
+        self._sending: Sending | None = None
         self.is_open = False
         self.uses = 0
         self.idle_since_s = 0.0
@@ -132,8 +129,8 @@ class Connection(asyncio.Protocol):
         self._owner.outbox.add(self._transport, message)
         self._relay = relay
         if relay is not None and relay.body is not None:
-            self._is_sent = False
-            self._pump = relay.start(self._send_body(relay), "http request body")
+            is_paused = self._is_write_paused
+            self._sending = Sending(relay.start, relay.body, self._transport, self._fail, is_paused=is_paused)
         return answer
 
     def is_stale(self) -> bool:
@@ -175,41 +172,19 @@ class Connection(asyncio.Protocol):
         tls = self._transport.get_extra_info("ssl_object")
         return None if tls is None else cast("bytes | None", tls.getpeercert(binary_form=True))
 
-    async def _send_body(self, relay: Relay) -> None:
-        """What follows a head, as it comes and no faster than the server takes it. Owned by the exchange it is part of:
-        cancelled when the answer is over, or the connection."""
-        body = relay.body
-        assert body is not None
-        is_chunked = body.length is None
-        left = body.length or 0
-        try:
-            while part := await body.part():
-                if not self.is_open:
-                    return
-                left -= len(part)
-                # Before the write: its answer may be here before this task goes on.
-                self._is_sent = left == 0
-                self._transport.write(b"%x\r\n%b\r\n" % (len(part), part) if is_chunked else part)
-                if self._is_write_paused:
-                    self._can_write = self._loop.create_future()
-                    await self._can_write
-            self._is_sent = True
-            if is_chunked:
-                self._transport.write(b"0\r\n\r\n")
-        except Exception as error:  # the root of a task: what stops the body stops the request
-            self._fail(error if isinstance(error, Refusal) else BadUpstream(why=f"its body broke off: {error!r}"))
-
     # --- asyncio.Protocol ------------------------------------------------------------------------------------------
 
     def pause_writing(self) -> None:
         """Called by the loop: the server does not keep up."""
         self._is_write_paused = True
+        if self._sending is not None:
+            self._sending.pause()
 
     def resume_writing(self) -> None:
         """Called by the loop."""
         self._is_write_paused = False
-        if self._can_write is not None and not self._can_write.done():
-            self._can_write.set_result(None)
+        if self._sending is not None:
+            self._sending.resume()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by the loop. Loops set TCP_NODELAY themselves."""
@@ -260,8 +235,8 @@ class Connection(asyncio.Protocol):
         self.is_open = False
         if self._timer is not None:
             self._timer.cancel()
-        if self._pump is not None:
-            self._pump.cancel()
+        if self._sending is not None:
+            self._sending.stop()
         if self.answer is not None:
             if error is None and self._framing is not None and self._framing.ends_with_connection:
                 self._finish()
@@ -379,14 +354,13 @@ class Connection(asyncio.Protocol):
 
     def _end_relay(self, relay: Relay) -> bool:
         """Stop sending; gives whether all was sent."""
-        pump, self._pump = self._pump, None
-        if pump is not None:
-            pump.cancel()
+        sending, self._sending = self._sending, None
+        if sending is not None:
+            sending.stop()
         if relay.is_head:
             # The old one waits for a body that the head spoke of: httptools cannot be told that none follows.
             self._parser = httptools.HttpResponseParser(self)
-        is_sent, self._is_sent = self._is_sent, True
-        return is_sent
+        return sending is None or sending.is_complete
 
     def _fail(self, error: Exception) -> None:
         answer, self.answer = self.answer, None

@@ -28,6 +28,8 @@ class Pool:
         self.outbox = Outbox()
         self._idle: list[Connection] = []
         self._all: set[Connection] = set()
+        self._old: set[Connection] = set()
+        """Busy ones that no further call shall use."""
         self._opening = 0
         self._waiters: deque[asyncio.Future[Connection | None]] = deque()
         self._is_closed = False
@@ -81,7 +83,7 @@ class Pool:
 
     def released(self, connection: Connection) -> None:
         """Give `connection` to the first who waits, or keep it."""
-        if self._is_closed:
+        if self._is_closed or (self._old and connection in self._old):
             connection.abort()
         elif (waiter := self._next_waiter()) is not None:
             waiter.set_result(connection)
@@ -92,9 +94,17 @@ class Pool:
     def lost(self, connection: Connection) -> None:
         """Forget `connection`; its place goes to the first who waits."""
         self._all.discard(connection)
+        self._old.discard(connection)
         if connection in self._idle:
             self._idle.remove(connection)
         self._place_is_free()
+
+    def retire(self) -> None:
+        """Let no further call use a connection that is open now; those under way go on."""
+        for connection in list(self._idle):
+            connection.abort()
+        self._idle.clear()
+        self._old.update(self._all)
 
     def turn_away(self, why: str) -> None:
         """Refuse all who wait, as if no connection could be made: nothing of theirs was sent."""

@@ -4,12 +4,18 @@ import base64
 import binascii
 import hashlib
 import ssl
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Final
 
 from mantlet.upstreams.client.config import TlsConfig
+from mantlet.wire import revocation_list
 
 PIN_PREFIX: Final = "sha256/"
+_CRL_CHECKS: Final[Mapping[str, ssl.VerifyFlags]] = {
+    "chain": ssl.VerifyFlags.VERIFY_CRL_CHECK_CHAIN,
+    "leaf": ssl.VerifyFlags.VERIFY_CRL_CHECK_LEAF,
+}
 
 
 def context(config: TlsConfig, alpn: Sequence[str] = ("http/1.1",)) -> ssl.SSLContext:
@@ -25,9 +31,28 @@ def context(config: TlsConfig, alpn: Sequence[str] = ("http/1.1",)) -> ssl.SSLCo
     if not config.verify:
         made.check_hostname = False
         made.verify_mode = ssl.CERT_NONE
+    if config.crl_file is not None:
+        _require_lists(made, config, config.crl_file)
     if config.client_cert_file and config.client_key_file:
         made.load_cert_chain(config.client_cert_file, config.client_key_file)
     return made
+
+
+def _require_lists(made: ssl.SSLContext, config: TlsConfig, crl_file: str) -> None:
+    if config.ca_file is None or not config.verify:
+        raise ValueError("tls.crl_file needs tls.ca_file, and verification")
+    with Path(crl_file).open("rb") as file:
+        pem = file.read(revocation_list.MAX_BYTES + 1)
+    is_whole_chain = config.crl_check == "chain"
+    try:
+        revocation_list.read(pem, Path(config.ca_file).read_bytes(), is_whole_chain=is_whole_chain)
+    except ValueError as error:
+        raise ValueError(f"tls.crl_file: {error}") from error
+    trusted = made.cert_store_stats()["x509"]
+    made.load_verify_locations(crl_file)
+    if made.cert_store_stats()["x509"] != trusted:  # it was exchanged in this very moment
+        raise ValueError("tls.crl_file: holds a certificate")
+    made.verify_flags |= _CRL_CHECKS[config.crl_check]
 
 
 def read_pins(pins: Iterable[str]) -> frozenset[bytes]:

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Final, Protocol
 
+from mantlet.core.clock import SYSTEM
 from mantlet.core.refusal import BadUpstream, UpstreamUnavailable
 from mantlet.upstreams.client import Resolve, TlsConfig
 from mantlet.upstreams.client.reach import reach
 from mantlet.upstreams.client.tls import context, read_pins, spki_digest
+from mantlet.upstreams.client.trust import trust
 
 _KEEP_ALIVE: Final = (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3), ("TCP_USER_TIMEOUT", 120_000))
 """Seconds, and milliseconds for the last: a host that vanished is found within a minute when nothing is said, and
@@ -45,10 +47,10 @@ class Dialer:
         self._port = port
         self._resolve = resolve
         self._tls: ssl.SSLContext | None = None
+        self._trust = None if tls is None else trust(tls, alpn, SYSTEM)
         self._pins = frozenset[bytes]()
         if tls is not None:
-            self._tls = context(tls)
-            self._tls.set_alpn_protocols(list(alpn))
+            self._tls = context(tls, alpn) if self._trust is None else self._trust.context
             self._pins = read_pins(tls.pins)
 
     async def dial(self, protocol: Dialled) -> None:
@@ -57,6 +59,8 @@ class Dialer:
         A cancelled dial leaves nothing open.
         """
         made: Any = protocol
+        if self._trust is not None and self._trust.look():
+            self._tls = self._trust.context
         try:
             reached = await reach(self._host, self._port, self._resolve)
             transport, _ = await asyncio.get_running_loop().create_connection(

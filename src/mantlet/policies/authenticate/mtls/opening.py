@@ -6,6 +6,7 @@ from mantlet.core.clock import Clock
 from mantlet.core.config_error import ConfigError
 from mantlet.policies.authenticate.config import MtlsConfig
 from mantlet.policies.authenticate.mtls import names
+from mantlet.policies.authenticate.mtls.lists import Lists
 from mantlet.policies.authenticate.mtls.provider import Known, Mtls
 from mantlet.policies.authenticate.mtls.revocations import Revocations, Tell, entry
 
@@ -38,4 +39,16 @@ def open_mtls(config: MtlsConfig, clock: Clock, tell: Tell) -> Mtls | None:
         revocations = Revocations(config.revoked, path, tell)
     except (OSError, ValueError) as error:
         raise ConfigError("auth.mtls.revoked_file", f"cannot be used: {error}") from error
-    return Mtls(known, revocations, clock)
+    return Mtls(known, revocations, clock, _lists(config, clock, tell))
+
+
+def _lists(config: MtlsConfig, clock: Clock, tell: Tell) -> Lists | None:
+    if config.crl_file is None:
+        return None
+    if config.ca_file is None:
+        raise ConfigError("auth.mtls.crl_file", "needs auth.mtls.ca_file", "name the authority whose lists they are")
+    is_whole_chain = config.crl_check == "chain"
+    try:
+        return Lists(Path(config.crl_file), Path(config.ca_file), clock, tell, is_whole_chain=is_whole_chain)
+    except (OSError, ValueError) as error:
+        raise ConfigError("auth.mtls.crl_file", f"cannot be used: {error}") from error

@@ -8,6 +8,7 @@ from mantlet.core.caller import Caller, CallerKind
 from mantlet.core.certificate import PeerCertificate
 from mantlet.core.clock import Clock
 from mantlet.core.refusal import InvalidCredential
+from mantlet.policies.authenticate.mtls.lists import Lists
 from mantlet.policies.authenticate.mtls.names import match
 from mantlet.policies.authenticate.mtls.revocations import Revocations
 
@@ -34,9 +35,13 @@ class Mtls:
     Everything is asked on every request, since a connection outlives both a certificate and a revocation list.
     """
 
-    def __init__(self, known: Mapping[str, Known], revocations: Revocations, clock: Clock) -> None:
-        self._known, self._revocations, self._clock = known, revocations, clock
+    def __init__(
+        self, known: Mapping[str, Known], revocations: Revocations, clock: Clock, lists: Lists | None = None
+    ) -> None:
+        self._known, self._revocations, self._clock, self._lists = known, revocations, clock, lists
         self._callers: dict[str, Caller | None] = {}
+        self._issuers: dict[str, str] = {}
+        """Of the callers there, by credential id."""
 
     def check(self, certificate: PeerCertificate) -> None:
         """Return for a certificate that still counts; raises `InvalidCredential`.
@@ -47,6 +52,8 @@ class Mtls:
             raise InvalidCredential("client certificate: expired")
         if self._revocations.has(certificate):
             raise InvalidCredential("client certificate: revoked")
+        if self._lists is not None and (why := self._lists.why_not(certificate.issuer_sha256, certificate.serial)):
+            raise InvalidCredential(f"client certificate: {why}")
 
     def caller(self, certificate: PeerCertificate) -> Caller | None:
         """Whom a checked certificate stands for; None for one that names nobody known.
@@ -61,7 +68,10 @@ class Mtls:
         caller = None if name is None else _caller_of(self._known[name], certificate)
         if len(self._callers) >= MAX_CALLERS:
             self._callers.clear()  # an authority that renews by the minute: starting over costs microseconds
+            self._issuers.clear()
         self._callers[certificate.sha256] = caller
+        if caller is not None:
+            self._issuers[caller.credential_id] = certificate.issuer_sha256
         return caller
 
     def is_current(self, caller: Caller) -> bool | None:
@@ -71,11 +81,15 @@ class Mtls:
         _, serial, spki_sha256 = caller.credential_id.split(":")
         is_live = caller.expires_at_s is not None and self._clock.wall() < caller.expires_at_s
         is_known = _known_of(caller) in self._known.values()  # a reload may have given it less
-        return is_live and is_known and not self._revocations.has_any(serial, spki_sha256)
+        if not is_live or not is_known or self._revocations.has_any(serial, spki_sha256):
+            return False
+        return self._lists is None or not self._lists.why_not(self._issuers.get(caller.credential_id), serial)
 
     def look(self) -> None:
-        """Take up a changed revocation list; call it every few seconds."""
+        """Take up what is newly revoked; call it every few seconds."""
         self._revocations.look()
+        if self._lists is not None:
+            self._lists.look()
 
 
 def _caller_of(known: Known, certificate: PeerCertificate) -> Caller:

@@ -60,7 +60,7 @@ class Revocations:
         """Raises `ValueError` or `OSError` for what cannot be read: at start nothing stands that could stay."""
         self._fixed = frozenset(entry(text) for text in entries)
         self._path, self._tell = path, tell
-        self._stamp = _stamp(path)
+        self._stamp = stamp(path)
         self._said = ""
         self._all = self._fixed | (_load(path) if path is not None else frozenset())
 
@@ -74,8 +74,8 @@ class Revocations:
 
     def look(self) -> None:
         """Read the file again if it has changed."""
-        stamp = _stamp(self._path)
-        if self._path is None or stamp == self._stamp:
+        now = stamp(self._path)
+        if self._path is None or now == self._stamp:
             return
         try:
             self._all = self._fixed | _load(self._path)
@@ -84,7 +84,7 @@ class Revocations:
                 self._said = str(error)
                 self._tell("error", "mtls.revocations_failed", {"file": str(self._path), "said": self._said})
             return
-        self._stamp, self._said = stamp, ""
+        self._stamp, self._said = now, ""
         self._tell("info", "mtls.revocations_loaded", {"entries": len(self._all)})
 
 
@@ -96,7 +96,8 @@ def _load(path: Path) -> frozenset[str]:
     return read(raw.decode())
 
 
-def _stamp(path: Path | None) -> tuple[int, ...] | None:
+def stamp(path: Path | None) -> tuple[int, ...] | None:
+    """What changes when the file does; None when it is not there."""
     if path is None:
         return None
     try:

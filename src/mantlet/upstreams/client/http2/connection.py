@@ -130,7 +130,7 @@ class Http2Connection(asyncio.Protocol):
         self._flush()
         self.wake_by(deadline_s)
         if self.uses >= MAX_REQUESTS:
-            self._leave()
+            self.leave()
         return exchange
 
     def give_up(self, exchange: Exchange, error: Exception | None) -> None:
@@ -261,7 +261,7 @@ class Http2Connection(asyncio.Protocol):
             if exchange.id > last_stream:
                 exchange.fail(Unprocessed("the server is leaving"))
                 self._exchanges.pop(exchange.id, None)
-        self._leave()
+        self.leave()
 
     def _guarded(self, exchange: Exchange, act: Callable[[], None]) -> None:
         try:
@@ -271,7 +271,8 @@ class Http2Connection(asyncio.Protocol):
 
     # --- ends ---------------------------------------------------------------------------------------------------
 
-    def _leave(self) -> None:
+    def leave(self) -> None:
+        """Take no new request, and close when those under way have their answers."""
         if not self.is_leaving:
             self.is_leaving = True
             self._owner.lost(self)
@@ -344,7 +345,7 @@ class Http2Connection(asyncio.Protocol):
             if exchange.due_s <= now_s:
                 exchange.expire(now_s)
         if not self._exchanges and now_s >= self._idle_since_s + self._bounds.idle_timeout_s:
-            self._leave()
+            self.leave()
         elif self.is_open:
             self._arm()
 

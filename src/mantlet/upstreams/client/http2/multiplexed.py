@@ -138,6 +138,11 @@ class Multiplexed:
                 raise DeadlineExceeded("No connection to the upstream became free in time.") from error
             raise
 
+    def retire(self) -> None:
+        """Let no further request use a connection that is open now; those under way go on."""
+        for connection in list(self._connections):
+            connection.leave()
+
     def freed(self) -> None:
         """A stream has ended, or there is room for more."""
         self._wake(1)

@@ -131,7 +131,7 @@ async def test_metadata_leads_a_client_to_the_issuer(tmp_path: Path, idp: Idp) -
             "scopes_supported": ["mcp:read"],
             "dpop_signing_alg_values_supported": ["ES256", "Ed25519", "EdDSA"],
         }
-        assert (await house.ask("GET", "/.well-known/oauth-protected-resource/mcp/none")).status == 401
+        assert (await house.ask("GET", "/.well-known/oauth-protected-resource/mcp/none")).status == 404
         scope = " ".join(answer.json["scopes_supported"])
         token = await get(idp.client_credentials, answer.json["resource"], scope)
         assert (await ask(house, token)).status == 200

@@ -3,7 +3,7 @@ import json
 import pytest
 from tests.policies.support import Onward, arrival
 
-from mantlet.core.refusal import MethodNotAllowed
+from mantlet.core.refusal import MethodNotAllowed, NotFound
 from mantlet.node.published import Published
 
 ROOT = "/.well-known/oauth-protected-resource"
@@ -34,7 +34,18 @@ async def test_the_metadata_of_a_resource_stands_where_rfc_9728_says(url: str, p
 
 
 @pytest.mark.parametrize(
-    "path", [ROOT, f"{ROOT}/", f"{ROOT}/mcp/", f"{ROOT}/mcp/two", f"{ROOT}/MCP", "/mcp", "/", f"{ROOT}/mcp/one/.."]
+    "path", [ROOT, f"{ROOT}/", f"{ROOT}/mcp/", f"{ROOT}/mcp/two", f"{ROOT}/MCP", f"{ROOT}/mcp/one/.."]
+)
+async def test_a_document_that_is_not_listed_is_not_there(path: str) -> None:
+    """OAUTH-01: 404, not 401."""
+    onward = Onward()
+    with pytest.raises(NotFound):
+        await published()(arrival(path=path, verb="GET", caller=None), onward)
+    assert onward.reached == []
+
+
+@pytest.mark.parametrize(
+    "path", ["/mcp", "/", "/.well-known", "/.well-known/", f"{ROOT}x", f"/x{ROOT}/mcp", ROOT.upper()]
 )
 async def test_everything_else_goes_on_to_be_authenticated(path: str) -> None:
     """AUTHN-01"""

@@ -6,16 +6,21 @@ from urllib.parse import urlsplit
 
 from mantlet.core.call import Arrival, Reply
 from mantlet.core.policy import ArrivalHandler
-from mantlet.core.refusal import MethodNotAllowed
+from mantlet.core.refusal import MethodNotAllowed, NotFound
 from mantlet.wire import jsonrpc
 
 WELL_KNOWN: Final = "/.well-known/oauth-protected-resource"
 KEY_SET: Final = "/.well-known/jwks.json"
+_BELOW: Final = f"{WELL_KNOWN}/"
 _HEADERS: Final = [(b"content-type", b"application/json"), (b"cache-control", b"public, max-age=300")]
 
 
 class Published:
-    """Answers the listed paths and passes everything else on (AUTHN-01: these are the exceptions)."""
+    """Answers the listed paths and passes everything else on (AUTHN-01: these are the exceptions).
+
+    Below `WELL_KNOWN` what is not listed is not there, for strangers too (OAUTH-01): a client that looks for metadata
+    in several places goes on after a 404, and would take a 401 there for the beginning of another search.
+    """
 
     def __init__(
         self,
@@ -45,7 +50,11 @@ class Published:
     def __call__(self, arrival: Arrival, onward: ArrivalHandler, /) -> Awaitable[Reply]:
         """Answer a listed document, or pass on."""
         document = self._documents.get(arrival.path)
-        return onward(arrival) if document is None else self._answer(arrival, document)
+        if document is None:
+            if arrival.path.startswith(_BELOW) or arrival.path == WELL_KNOWN:
+                raise NotFound
+            return onward(arrival)
+        return self._answer(arrival, document)
 
     async def _answer(self, arrival: Arrival, document: bytes) -> Reply:
         arrival.trail.action, arrival.trail.rule = f"{arrival.verb} {WELL_KNOWN}", "published"

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from bench import report
-from bench.experiments import EXPERIMENTS
+from bench.experiments import ASKED_FOR, EXPERIMENTS
 from bench.lab import FULL, QUICK, Lab
 from bench.rig.process import ROOT, NotStarted
 from bench.rivals import RIVALS
@@ -89,7 +89,7 @@ def main() -> int:
                 asgi_python=options.asgi_python,
                 with_gateway=not options.without_gateway,
             )
-            for name in options.only or EXPERIMENTS:
+            for name in options.only or [name for name in EXPERIMENTS if options.full or name not in ASKED_FOR]:
                 started_s = time.monotonic()
                 try:
                     found = EXPERIMENTS[name](lab)

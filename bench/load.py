@@ -48,7 +48,10 @@ class Client(asyncio.Protocol):
         self._number = number
         self._tokens = job.tokens or [""]
         self._heads = [head(job, token) for token in self._tokens]
-        self._turn = number % len(self._tokens)
+        if job.sessions:
+            self._heads = [head(job, self._tokens[0], session) for session in job.sessions]
+        # Apart from each other: else all clients are the same caller at the same time, and of many few are in use.
+        self._turn = number * len(self._heads) // job.concurrency
         self._pad = "x" * max(0, job.pad_bytes - 16)
         self._serial = 0
         self._chance = random.Random(job.seed * 1_000_003 + number)
@@ -70,7 +73,7 @@ class Client(asyncio.Protocol):
     async def connect(self) -> None:
         """Connect, and open a session where the era has one."""
         await asyncio.get_running_loop().create_connection(lambda: self, self._job.host, self._job.port)
-        if self._job.era == "legacy":
+        if self._job.era == "legacy" and not self._job.sessions:
             for at, token in enumerate(self._tokens):
                 self._heads[at] = head(self._job, token, await self._open_session(token))
 

@@ -57,6 +57,10 @@ def _door(name: str) -> Callable[[Facts], float]:
     return lambda f: f[f"doors.16.{name}.cpu_quiet_us"] / f["doors.16.http.cpu_quiet_us"]
 
 
+def _worst(prefix: str, name: str) -> Callable[[Facts], float]:
+    return lambda f: max(value for fact, value in f.items() if fact.startswith(prefix) and fact.endswith(name))
+
+
 _TARGETS = (
     _Target("CPU a `tools/call`, everything on, concurrency 16", "≤ 100 µs quiet", lambda f: f[_HERE], 100, "µs"),
     _Target(
@@ -173,6 +177,10 @@ _TARGETS = (
     _Target("first event of a streamed answer", "≤ 1 ms after", lambda f: f["first_byte.added_us"] / 1e3, 1, "ms"),
     _Target("an idle legacy session", "≤ 20 KiB", lambda f: f["idle.legacy_session.kib"], 20, "KiB"),
     _Target("an idle legacy stream", "≤ 20 KiB", lambda f: f["idle.legacy_stream.kib"], 20, "KiB"),
+    _Target("ten times more of anything, CPU a call", "≤ 1.2 times", _worst("growth_flat.", ".times"), 1.2, "times"),
+    _Target("5,000 slow or silent connections, memory", "≤ 100 MiB", _worst("connections.", ".mib"), 100, "MiB"),
+    _Target("the last of them is closed, deadline 10 s", "≤ 11 s", _worst("connections.", ".closed_s"), 11, "s"),
+    _Target("good callers' p99 beside them", "≤ 2 times", _worst("connections.", ".times"), 2, "times"),
 )
 
 

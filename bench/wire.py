@@ -26,6 +26,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     path: str
     tokens: list[str] = []
     """Taken in turn, call by call; several are several callers."""
+    sessions: list[str] = []
+    """Legacy sessions of the first token's caller, used in turn; none: each client opens its own."""
     credential: str = "authorization: Bearer"
     """What stands before a token: the header and, where there is one, the scheme."""
     door: Door = "http"

@@ -4,8 +4,10 @@ from collections.abc import Callable, Mapping
 
 from bench.experiments.bounds import correctness, footprint, overload
 from bench.experiments.caching import caching
+from bench.experiments.connections import connections
 from bench.experiments.crossing import bridge, doors, first_byte, idle
 from bench.experiments.flooding import floods
+from bench.experiments.growth import growth
 from bench.experiments.others import rivals
 from bench.experiments.resilience import resilience
 from bench.experiments.services import services
@@ -28,8 +30,13 @@ EXPERIMENTS: Mapping[str, Callable[[Lab], list[Table]]] = {
     "first-byte": first_byte,
     "idle": idle,
     "rivals": rivals,
+    "growth": growth,
+    "connections": connections,
     "overload": overload,
     "flood": floods,
     "footprint": footprint,
     "correctness": correctness,  # last: it also adds up what the others checked
 }
+
+ASKED_FOR = frozenset({"growth", "connections"})
+"""They take minutes each: only when they are named, or with `--full`."""

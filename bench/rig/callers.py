@@ -29,6 +29,8 @@ class Load:
     served: int = 0
     longest_s: float = 0.0
     failures: list[str] = field(default_factory=list)
+    acknowledged: list[str] = field(default_factory=list)
+    """The node's ids of the requests that were answered."""
     _over: threading.Event = field(default_factory=threading.Event)
     _threads: list[threading.Thread] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -52,8 +54,7 @@ class Load:
             time.sleep(0.01)
 
     def _call(self, number: int) -> None:
-        port = int(self.gateway.url.rpartition(":")[2])
-        count, connection = 0, http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        count, connection = 0, _connection(self.gateway)
         while not self._over.is_set():
             count += 1
             began_s = time.monotonic()
@@ -82,7 +83,15 @@ class Load:
         text = answer.read().decode()
         if answer.status != 200:
             raise ValueError(f"{answer.status}: {text[:200]}")
+        self.acknowledged.append(answer.headers["x-request-id"])
         return text
+
+
+def _connection(gateway: Gateway) -> http.client.HTTPConnection:
+    port = int(gateway.url.rpartition(":")[2])
+    if gateway.trust is None:
+        return http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    return http.client.HTTPSConnection("127.0.0.1", port, timeout=30, context=gateway.trust)
 
 
 def call_bytes(gateway: Gateway, server: str, tool: str, arguments: dict[str, Any]) -> bytes:

@@ -3,12 +3,13 @@
 import contextlib
 import json
 import secrets
+import ssl
 import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,8 @@ class Gateway:
     listening_after_s: float
     folder: Path
     secret: str = field(repr=False, default="")
+    trust: ssl.SSLContext | None = field(repr=False, default=None)
+    """What clients of its TLS verify it with; None: it speaks plain HTTP."""
 
     def mcp(self, server: str = "") -> str:
         """The endpoint of one server, or of all as one."""
@@ -106,10 +109,11 @@ def _token(secret: str, subject: str = "bench") -> str:
 
 
 @contextlib.contextmanager
-def start_gateway(settings: Mapping[str, Any], folder: Path) -> Iterator[Gateway]:
+def start_gateway(settings: Mapping[str, Any], folder: Path, trust: Path | None = None) -> Iterator[Gateway]:
     """Run `mantlet serve` with `settings` until the block ends.
 
-    Ports, paths and the signing secret are filled in here; everything the node writes stays in `folder`.
+    Ports, paths and the signing secret are filled in here; everything the node writes stays in `folder`. `trust` is the
+    authority's certificate where `http.tls` is set.
     Raises `NotStarted` with the end of its output when it does not come up.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -131,20 +135,30 @@ def start_gateway(settings: Mapping[str, Any], folder: Path) -> Iterator[Gateway
     program = Program([sys.executable, "-m", "mantlet", "serve", "-c", str(file)], folder / "gateway.log")
     try:
         listening_after_s = program.wait_listening(port)
-        url = f"http://127.0.0.1:{port}"
-        wait_ready(url)
+        context = None if trust is None else ssl.create_default_context(cafile=str(trust))
+        url = f"{'http' if context is None else 'https'}://127.0.0.1:{port}"
+        wait_ready(url, context=context)
         admin_url = f"http://127.0.0.1:{admin_port}"
-        yield Gateway(url, admin_url, _token(secret), program, listening_after_s, folder, secret)
+        yield Gateway(url, admin_url, _token(secret), program, listening_after_s, folder, secret, context)
     finally:
         program.stop()
 
 
-def wait_ready(url: str, timeout_s: float = 20.0) -> None:
+def again(gateway: Gateway) -> Gateway:
+    """A node whose process has ended, started once more with all that it left; whoever calls ends it."""
+    command = [sys.executable, "-m", "mantlet", "serve", "-c", str(gateway.folder / "mantlet.yaml")]
+    program = Program(command, gateway.program.log)
+    listening_after_s = program.wait_listening(int(gateway.url.rpartition(":")[2]))
+    wait_ready(gateway.url, context=gateway.trust)
+    return replace(gateway, program=program, listening_after_s=listening_after_s)
+
+
+def wait_ready(url: str, timeout_s: float = 20.0, context: ssl.SSLContext | None = None) -> None:
     """Wait for 200 from `/readyz`; a node without it counts as ready."""
     until_s = time.monotonic() + timeout_s
     while time.monotonic() < until_s:
         try:
-            with urllib.request.urlopen(f"{url}/readyz", timeout=2):
+            with urllib.request.urlopen(f"{url}/readyz", timeout=2, context=context):
                 return
         except urllib.error.HTTPError as answer:
             if answer.code != 503:

@@ -33,7 +33,7 @@ class Sending:
         self._is_paused = is_paused
         self._can_write: asyncio.Future[None] | None = None
         self.is_complete = False
-        """Whether the server may answer and be asked again on the same connection."""
+        """Whether all of it is written: only then is the connection good for another request."""
         self._task = start(self._send(), "http request body")
 
     def stop(self) -> None:

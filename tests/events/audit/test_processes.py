@@ -167,3 +167,44 @@ def test_system_calls_that_really_fail_lose_nothing_acknowledged(
     report = trails.check(directory)
     assert report.exit_code == verify.INTACT, report
     assert acknowledged(directory, "s") <= set(trails.request_ids(directory))
+
+
+WRITE_POINTS = [
+    ("write", "mkdir", (1,)),
+    ("write", "openat", (1, 2, 3)),
+    ("write", "write", (1, 2, 3, 30)),
+    ("write", "pwrite64", (1, 2, 3, 30)),
+    ("write", "flock", (1, 2, 3, 40)),
+    ("fsync", "fdatasync", (1, 2, 3, 30)),
+    ("fsync", "fsync", (1, 2)),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("durability", "call", "times"), WRITE_POINTS)
+def test_killed_before_any_system_call_of_writing_nothing_acknowledged_is_lost(
+    tmp_path: Path,
+    trails: Any,
+    children: list[subprocess.Popen[bytes]],
+    durability: str,
+    call: str,
+    times: tuple[int, ...],
+) -> None:
+    """AUD-02: SIGKILL right before the n-th one, so right after whatever stood before it; the next writer goes on."""
+    strace = shutil.which("strace")
+    if strace is None:
+        pytest.skip("strace is not installed: no process can be killed at a system call")
+    for number in times:
+        directory = tmp_path / f"{number}" / "audit"
+        directory.parent.mkdir()
+        files = [directory, *(directory / name for name in (".head", *(f"audit-{n:08d}.jsonl" for n in range(1, 9))))]
+        seen = tmp_path / f"strace-{number}"
+        inject = f"-einject={call}:signal=SIGKILL:when={number}"
+        options = ["-f", "-qq", "-o", str(seen), *(f"-P{file}" for file in files), f"-etrace={call}", inject]
+        child = start(children, directory, durability, "k", 60, strace, *options)
+        child.wait(60)
+        assert "killed by SIGKILL" in seen.read_text(), f"{call} number {number} was not reached"
+        assert start(children, directory, durability, "again", 1).wait(30) == 0
+        report = trails.check(directory)
+        assert report.exit_code == verify.INTACT, report
+        assert acknowledged(directory, "k") <= set(trails.request_ids(directory))

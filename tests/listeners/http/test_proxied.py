@@ -27,7 +27,7 @@ async def test_the_client_is_who_the_header_says(serve) -> None:
     assert [(await client.answer())[0] for _ in range(2)] == [200, 200]
     assert [arrival.peer for arrival in house.arrivals] == ["2001:db8::9"] * 2
     assert [info.peer for info in house.listener.connections()] == ["2001:db8::9"]
-    assert house.listener._door.seats == {"2001:db8::9": 1}
+    assert house.listener._door.seats.by_peer == {"2001:db8::9": 1}
     client.close()
     await house.until(lambda: not house.listener._door.seats)
 

@@ -14,6 +14,6 @@ async def test_the_client_is_who_the_proxy_header_says(serve: Serve) -> None:
     client.send(SIGNATURE + b"\x21\x11" + len(rest).to_bytes(2, "big") + rest + house.hello())
     await house.until(lambda: bool(house.opened))
     assert house.opened[0].peer == "192.0.2.7"
-    assert house.listener._door.seats == {"192.0.2.7": 1}
+    assert house.listener._door.seats.by_peer == {"192.0.2.7": 1}
     client.writer.transport.abort()
     await house.until(lambda: not house.listener._door.seats)

@@ -7,10 +7,11 @@ import asyncio
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Protocol, cast
+from typing import Final, cast
 
 from mantlet.core.certificate import PeerCertificate
 from mantlet.core.tasks import Tasks
+from mantlet.listeners.accept.seats import Seats
 from mantlet.listeners.peer import Network, address_of, is_within
 from mantlet.listeners.proxy_protocol import NotProxied, receive
 from mantlet.listeners.tls.served import Served
@@ -20,18 +21,6 @@ ACCEPTS_A_TURN: Final = 64
 """Connections taken in one turn of the loop, so that a flood does not keep it from those it has."""
 OUT_OF_FILES_S: Final = 0.5
 SHUTDOWN_S: Final = 1.0
-
-
-class Seats(Protocol):
-    """Who counts a listener's connections."""
-
-    def seat(self, peer: str, /) -> bool:
-        """Count a connection of `peer` in, or refuse it."""
-        ...
-
-    def unseat(self, peer: str, /) -> None:
-        """Count it out."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +105,7 @@ class Acceptor:
                 return
             peer = address_of(address)
             is_foreign = self._proxies is not None and not is_within(peer, self._proxies)
-            if is_foreign or not self._seats.seat(peer):
+            if is_foreign or not self._seats.take(peer):
                 accepted.close()  # no plaintext answer on a TLS port (TLS-01)
                 continue
             accepted.setblocking(False)
@@ -139,9 +128,9 @@ class Acceptor:
                     source = (await receive(accepted)).source
                 if source:
                     # The client's seat instead of the balancer's: caps are for who comes, not for who brings them.
-                    self._seats.unseat(peer)
+                    self._seats.give_back(peer)
                     peer = source
-                    is_seated = self._seats.seat(peer)
+                    is_seated = self._seats.take(peer)
             if is_seated:
                 opening = Opening(self._make, peer, at_s, self._tls)
                 await self._connect(opening, accepted, ends_s)
@@ -154,7 +143,7 @@ class Acceptor:
             if opening is None or not opening.is_made:
                 accepted.close()
                 if is_seated:
-                    self._seats.unseat(peer)
+                    self._seats.give_back(peer)
 
     async def _connect(self, opening: "Opening", accepted: socket.socket, ends_s: float) -> None:
         if self._tls is None:

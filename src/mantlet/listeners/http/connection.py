@@ -108,7 +108,7 @@ class Connection(asyncio.Protocol):
         door = self.door
         if not self.peer:
             self.peer = address_of(transport.get_extra_info("peername"))
-        if not self._is_seated and not door.seat(self.peer):
+        if not self._is_seated and not door.seats.take(self.peer):
             self._is_closing = True
             self._transport.write(answer.bare(503, door.constant))
             self._transport.close()
@@ -125,7 +125,7 @@ class Connection(asyncio.Protocol):
         if self._is_seated:
             self._is_seated = False
             self.door.guests.discard(self)
-            self.door.unseat(self.peer)
+            self.door.seats.give_back(self.peer)
         self._cancel()
         # At once, and not when the collector finds the circle of connection, exchange and task.
         self._buffer.clear()

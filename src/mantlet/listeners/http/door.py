@@ -1,6 +1,5 @@
 """What all connections of one listener share: how it was configured, who is connected, and the time."""
 
-import asyncio
 import math
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -13,12 +12,13 @@ from mantlet.core.policy import ArrivalHandler
 from mantlet.core.record import Trail
 from mantlet.core.refusal import Refusal
 from mantlet.core.tasks import Tasks
+from mantlet.listeners.accept.seats import Seats
 from mantlet.listeners.http.answer import Constant
 from mantlet.listeners.http.canned import Canned
 from mantlet.listeners.http.config import HttpConfig
 from mantlet.listeners.http.origin import Names
 from mantlet.listeners.http.repeated import Budget
-from mantlet.listeners.peer import X_FORWARDED_FOR, Network, is_within
+from mantlet.listeners.peer import X_FORWARDED_FOR, Network
 
 Refuse = Callable[[Trail, Refusal], Awaitable[Reply]]
 Told = Callable[[Arrival], Reply | None]
@@ -98,14 +98,9 @@ class Door:
     forwarded: bytes = X_FORWARDED_FOR
     """The header in which `trusted` proxies are believed."""
     guests: set[Guest] = field(default_factory=set)
-    seats: dict[str, int] = field(default_factory=dict)
-    """Open connections by peer address; never more keys than connections."""
+    seats: Seats = field(init=False)
     is_leaving: bool = False
     """Every answer is the last of its connection."""
-    is_shut: bool = False
-    """Nobody new gets a seat."""
-    refused: int = 0
-    """Connections turned away at a cap."""
     now_s: float = 0.0
     """Monotonic, as of the last sweep: good enough for idle times, and free."""
     served: int = 0
@@ -113,39 +108,15 @@ class Door:
     held: deque[tuple[float, Holding, bool]] = field(default_factory=deque)
     """Connections that are not listened to, in the order in which they are again."""
     repeated: Budget = field(default_factory=Budget)
-    is_empty: asyncio.Event = field(default_factory=asyncio.Event)
     told: Told | None = None
     canned: Canned = field(init=False)
     max_body_bytes: int = 0
     """Of the largest body that any path takes: those that pass bodies on may take more than `config.max_body_bytes`."""
 
     def __post_init__(self) -> None:
+        self.seats = Seats(self.config.max_connections, self.config.per_address_connections, self.trusted)
         self.canned = Canned(self.constant)
         self.max_body_bytes = max(self.max_body_bytes, self.config.max_body_bytes)
-
-    def seat(self, peer: str) -> bool:
-        """Count a connection of `peer` in, or refuse it at once (RATE-06)."""
-        mine = self.seats.get(peer, 0)
-        if (
-            self.is_shut
-            # A proxy brings the connections of many: only the cap on all of them is for it.
-            or (mine >= self.config.per_address_connections and not is_within(peer, self.trusted))
-            or sum(self.seats.values()) >= self.config.max_connections
-        ):
-            self.refused += 1
-            return False
-        self.seats[peer] = mine + 1
-        self.is_empty.clear()
-        return True
-
-    def unseat(self, peer: str) -> None:
-        """Count it out."""
-        if (mine := self.seats[peer] - 1) > 0:
-            self.seats[peer] = mine
-        else:
-            del self.seats[peer]
-        if not self.seats:
-            self.is_empty.set()
 
     def hold(self, guest: Holding, closes: bool) -> None:
         """Tell `guest` when `HOLD_S` are over, give or take a sweep; never more of them than connections."""

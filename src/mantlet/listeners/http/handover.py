@@ -23,7 +23,7 @@ class Handover:
     def left(self, guest: Guest) -> None:
         """Give the seat back, once, when the connection is lost."""
         self.door.guests.discard(guest)
-        self.door.unseat(self.peer)
+        self.door.seats.give_back(self.peer)
 
 
 class Successor(Guest, Protocol):

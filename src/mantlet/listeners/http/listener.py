@@ -43,7 +43,7 @@ class HttpListener:
     @property
     def refused_connections(self) -> int:
         """How many connections a cap has turned away."""
-        return self._door.refused
+        return self._door.seats.refused
 
     @property
     def connected(self) -> int:
@@ -66,38 +66,29 @@ class HttpListener:
         self._server.close()
         if linger_s:
             await self._linger(linger_s)
-        door.is_shut = True
+        door.seats.is_shut = True
         for guest in list(door.guests):
             guest.leave()
-        await self._until_empty(grace_s)
+        await self._door.seats.until_empty(grace_s)
         await self.close()
 
     async def close(self) -> None:
         """Drop every connection and cancel its work, now."""
         door = self._door
-        door.is_leaving = door.is_shut = True
+        door.is_leaving = door.seats.is_shut = True
         self._server.close()
         if isinstance(self._server, Acceptor):
             self._server.abort_openings()
         for guest in list(door.guests):
             guest.abort()
-        await self._until_empty(CANCEL_S)
+        await self._door.seats.until_empty(CANCEL_S)
         self._sweeper.cancel()
 
     async def _linger(self, linger_s: float) -> None:
         await asyncio.sleep(ACCEPTED_S)
         for guest in list(self._door.guests):
             guest.leave(linger_s)
-        await self._until_empty(linger_s + 2 * SWEEP_S)
-
-    async def _until_empty(self, timeout_s: float) -> None:
-        if not self._door.seats:
-            return
-        try:
-            async with asyncio.timeout(timeout_s):
-                await self._door.is_empty.wait()
-        except TimeoutError:
-            return
+        await self._door.seats.until_empty(linger_s + 2 * SWEEP_S)
 
     def _sweep(self) -> None:
         self._sweeper = self._loop.call_later(SWEEP_S, self._sweep)
@@ -166,7 +157,7 @@ async def listen(
         acceptor = Acceptor(
             sock,
             _speaker(state),
-            seats=state,
+            seats=state.seats,
             tasks=tasks,
             monotonic=clock.monotonic,
             opening_s=config.header_timeout,

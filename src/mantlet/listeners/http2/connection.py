@@ -101,7 +101,7 @@ class Http2Connection(asyncio.Protocol):
         """The client is gone: the work for it stops (MCP-07)."""
         self._is_lost = self._is_closing = True
         self.door.guests.discard(self)
-        self.door.unseat(self.peer)
+        self.door.seats.give_back(self.peer)
         self._stop_all()
         self._can_write.set()
 

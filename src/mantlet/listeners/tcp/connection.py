@@ -84,7 +84,7 @@ class TcpConnection(asyncio.Protocol):
         """The client is gone: the work for it stops, its session ends (MCP-07)."""
         self._is_lost = True
         self._door.guests.discard(self)
-        self._door.unseat(self._accepted.peer)
+        self._door.seats.give_back(self._accepted.peer)
         self._end()
         self._gate.open()
 

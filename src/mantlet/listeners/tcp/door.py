@@ -1,6 +1,5 @@
 """What all connections of the TCP listener share: its configuration, who is connected, and how one gets in."""
 
-import asyncio
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
@@ -13,6 +12,7 @@ from mantlet.core.key_proof import KeyProof
 from mantlet.core.policy import ArrivalHandler
 from mantlet.core.record import Trail
 from mantlet.core.refusal import NotFound, Unauthenticated
+from mantlet.listeners.accept.seats import Seats
 from mantlet.listeners.messages.carrier import Terms
 from mantlet.listeners.messages.exchange import Whole
 from mantlet.listeners.tcp.config import TcpConfig
@@ -33,36 +33,14 @@ class TcpDoor:
     opening: ArrivalHandler
     endpoints: Collection[str]
     guests: "set[TcpConnection]" = field(default_factory=set)
-    seats: dict[str, int] = field(default_factory=dict)
-    """Open connections by peer address; never more keys than connections."""
-    is_leaving: bool = False
-    refused: int = 0
-    """Connections turned away at a cap."""
+    seats: Seats = field(init=False)
     now_s: float = 0.0
     """Monotonic, as of the last sweep."""
     served: int = 0
     """Connections so far; the next one's id."""
-    is_empty: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def seat(self, peer: str, /) -> bool:
-        """Count a connection of `peer` in, or refuse it at once (RATE-06)."""
-        config, mine = self.config, self.seats.get(peer, 0)
-        is_full = sum(self.seats.values()) >= config.max_connections
-        if self.is_leaving or is_full or mine >= config.per_address_connections:
-            self.refused += 1
-            return False
-        self.seats[peer] = mine + 1
-        self.is_empty.clear()
-        return True
-
-    def unseat(self, peer: str, /) -> None:
-        """Count it out."""
-        if (mine := self.seats[peer] - 1) > 0:
-            self.seats[peer] = mine
-        else:
-            del self.seats[peer]
-        if not self.seats:
-            self.is_empty.set()
+    def __post_init__(self) -> None:
+        self.seats = Seats(self.config.max_connections, self.config.per_address_connections)
 
     def sweep(self) -> None:
         """Look at the clock once for everybody."""

@@ -32,7 +32,7 @@ class TcpListener:
     @property
     def refused_connections(self) -> int:
         """How many connections a cap has turned away."""
-        return self._door.refused
+        return self._door.seats.refused
 
     def connections(self) -> list[ConnectionInfo]:
         """Who is connected now, oldest first."""
@@ -44,32 +44,23 @@ class TcpListener:
 
         Nothing lingers: whoever speaks here is told that the node leaves.
         """
-        self._door.is_leaving = True
+        self._door.seats.is_shut = True
         self._acceptor.close()
         self._acceptor.abort_openings()
         for guest in list(self._door.guests):
             guest.leave()
-        await self._until_empty(grace_s)
+        await self._door.seats.until_empty(grace_s)
         await self.close()
 
     async def close(self) -> None:
         """Drop every connection and cancel its work, now."""
-        self._door.is_leaving = True
+        self._door.seats.is_shut = True
         self._acceptor.close()
         self._acceptor.abort_openings()
         for guest in list(self._door.guests):
             guest.abort()
-        await self._until_empty(CANCEL_S)
+        await self._door.seats.until_empty(CANCEL_S)
         self._sweeper.cancel()
-
-    async def _until_empty(self, timeout_s: float) -> None:
-        if not self._door.seats:
-            return
-        try:
-            async with asyncio.timeout(timeout_s):
-                await self._door.is_empty.wait()
-        except TimeoutError:
-            return
 
     def _sweep(self) -> None:
         self._sweeper = self._loop.call_later(SWEEP_S, self._sweep)
@@ -98,7 +89,7 @@ def listen(
     acceptor = Acceptor(
         sock,
         lambda accepted: TcpConnection(door, accepted),
-        seats=door,
+        seats=door.seats,
         tasks=terms.tasks,
         monotonic=terms.clock.monotonic,
         opening_s=config.auth_timeout,

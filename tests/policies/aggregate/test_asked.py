@@ -25,8 +25,8 @@ def session(secret: bytes = b"s" * 16, **capabilities: Any) -> Session:
     return Session("text", "key", secret, 10**10, "2025-11-25", capabilities, {}, ALICE.key, "")
 
 
-async def begun(policy: Any, world: World, *, can: Any = CAN, **options: Any) -> str:
-    params = {"protocolVersion": "2025-11-25", "capabilities": can, "clientInfo": {"name": "c", "version": "1"}}
+async def begun(policy: Any, world: World, *, can: Any = CAN, version: str = "2025-11-25", **options: Any) -> str:
+    params = {"protocolVersion": version, "capabilities": can, "clientInfo": {"name": "c", "version": "1"}}
     reply = await policy(ask("initialize", params, **options), world)
     return str(reply.header(b"mcp-session-id").decode())
 

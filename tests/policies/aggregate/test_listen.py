@@ -80,7 +80,7 @@ class Heard:
         async with asyncio.timeout(5):
             while not self._buffer:
                 chunk = await anext(self.body)
-                self._buffer += [json.loads(line[6:]) for line in chunk.splitlines() if line.startswith(b"data: ")]
+                self._buffer += [json.loads(line[6:]) for line in chunk.splitlines() if line.startswith(b"data: {")]
         return self._buffer.pop(0)
 
     async def close(self) -> None:

@@ -12,7 +12,7 @@ from tests.policies.support import BOB
 
 from mantlet.core import refusal as r
 from mantlet.core.call import Call, Reply
-from mantlet.policies.aggregate import changes, source
+from mantlet.policies.aggregate import changes, source, streams
 from mantlet.wire.event_stream import EventStream
 
 ACCEPT = [(b"accept", b"text/event-stream")]
@@ -22,6 +22,7 @@ ACCEPT = [(b"accept", b"text/event-stream")]
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(changes, "DEBOUNCE_S", 0.0)
     monkeypatch.setattr(source, "FIRST_DELAY_S", 0.0)
+    monkeypatch.setattr(streams, "LINGER_S", 0.0)
 
 
 class Server:

@@ -51,7 +51,7 @@ class Legacy:
         self._tell_timeout_s = tell_timeout_s
         self.ids = SessionIds(sealer, state, post, clock, idle_s=session_idle_s, busy=self._busy, tasks=tasks)
         self.behind = BehindSessions(state, self.ids.left_s, self._opened)
-        self._streams = Streams(merged, state, post, changed=changed, monotonic=clock.monotonic, chance=chance)
+        self._streams = Streams(merged, state, post, tasks, changed=changed, monotonic=clock.monotonic, chance=chance)
         self._under_way: dict[tuple[str, bytes], Call] = {}
 
     def _busy(self) -> Iterator[str]:
@@ -123,6 +123,7 @@ class Legacy:
     async def end(self, call: Call, session: Session, servers: Sequence[str], onward: CallHandler) -> None:
         """End the session and those behind it."""
         await self.ids.end(session)
+        await self._streams.end(session)
         behind = await self.behind.forget(session, servers)
         await self._tell_all([calls.end(call, b.server, b.session, b.version) for b in behind if b.session], onward)
 

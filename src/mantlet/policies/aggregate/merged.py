@@ -36,17 +36,36 @@ class Merged:
         on_close: Callable[[], None] = lambda: None,
     ) -> Reply:
         """A reply whose stream `fill` fills until the client leaves; what it gives at last is the last message."""
-        leave = self._places.take(call.caller)
         stream = EventStream()
-        task = self._tasks.start(_filled(stream, fill), "aggregate.stream")
+        stream.on_close = self.begin(call, _filled(stream, fill), on_close)
+        return answer(stream)
 
-        def closed() -> None:
-            task.cancel()
-            leave()
-            on_close()
+    def begin(
+        self, call: Call, work: Coroutine[Any, Any, None], on_end: Callable[[], None] = lambda: None
+    ) -> Callable[[], None]:
+        """Do `work` in a place of the caller's; what is given ends it, at any time and any number of times."""
+        try:
+            leave = self._places.take(call.caller)
+        except BaseException:
+            work.close()
+            raise
+        task = self._tasks.start(work, "aggregate.stream")
+        is_over = False
 
-        stream.on_close = closed
-        return Reply(200, list(HEADERS), stream, origin="node")
+        def end() -> None:
+            nonlocal is_over
+            if not is_over:
+                is_over = True
+                task.cancel()
+                leave()
+                on_end()
+
+        return end
+
+
+def answer(stream: EventStream) -> Reply:
+    """The reply that `stream` is the body of."""
+    return Reply(200, list(HEADERS), stream, origin="node")
 
 
 async def _filled(stream: EventStream, fill: Callable[[EventStream], Coroutine[Any, Any, bytes]]) -> None:

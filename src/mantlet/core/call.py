@@ -75,6 +75,17 @@ class Arrival:
 
 
 @dataclass(slots=True)
+class Hints:
+    """How long an answer is good and for whom, as its server said it: for who keeps answers, where it can no longer be
+    read from the answer because that crossed from one era of MCP to the other."""
+
+    has_crossed: bool = False
+    ttl_ms: float | None = None
+    """None: the server said nothing."""
+    is_public: bool = False
+
+
+@dataclass(slots=True)
 class Call:
     """One message on its way through: parsed, and authenticated.
 
@@ -101,6 +112,8 @@ class Call:
     """The whole decoded envelope."""
     view: str = ""
     """The virtual server that the caller sees; empty for one server, or for all as one."""
+    hints: Hints | None = None
+    """Filled in on the way by who lets an answer cross; None where nobody wants to know."""
 
     @property
     def trail(self) -> Trail:

@@ -170,7 +170,59 @@ async def test_lists_of_legacy_servers_are_kept_for_a_while() -> None:
         h.speaks_legacy = False
         for _ in range(2):
             await h.ask(call("prompts/list", era="legacy"))
-        assert h.calls == 4, "what a modern server said was taken out on its way to a legacy client"
+        assert h.calls == 4, "what a modern server said may have been taken out where nobody could tell"
+
+
+def crossing(ttl_ms: float | None = None, *, is_public: bool = False, **result: Any) -> Any:
+    """A server behind the bridge: what it said of the answer's time is told beside the answer."""
+
+    def reply(asked: Call) -> Reply:
+        if asked.hints is not None:
+            asked.hints.has_crossed, asked.hints.ttl_ms, asked.hints.is_public = True, ttl_ms, is_public
+        return answer(asked, {"tools": [], **result})
+
+    return reply
+
+
+@pytest.mark.parametrize(("ttl_ms", "kept_s"), [(60_000, 60), (5_000, 5), (1e300, 300), (0, 0), (-5, 0), (None, 0)])
+async def test_what_a_modern_server_says_holds_for_legacy_clients_too(ttl_ms: float | None, kept_s: float) -> None:
+    """CACHE-02: it shortens, and what says nothing is at once stale."""
+    async with house(ttl=300, early_refresh=0) as h:
+        h.server.reply, h.speaks_legacy = crossing(ttl_ms), False
+        told = await h.ask(call("tools/list", era="legacy"))
+        assert "ttlMs" not in told["result"]
+        h.now_s = max(0.0, kept_s - 0.01)
+        await h.ask(call("tools/list", era="legacy"))
+        assert h.calls == (1 if kept_s else 2)
+        h.now_s = kept_s
+        await h.ask(call("tools/list", era="legacy"))
+        assert h.calls == (2 if kept_s else 3)
+
+
+@pytest.mark.parametrize(("is_public", "calls"), [(True, 1), (False, 2)])
+async def test_what_crossed_is_shared_only_where_its_server_says_so(is_public: bool, calls: int) -> None:
+    """CACHE-01"""
+    async with house(shared=["*"], early_refresh=0) as h:
+        h.server.reply = crossing(60_000, is_public=is_public, cacheScope="public")
+        for who in (ALICE, BOB):
+            await h.ask(call("tools/list", era="legacy", caller=who))
+        assert h.calls == calls
+
+
+async def test_lists_of_legacy_servers_are_kept_for_modern_clients_who_are_told_that_they_are_not() -> None:
+    """CACHE-02: the crossing's own `ttlMs: 0` says that nothing is known; the operator said how long that holds."""
+    async with house(list_ttl=30, early_refresh=0) as h:
+        h.server.reply = crossing(ttlMs=0, cacheScope="private")
+        for now_s in (0.0, 29.9):
+            h.now_s = now_s
+            told = await h.ask(call("tools/list"))
+            assert (told["result"]["ttlMs"], told["result"]["cacheScope"], h.calls) == (0, "private", 1)
+        h.now_s = 30.0
+        await h.ask(call("tools/list"))
+        assert h.calls == 2
+        for _ in range(2):
+            await h.ask(call("server/discover"))
+        assert h.calls == 4
 
 
 async def test_errors_are_told_those_who_wait_and_forgotten() -> None:

@@ -1,10 +1,11 @@
 """A server's answer as it is kept, and as it is told to each who asks. Pure."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import msgspec
 
+from mantlet.core.call import Hints
 from mantlet.policies.cache.plan import Terms
 
 STALE: Final = "mantlet/stale"
@@ -114,17 +115,24 @@ def _milliseconds(raw: Raw) -> int:
     return int(min(max(0.0, value), 2.0**53))
 
 
-def keep_s(answer: Answer, terms: Terms, *, is_legacy: bool) -> float | None:
+def as_meant(answer: Answer, hints: Hints) -> Answer:
+    """`answer`, which crossed from one era to the other, for whom its server said that it is."""
+    return replace(answer, is_public=hints.is_public)
+
+
+def keep_s(answer: Answer, terms: Terms, *, is_legacy: bool, crossed: Hints | None = None) -> float | None:
     """How long `answer` may be kept; 0: only those who wait for it have it; None: only who it was fetched for has it.
 
-    What the server says shortens, and never lengthens (CACHE-02).
+    What the server says shortens, and never lengthens (CACHE-02). Of an answer that `crossed` from one era to the other
+    that is not what it says itself: the crossing took it out, or put it in. `is_legacy` is the server.
     """
+    hint_ms: float = answer.hint_ms
+    if crossed is not None:
+        hint_ms = -1 if crossed.ttl_ms is None else max(0.0, crossed.ttl_ms)
     if answer.is_failure:
-        return min(terms.negative_s, answer.hint_ms / 1000) if answer.hint_ms >= 0 else terms.negative_s
-    if answer.hint_ms >= 0:
-        bound_s = min(terms.ttl_s, answer.hint_ms / 1000)
-    else:
-        bound_s = terms.legacy_s if is_legacy else terms.unhinted_s
+        return min(terms.negative_s, hint_ms / 1000) if hint_ms >= 0 else terms.negative_s
+    unhinted_s = terms.legacy_s if is_legacy else terms.unhinted_s
+    bound_s = min(terms.ttl_s, hint_ms / 1000) if hint_ms >= 0 else unhinted_s
     return bound_s if bound_s > 0 else None
 
 

@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from mantlet.core.call import Call, Reply
+from mantlet.core.call import Call, Hints, Reply
 from mantlet.core.refusal import BadUpstream
 from mantlet.core.stream import Derived
 from mantlet.wire import jsonrpc
@@ -36,7 +36,7 @@ def as_own(call: Call) -> Call:
     message = {**call.message, "id": own}
     trail = replace(call.trail, notes={}, rpc_id=raw_id)
     arrival = replace(call.arrival, trail=trail)
-    return replace(call, arrival=arrival, message=message, body=jsonrpc.encode(message), id=raw_id)
+    return replace(call, arrival=arrival, message=message, body=jsonrpc.encode(message), id=raw_id, hints=Hints())
 
 
 def given_back(reply: Reply, own: bytes, raw_id: bytes) -> Reply:

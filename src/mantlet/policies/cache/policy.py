@@ -12,7 +12,7 @@ from mantlet.core.call import Call, Reply
 from mantlet.core.headers import Headers
 from mantlet.core.policy import CallHandler
 from mantlet.core.refusal import Refusal
-from mantlet.policies.cache.answer import Answer, keep_s, read_answer, told, told_stale
+from mantlet.policies.cache.answer import Answer, as_meant, keep_s, read_answer, told, told_stale
 from mantlet.policies.cache.cache import Ask, Cache, Made
 from mantlet.policies.cache.carried import as_own, given_back, whole
 from mantlet.policies.cache.failure import is_servers
@@ -70,7 +70,7 @@ class CachePolicy:
             if call.kind == "stream" or call.method == LISTEN:
                 return self._listened(call, onward)
             return onward(call)
-        if not may_be_asked_again(call) or not call.arrival.headers.once(_takes_json) or self._is_crossing(call):
+        if not may_be_asked_again(call) or not call.arrival.headers.once(_takes_json):
             return onward(call)
         return self._answered(call, onward, terms)
 
@@ -139,15 +139,13 @@ class CachePolicy:
         return Reply(made.value.status, [_JSON], told(made.value, call.id or b"null"))
 
     def _ask(self, call: Call, onward: CallHandler, terms: Terms, key: bytes, mine: bytes) -> Ask[Given]:
-        is_legacy = call.era == "legacy"
-
         async def compute() -> Made[Given]:
             own = as_own(call)
             reply = await whole(await onward(own))
             assert own.id is not None
             assert call.id is not None
             answer = read_answer(reply.status, reply.body) if isinstance(reply.body, bytes) else None
-            kept_s = None if answer is None else keep_s(answer, terms, is_legacy=is_legacy)
+            answer, kept_s = (None, None) if answer is None else self._judged(own, answer, terms)
             call.trail.notes.update(own.trail.notes)
             if answer is None or kept_s is None:
                 self._cache.note_alone(key)
@@ -185,9 +183,17 @@ class CachePolicy:
         call.trail.notes[NOTE] = "stale"
         return Reply(answer.status, [_JSON], told_stale(answer, call.id or b"null", over_s))
 
-    def _is_crossing(self, call: Call) -> bool:
-        """Whether hints may have been taken out on the way: what a modern server says is not told to legacy clients."""
-        return call.era == "legacy" and call.method in HINTED and not self._speaks_legacy(call.server)
+    def _judged(self, call: Call, answer: Answer, terms: Terms) -> tuple[Answer, float | None]:
+        """`answer`, and how long it may be kept."""
+        hints, is_legacy = call.hints, call.era == "legacy"
+        if call.method not in HINTED or hints is None:
+            return answer, keep_s(answer, terms, is_legacy=is_legacy)
+        if hints.has_crossed:
+            return as_meant(answer, hints), keep_s(answer, terms, is_legacy=not is_legacy, crossed=hints)
+        if is_legacy and not self._speaks_legacy(call.server):
+            # It may have crossed where nobody could tell us: what a modern server says is not told to legacy clients.
+            return answer, None
+        return answer, keep_s(answer, terms, is_legacy=is_legacy)
 
     async def _listened(self, call: Call, onward: CallHandler) -> Reply:
         return heard(await onward(call), call.server, self._changed)

@@ -54,6 +54,8 @@ class Bridged:
                 return await self.inner.send(call)
             except EraUnavailable:
                 pass
+        if call.hints is not None:
+            call.hints.has_crossed = True
         return await (self._to_legacy if call.era == "modern" else self._to_modern).send(call)
 
     async def health(self) -> Mapping[str, Any]:

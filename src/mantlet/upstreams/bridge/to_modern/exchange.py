@@ -279,7 +279,10 @@ class Exchange:
         call = self._call
         if call.method == "tools/list" and self._source is not None:
             self._parts.tools.learn(message)
-        return results.translated(results.read(message), call.method, call.id or b"null")
+        answer = results.read(message)
+        if call.hints is not None:
+            call.hints.ttl_ms, call.hints.is_public = results.hints(answer)
+        return results.translated(answer, call.method, call.id or b"null")
 
     def _refused(self, refusal: Refusal) -> bytes:
         data = {**(refusal.data or {}), "reason": refusal.reason, "request_id": self._call.trail.request_id}

@@ -49,6 +49,7 @@ class InputRequired(msgspec.Struct):
 _ANSWER: Final = msgspec.json.Decoder(Answer)
 _ERROR: Final = msgspec.json.Decoder(Error)
 _MEMBERS: Final = msgspec.json.Decoder(Members)
+_NUMBER: Final = msgspec.json.Decoder(float)
 _TOOLS: Final = msgspec.json.Decoder(list[Members])
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -61,6 +62,18 @@ def read(data: bytes) -> Answer:
         return _ANSWER.decode(data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise BadUpstream(why="its answer is no JSON-RPC message") from error
+
+
+def hints(answer: Answer) -> tuple[float | None, bool]:
+    """For how many milliseconds the server says that it is good (None: it does not say), and whether for all."""
+    members = answer.result
+    if isinstance(members, msgspec.UnsetType) or "ttlMs" not in members:
+        return None, False
+    try:
+        ttl_ms = _NUMBER.decode(members["ttlMs"])
+    except msgspec.MsgspecError:
+        ttl_ms = 0.0
+    return ttl_ms, bytes(members.get("cacheScope", b"")) == b'"public"'
 
 
 def error_code(answer: Answer) -> int | None:

@@ -4,6 +4,7 @@ import asyncio
 
 from mantlet.core.call import Arrival, Reply
 from mantlet.listeners.http.connection import LINGER_BYTES, LINGER_S
+from mantlet.listeners.http.door import EXPIRED_A_TURN
 
 
 async def test_a_silent_connection_is_closed(serve) -> None:
@@ -142,3 +143,25 @@ async def test_a_lingering_connection_ends(serve) -> None:
     client.send(b"\x00" * (LINGER_BYTES + 2_000_000))
     await house.until(lambda: bool(house.listener.connections()))
     await house.until(lambda: not house.listener.connections())
+
+
+async def test_many_that_are_late_together_are_let_go_a_few_a_turn(serve) -> None:
+    """HTTP-05, RATE-06: and those first who have waited longest for their turn, so that all get one."""
+    house = await serve(max_connections=200, per_address_connections=200)
+    clients = [await house.connect() for _ in range(2 * EXPIRED_A_TURN + 1)]
+    await house.until(lambda: len(house.listener.connections()) == len(clients))
+    house.now_s += 3600
+    door = house.listener._door
+    assert [door.sweep(), door.sweep(), door.sweep(), door.sweep()] == [True, True, False, False]
+    await house.until(lambda: not house.listener.connections())
+
+
+async def test_the_listener_goes_on_by_itself_until_all_are_gone(serve) -> None:
+    house = await serve(max_connections=200, per_address_connections=200)
+    clients = [await house.connect() for _ in range(3 * EXPIRED_A_TURN)]
+    await house.until(lambda: len(house.listener.connections()) == len(clients))
+    house.now_s += 3600
+    house.listener._sweeper.cancel()
+    house.listener._sweep()
+    for client in clients:
+        assert await client.rest() == b""

@@ -38,6 +38,17 @@ async def test_a_client_that_answers_no_ping_is_gone(serve: Serve) -> None:
     assert await client.closed() == 1011
 
 
+async def test_nothing_is_waited_for_from_a_client_that_answers_no_ping(serve: Serve) -> None:
+    """HTTP-05: no answer to the close either, as other clients are given two seconds for."""
+    house = await serve(idle_timeout=1000, ping_interval=30, ping_timeout=10)
+    await house.ready()
+    house.pass_s(31)
+    house.pass_s(11)
+    assert house.listener.connections()
+    house.pass_s(0)
+    await house.until(lambda: not house.listener.connections())
+
+
 async def test_messages_and_requests_under_way_keep_a_connection(serve: Serve) -> None:
     house = await serve(idle_timeout=100, ping_interval=1000)
     client = await house.ready()

@@ -14,6 +14,7 @@ from mantlet.core.tasks import Tasks
 from mantlet.listeners.accept.seats import Seats
 from mantlet.listeners.peer import Network, address_of, is_within
 from mantlet.listeners.proxy_protocol import NotProxied, receive
+from mantlet.listeners.tls.hello import wait_for_hello
 from mantlet.listeners.tls.served import Served
 
 BACKLOG: Final = 1024
@@ -149,6 +150,8 @@ class Acceptor:
         if self._tls is None:
             await self._loop.connect_accepted_socket(lambda: opening, accepted)
             return
+        async with asyncio.timeout_at(ends_s):
+            await wait_for_hello(accepted)
         await self._loop.connect_accepted_socket(
             lambda: opening,
             accepted,

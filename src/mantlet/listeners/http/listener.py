@@ -21,6 +21,8 @@ from mantlet.listeners.tls.context import HTTP_1
 
 ACCEPTED_S: Final = 0.05
 """Until what the loop has accepted already has become a connection."""
+NEXT_TURN_S: Final = 0.001
+"""Until the sweep goes on where a turn did not take all: what came meanwhile is served first."""
 CANCEL_S: Final = 2.0
 """How long cancelled work may take to clean up."""
 
@@ -91,8 +93,8 @@ class HttpListener:
         await self._door.seats.until_empty(linger_s + 2 * SWEEP_S)
 
     def _sweep(self) -> None:
-        self._sweeper = self._loop.call_later(SWEEP_S, self._sweep)
-        self._door.sweep()
+        has_more = self._door.sweep()
+        self._sweeper = self._loop.call_later(NEXT_TURN_S if has_more else SWEEP_S, self._sweep)
 
 
 async def listen(

@@ -155,6 +155,7 @@ class WebSocketConnection(asyncio.Protocol):
             self.close(Ending.SLOW)
         elif self._pinged_s > self._heard_s and now_s >= self._pinged_s + self._config.ping_timeout:
             self.close(Ending.FAILED)
+            self.receive_deadline_s = now_s  # who answers no ping answers no close either: it goes with the next sweep
         elif not self._conversation.is_busy and now_s >= self._conversation.last_s + self._config.idle_timeout:
             self.close(Ending.IDLE)
         else:

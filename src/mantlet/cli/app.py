@@ -1,5 +1,7 @@
 """All commands. Heavy imports stand inside the commands, so that `mantlet --help` is there at once."""
 
+from typing import Annotated
+
 import typer
 
 from mantlet.cli import (
@@ -32,6 +34,21 @@ from mantlet.cli.pins import app as pins
 from mantlet.cli.secrets import app as secrets
 from mantlet.cli.tokens import app as tokens
 
+
+def _version(is_wanted: bool) -> None:
+    if is_wanted:
+        check.version()
+        raise typer.Exit
+
+
+def root(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which version this is.")
+    ] = False,
+) -> None:
+    """Options that stand before any command."""
+
+
 app = typer.Typer(
     name="mantlet",
     help="A gateway that puts MCP servers and agents into production: identity, limits, rules, audit.",
@@ -47,6 +64,7 @@ for commands in (
     *(blocks, drain, kill, explain, tools, login, shim),
 ):
     commands.register(app)
+app.callback()(root)
 app.add_typer(keys, name="keys")
 app.add_typer(tokens, name="tokens")
 app.add_typer(grants, name="grants")

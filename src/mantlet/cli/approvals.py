@@ -1,6 +1,7 @@
 """`mantlet approvals`: calls that wait for a human's yes."""
 
-from typing import Annotated
+from collections.abc import Iterator
+from typing import Annotated, Any
 
 import typer
 
@@ -42,7 +43,7 @@ def show(
     from mantlet.ops.remote import Admin
 
     told = Admin(options.address_of("admin", options.wish_of(url, token, token_file, config))).approval(request_id)
-    emit(told, as_json, lambda: facts(told))
+    emit(told, as_json, lambda: facts(dict(_shown(told))))
 
 
 @app.command(epilog=examples("mantlet approvals approve 3Jv9pQx2Lk0a --note 'asked by phone'"))
@@ -78,3 +79,10 @@ def _decide(request_id: str, decision: str, note: str, wish: object, as_json: bo
 
     told = Admin(options.address_of("admin", wish)).decide(request_id, decision, note)  # type: ignore[arg-type]
     emit(told, as_json, lambda: print(f"{told['id']} is {told['state']}: {told['tool']} for {told['caller']}"))
+
+
+def _shown(told: dict[str, Any]) -> Iterator[tuple[str, object]]:
+    """What is there, with instants as clocks show them."""
+    for key, value in told.items():
+        if value not in ("", None, []):
+            yield (key.removesuffix("_s"), clock(value)) if key.endswith("_s") else (key, value)

@@ -72,6 +72,8 @@ def show(report: "Report", *, quiet: bool = False) -> None:
 
 def show_notices(report: "Report", *, quiet: bool = False) -> None:
     """What does not stop a start but should be known."""
+    if not report.files:
+        print("note: no configuration file here (-c, MANTLET_CONFIG, ./mantlet.yaml): `mantlet init` writes one")
     for key in report.inert:
         print(f"note: {key} is understood, but not acted on in this version")
     for doubt in report.doubts:

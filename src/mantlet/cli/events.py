@@ -1,6 +1,7 @@
 """`mantlet events`: the audit trail, read where it lies."""
 
 import os
+import re
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mantlet.cli import options
-from mantlet.cli.output import emit, examples, table
+from mantlet.cli.output import clock, counted, emit, examples, table
 
 if TYPE_CHECKING:
     from mantlet.events.config import AuditConfig
@@ -18,6 +19,10 @@ Folder = Annotated[
     Path | None,
     typer.Option("--path", metavar="FOLDER", help="The trail's folder. Default: audit.path of the configuration."),
 ]
+VERDICTS = ("allow", "deny", "error")
+SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+AGO = re.compile(r"(\d{1,9})([smhd])")
+BEGINNING = re.compile(r"\d{4}(-\d\d(-\d\d(T\d\d(:\d\d(:\d\d(\.\d{0,6})?)?)?Z?)?)?)?")
 COLUMNS = ("ts", "verdict", "reason", "principal", "action", "object", "server", "request_id")
 
 
@@ -45,6 +50,7 @@ def tail(
     from mantlet.events.audit import search as trail
 
     folder = path or Path(_audit(config).path)
+    _known("--verdict", verdict)
     query = trail.Query(verdict=verdict, principal=principal)
     for entry in deque(trail.search(folder, query), maxlen=max(lines, 0)):
         _line(entry, as_json)
@@ -62,8 +68,10 @@ def tail(
 )
 def search(
     path: Folder = None,
-    since: Annotated[str, _filter("--since", "From this time on (UTC, RFC 3339 or its beginning).")] = "",
-    until: Annotated[str, _filter("--until", "Before this time.")] = "",
+    since: Annotated[
+        str, _filter("--since", "From then on: 2026-11-21T10:00:00Z, its beginning, or how long ago (2h).")
+    ] = "",
+    until: Annotated[str, _filter("--until", "Before this time, said likewise.")] = "",
     principal: Annotated[str, _filter("--principal", "Who.")] = "",
     tenant: Annotated[str, _filter("--tenant", "Whose.")] = "",
     action: Annotated[str, _filter("--action", "The operation, for instance tools/call.")] = "",
@@ -83,6 +91,8 @@ def search(
     from mantlet.events.audit import search as trail
 
     folder = path or Path(_audit(config).path)
+    _known("--verdict", verdict)
+    since, until = _instant("--since", since), _instant("--until", until)
     query = trail.Query(
         since=since, until=until, principal=principal, tenant=tenant, action=action, event=event, verdict=verdict,
         reason=reason, server=server, request_id=request_id, text=text,
@@ -138,12 +148,27 @@ def verify(
             print(f"note: {note}")
         words = {0: "whole", 1: "NOT whole", 2: "not checked", 3: "whole, but for a torn last line"}
         verdict = words[report.exit_code]
-        print(f"{report.records} records in {report.files} files, {report.checkpoints} checkpoints: {verdict}")
+        read = f"{counted(report.records, 'record')} in {counted(report.files, 'file')}"
+        print(f"{read}, {counted(report.checkpoints, 'checkpoint')}: {verdict}")
 
     from dataclasses import asdict
 
     emit({**asdict(report), "exit_code": report.exit_code}, as_json, show)
     raise typer.Exit(report.exit_code)
+
+
+def _instant(option: str, text: str) -> str:
+    """A time as records have it, or the beginning of one: what could not be found must not look like "nothing"."""
+    if ago := AGO.fullmatch(text):
+        return clock(time.time() - int(ago[1]) * SECONDS[ago[2]])
+    if text and not BEGINNING.fullmatch(text):
+        raise typer.BadParameter(f"{text!r} is no time like 2026-11-21T10:00:00Z, 2026-11-21 or 2h", param_hint=option)
+    return text
+
+
+def _known(option: str, verdict: str) -> None:
+    if verdict and verdict not in VERDICTS:
+        raise typer.BadParameter(f"{verdict!r} is none of {', '.join(VERDICTS)}", param_hint=option)
 
 
 def _audit(config: list[str] | None) -> "AuditConfig":

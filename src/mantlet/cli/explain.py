@@ -1,6 +1,8 @@
 """`mantlet explain`: which rule decides on a call, and why each one before it does not."""
 
 import json
+from datetime import datetime
+from ipaddress import ip_address
 from typing import Annotated, Any
 
 import typer
@@ -15,9 +17,10 @@ Method = Annotated[
     str, typer.Argument(metavar="METHOD", help="tools/call, resources/read, tools/list; or GET, POST, …")
 ]
 Target = Annotated[
-    str, typer.Argument(metavar="[TARGET]", help="TOOL or SERVER__TOOL, a prompt, a URI, or a path of a service.")
+    str, typer.Argument(metavar="TARGET", help="TOOL or SERVER__TOOL, a prompt, a URI, or a path of a service.")
 ]
 Many = list[str] | None
+KINDS = ("user", "agent", "service")
 
 
 def register(app: typer.Typer) -> None:
@@ -60,6 +63,7 @@ def explain(
 ) -> None:
     """Say which rule decides on a call, and why each one before it does not. Exits 1 when the call is denied."""
     question: dict[str, Any] = {"caller": caller, "method": method, "target": target, "server": server}
+    _sound(kind, address, at)
     given = {"tenant": tenant, "issuer": issuer, "kind": kind, "roles": role, "scopes": scope, "act": actor,
              "address": address, "at": at, "args": _arguments(args)}  # fmt: skip
     question |= {key: value for key, value in given.items() if value not in ("", None)}
@@ -71,6 +75,23 @@ def explain(
         told = _offline(question, config)
     emit(told, as_json, lambda: _show(told))
     raise typer.Exit(0 if told["allowed"] else 1)
+
+
+def _sound(kind: str, address: str, at: str) -> None:
+    """Refuse what cannot be meant, by the option's own name."""
+    if kind and kind not in KINDS:
+        raise typer.BadParameter(f"{kind!r} is none of {', '.join(KINDS)}", param_hint="--kind")
+    try:
+        if address:
+            ip_address(address)
+    except ValueError:
+        raise typer.BadParameter(f"{address!r} is no IP address", param_hint="--address") from None
+    try:
+        is_instant = not at or datetime.fromisoformat(at).tzinfo is not None
+    except ValueError:
+        is_instant = False
+    if not is_instant:
+        raise typer.BadParameter(f"{at!r} is no instant like 2026-12-24T18:00:00Z", param_hint="--at")
 
 
 def _arguments(text: str) -> dict[str, Any] | None:
@@ -107,7 +128,7 @@ def _offline(question: dict[str, Any], config: list[str] | None) -> dict[str, An
 
 def _show(told: dict[str, Any]) -> None:
     if told.get("named"):
-        print(printable(f"rules name it {told['named']}" if told["server"] else told["named"]))
+        print(printable(f"rules name it {told['named']}" if told["server"] else told["named"]), end="\n\n")
     steps = [(step["rule"], step["effect"], step["outcome"], step["why"]) for step in told["steps"]]
     if steps:
         table(("rule", "effect", "outcome", "why"), steps)

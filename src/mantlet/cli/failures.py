@@ -6,6 +6,8 @@ REFUSED = 1
 NOT_UNDERSTOOD = 2
 UNREACHABLE = 3
 UNAUTHORIZED = 4
+ANOTHERS = ("", "denied", "insufficient_scope", "delegation_refused")
+"""Reasons of a 403 that somebody else's token might not get; a stopped or quarantined tool is refused to everybody."""
 
 
 def exit_code_of(error: Exception) -> int | None:
@@ -16,7 +18,7 @@ def exit_code_of(error: Exception) -> int | None:
 
     if isinstance(error, NodeUnreachable):
         return UNREACHABLE
-    if isinstance(error, Refused) and error.status in (401, 403):
+    if isinstance(error, Refused) and (error.status == 401 or (error.status == 403 and error.reason in ANOTHERS)):
         return UNAUTHORIZED
     return REFUSED if isinstance(error, NodeError) else None
 
@@ -24,6 +26,6 @@ def exit_code_of(error: Exception) -> int | None:
 def told(error: Exception) -> str:
     """One line per fault."""
     lines = [f"mantlet: {line}" for line in str(error).splitlines()]
-    if getattr(error, "status", 0) == 401:
+    if getattr(error, "reason", "") == "unauthenticated":
         lines.append("mantlet: give a token with --token-file, MANTLET_TOKEN_FILE or MANTLET_TOKEN")
     return "\n".join(lines)

@@ -32,8 +32,8 @@ def health(
     told = Admin(address).overview()
 
     def show() -> None:
-        flat = {key: value for key, value in told.items() if not isinstance(value, dict)}
-        facts(flat)
+        flat = {key: value for key, value in told.items() if not isinstance(value, dict) and value not in ([], "")}
+        facts({"status": told["status"], **flat})
         for part, state in (told.get("parts") or {}).items():
             facts({f"  {part}": state})
 
@@ -94,4 +94,8 @@ def _with_endpoints(found: list[dict[str, object]]) -> Iterator[dict[str, object
 
 def _rows(found: list[dict[str, object]], empty: str) -> None:
     columns = list(dict.fromkeys(key for row in found for key in row))
-    table(columns, [[row.get(column, "") for column in columns] for row in found], empty=empty)
+    table(columns, [[_short(row.get(column, "")) for column in columns] for row in found], empty=empty)
+
+
+def _short(value: object) -> object:
+    return round(value, 1) if isinstance(value, float) else value

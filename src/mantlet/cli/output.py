@@ -4,7 +4,10 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
+
+WIDEST: Final = 48
+"""A longer cell pushes the rest of its own row aside, not of all rows."""
 
 
 def emit(data: Any, as_json: bool, show: Callable[[], None]) -> None:
@@ -16,7 +19,10 @@ def emit(data: Any, as_json: bool, show: Callable[[], None]) -> None:
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str = "none") -> None:
-    """Print a table; into a pipe, one line a row with tabs between, so that `cut` and `awk` work."""
+    """Print a table; into a pipe, one line a row with tabs between, so that `cut` and `awk` work.
+
+    On a terminal nothing is folded inside a cell: an id that is broken in two cannot be copied.
+    """
     lines = [[plain(cell) for cell in row] for row in rows]
     if not lines:
         print(empty)
@@ -25,17 +31,14 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: st
         for line in lines:
             print("\t".join(printable(cell) for cell in line))
         return
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+    from rich.cells import cell_len
 
-    drawn = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        drawn.add_column(column, overflow="fold")
-    for line in lines:
-        # Text, not markup: a tool's description must not be able to draw on the operator's terminal.
-        drawn.add_row(*(Text(printable(cell)) for cell in line))
-    Console().print(drawn)
+    drawn = [list(columns), *([printable(cell) for cell in line] for line in lines)]
+    widths = [min(max(map(cell_len, column)), WIDEST) for column in zip(*drawn, strict=True)]
+    for number, line in enumerate(drawn):
+        padded = (cell + " " * (width - cell_len(cell)) for cell, width in zip(line, widths, strict=True))
+        text = "  ".join(padded).rstrip()
+        print(text if number else f"\033[1m{text}\033[0m")
 
 
 def facts(pairs: Mapping[str, object]) -> None:
@@ -61,6 +64,11 @@ def plain(value: object) -> str:
 def printable(text: str) -> str:
     """`text` without control characters: what servers say must not move the cursor or retitle the terminal."""
     return "".join(char if char.isprintable() else " " for char in text)
+
+
+def counted(number: int, noun: str) -> str:
+    """A number and what is counted."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def clock(at_s: float) -> str:

@@ -56,7 +56,8 @@ def call(
     values: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[KEY=VALUE]...", help="Arguments; a value that is JSON (3, true, [1]) is taken as such."
+            metavar="KEY=VALUE",
+            help="Arguments; a value that is JSON (3, true, [1]) is taken as such, so the text 3 is '\"3\"'.",
         ),
     ] = None,
     args: Annotated[
@@ -71,7 +72,10 @@ def call(
     config: options.Config = None,
     as_json: options.Json = False,
 ) -> None:
-    """Call a tool and print its result. Exits 1 when the call is refused or the tool reports an error."""
+    """Call a tool and print its result.
+
+    Exits 1 when the call is refused or the tool reports an error, 4 when this caller may not make it.
+    """
     from mantlet.ops.remote.arguments import arguments_of
 
     arguments = arguments_of(values or [], sys.stdin.read() if args == "-" else args)

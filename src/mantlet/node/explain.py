@@ -124,6 +124,9 @@ def _place(config: Config, question: Question) -> tuple[str, str]:
 
 def _named(config: Config, question: Question, server: str, target: str) -> str:
     """How rules name what is asked about, where that is not plain."""
+    if question.target.startswith("/") and not server and config.http_upstreams:
+        services = ", ".join(one.name for one in config.http_upstreams)
+        return f"no service is named, so no rule for a service matches: --server, of {services}"
     if question.method != "tools/call":
         return ""
     if server:

@@ -22,7 +22,7 @@ def test_a_client_is_named_as_the_audit_names_it(client: str, key: tuple[str, ..
     assert client_key(client) == key
 
 
-@pytest.mark.parametrize("client", ["", "/", "default/ci"])
+@pytest.mark.parametrize("client", ["", "/", "default/ci", "ci"])
 def test_what_names_no_client_is_not_found(client: str) -> None:
     with pytest.raises(NotFound):
         client_key(client)

@@ -70,5 +70,6 @@ def test_guide_can_be_copied(plan: Plan) -> None:
     words = shlex.split(curl(plan).replace("\\\n", ""))
     assert json.loads(words[words.index("-d") + 1])["method"] == "tools/call"
     compile(python(plan), "guide", "exec")
+    assert f"\n{python(plan)}\n" in text, "an indented copy is no program"
     server = json.loads(client_json(plan))["mcpServers"]["mantlet"]
     assert server == {"type": "http", "url": plan.url, "headers": {"Authorization": f"Bearer {plan.admin_key}"}}

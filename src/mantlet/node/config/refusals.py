@@ -37,7 +37,7 @@ RISKS: Final[dict[str, Risk]] = {
     # Secrets that an attacker already has: nowhere, and no name makes them good (TOK-12).
     "weak_secret": Risk(EVERYWHERE, "make a new one: `openssl rand -hex 32`, in a file of mode 0600", False),
     "weak_key": Risk(EVERYWHERE, "make a new one: `mantlet init` and `mantlet keys create` do", False),
-    "exposed_secret": Risk(EVERYWHERE, "`chmod 600` the file, and have it owned by the user that runs the node"),
+    "exposed_secret": Risk(EVERYWHERE, "have it owned by the user that runs the node, and readable by nobody else"),
     "auth_off": Risk(SHARED, "set auth.enabled: true", False),
     "mock_tokens": Risk(SHARED, "take auth.mock out; it is for development", False),
     "limits_off": Risk(SHARED, "set limits.enabled: true"),

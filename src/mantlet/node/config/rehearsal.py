@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from mantlet.core.clock import SYSTEM
 from mantlet.core.config_error import ConfigError
 from mantlet.core.refusal import UpstreamUnavailable
-from mantlet.events.audit.keys import checkpoint_directory
+from mantlet.events.audit.keys import checkpoint_directory, key_paths
 from mantlet.listeners.http2 import require as require_http2
 from mantlet.listeners.tls import open_context
 from mantlet.node.certificates import callers_of, check_callers
@@ -23,6 +23,7 @@ from mantlet.node.certificates import listeners as tls_listeners
 from mantlet.node.config.masking import mask_url
 from mantlet.node.config.model import Config
 from mantlet.node.config.problem import Problem
+from mantlet.node.config.secret_files import exposure
 from mantlet.node.door_keys import auth_of
 from mantlet.policies.authenticate.config import JwtConfig
 from mantlet.policies.authorize.compiling import compile_rules
@@ -78,7 +79,9 @@ def _parts(config: Config) -> Iterator[Part]:
     yield from _ports(config)
     yield "audit.path", lambda: _folder(Path(config.audit.path))
     yield "audit.checkpoint_path", lambda: _folder(checkpoint_directory(config.audit))
+    yield "audit.path", lambda: _closed(*key_paths(config.audit))
     yield "database.url", lambda: _database(config.database)
+    yield "database.folder", lambda: _closed(config.database.pepper_path)
     yield "authorization.rules", lambda: compile_rules(config.authorization)
     yield "limits.routes", lambda: compile_routes(config.limits.routes)
     yield "auth", lambda: _identity(config)
@@ -136,6 +139,13 @@ def _folder(path: Path) -> None:
         raise ValueError(f"{there} is no folder")
     if not os.access(there, os.W_OK | os.X_OK):
         raise ValueError(f"the folder {there} cannot be written to by this user")
+
+
+def _closed(*keys: Path) -> None:
+    """Raise `ValueError` when a key of the node's own, made at an earlier start, is open to others."""
+    for key in keys:
+        if key.exists() and (why := exposure(key)):
+            raise ValueError(f"{key} {why}")
 
 
 def _database(config: DatabaseConfig) -> None:

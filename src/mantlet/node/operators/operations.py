@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from ipaddress import ip_address
 from typing import Any
 
 from mantlet import __version__
@@ -107,9 +108,18 @@ def client_key(client: str) -> LimitKey:
     An issuer that is a URL has slashes of its own: the subject then begins behind the last one.
     """
     tenant, slash, rest = client.partition("/")
-    if not slash and tenant:
+    if not slash and _is_address(tenant):
         return network_of(tenant)
     issuer, slash, subject = rest.rpartition("/") if "://" in rest else rest.partition("/")
     if slash:
         return (PRINCIPAL, tenant, issuer, subject)
-    raise NotFound("A client is TENANT/ISSUER/SUBJECT or an address.")
+    raise NotFound("A client is TENANT/ISSUER/SUBJECT, as the audit names it, or an address.")
+
+
+def _is_address(text: str) -> bool:
+    """Whether it is one. A subject by itself is not: the windows of that name would be nobody's, and always full."""
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True

@@ -28,7 +28,8 @@ From the shell:
 {_indented(curl(plan))}
 
 From Python (pip install 'mcp>=2'):
-{_indented(python(plan))}
+
+{python(plan)}
 
 In the configuration of an MCP client:
 {_indented(client_json(plan))}
@@ -68,7 +69,7 @@ def curl(plan: Plan) -> str:
 
 
 def python(plan: Plan) -> str:
-    """A whole program on the official SDK."""
+    """A whole program on the official SDK; not indented in the guide either, or Python would not take the copy."""
     return f"""\
 import asyncio, httpx2
 from mcp import Client

@@ -29,9 +29,10 @@ class NodeUnreachable(NodeError):
 class Refused(NodeError):
     """The node said no. `reason` is its stable word, empty when it gave none."""
 
-    def __init__(self, status: int, reason: str, detail: str, request_id: str = "") -> None:
+    def __init__(self, status: int, reason: str, detail: str, request_id: str = "", hint: str = "") -> None:
         said = f"{detail} ({reason})" if reason else detail
-        super().__init__(f"refused with {status}: {said}" + (f" [request {request_id}]" if request_id else ""))
+        request = f" [request {request_id}]" if request_id else ""
+        super().__init__(f"refused with {status}: {said}{request}" + (f"\n{hint}" if hint else ""))
         self.status = status
         self.reason = reason
         self.detail = detail
@@ -119,7 +120,15 @@ def accepted(answer: Answer) -> Answer:
         str(said.get("reason") or notes.get("reason") or ""),
         str(detail or http.client.responses.get(answer.status, "no reason given")),
         answer.headers.get("x-request-id", ""),
+        _hint(answer.headers.get("retry-after", ""), {**said, **notes}),
     )
+
+
+def _hint(retry_after: str, notes: Mapping[str, Any]) -> str:
+    """What to do about a refusal, where the node said so."""
+    if isinstance(approval := notes.get("approval"), str) and approval:
+        return f"the request for approval: `mantlet approvals show {approval}`"
+    return f"try again in {retry_after} s" if retry_after.isdecimal() else ""
 
 
 def _connection(address: Address) -> http.client.HTTPConnection:
@@ -145,7 +154,9 @@ def _why(error: Exception) -> str:
         case socket.gaierror():
             return "the name is not known"
         case ssl.SSLCertVerificationError():
-            return f"its certificate is not trusted ({error.verify_message})"
+            return f"its certificate is not trusted ({error.verify_message}); SSL_CERT_FILE names another authority"
+        case ssl.SSLError(reason="WRONG_VERSION_NUMBER"):
+            return "it does not speak TLS (http:// instead of https://?)"
         case http.client.RemoteDisconnected():
             return "it closed the connection without an answer"
         case http.client.HTTPException():

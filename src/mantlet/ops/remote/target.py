@@ -35,6 +35,8 @@ def target(door: Door, wish: Wish, environ: Mapping[str, str]) -> Address:
     this machine: a URL from elsewhere must not be able to collect it.
     """
     url = wish.url or environ.get(URL_VARIABLE[door], "")
+    if url and not url.lower().startswith(("http://", "https://")):
+        raise ConfigError(url, "does not begin with http:// or https://", f"http://{url}" if "://" not in url else "")
     if (path := urlsplit(url).path.strip("/")) not in ("", "mcp"):  # clients write the endpoint, and mean the node
         hint = f"--server {path.removeprefix('mcp/')}" if path.startswith("mcp/") else "leave the path out"
         raise ConfigError(url, "is where the node is, without a path", hint)

@@ -108,7 +108,7 @@ def _not_covered(rule: Rule, what: Object) -> str:
     if rule.covers(what):
         return ""
     if not rule.covers_server(what.server):
-        return f"is not for the server {what.server}"
+        return _elsewhere(what.server)
     if what.aspect == "named":
         return f"does not name the method {what.method}"
     if rule.aspects and what.aspect not in rule.aspects:
@@ -123,9 +123,13 @@ def _not_reaching(rule: Rule, server: str, method: str) -> str:
         return "a shadow rule says nothing of methods without an object"
     if not rule.decides_reach(server, method):
         if not rule.covers_server(server):
-            return f"is not for the server {server}"
+            return _elsewhere(server)
         return "forbids some things there, not this" if not rule.allows else "allows nothing there"
     return ""
+
+
+def _elsewhere(server: str) -> str:
+    return f"is not for the server {server}" if server else "is for certain servers, and none is named"
 
 
 def _list(names: Iterable[str]) -> str:

@@ -154,10 +154,8 @@ async def test_a_bad_list_is_not_taken_up_and_the_old_one_stays(house: House, wh
                     "forged": house.root.crl(by=stranger) + house.below.crl(),
                 }[what]
             )
-        with pytest.raises(BadUpstream, match="revoked"):
+        with pytest.raises(BadUpstream, match=r"revoked \(newer revocation lists were not taken up: "):
             await house.ask(client)
-        assert client._trust is not None
-        assert client._trust.why_not
         house.revoke()
         assert await house.ask(client) == b"ok"
 

@@ -20,7 +20,7 @@ from mantlet.upstreams.client.reach import Resolve, reach
 from mantlet.upstreams.client.relay import Relay
 from mantlet.upstreams.client.response import Response
 from mantlet.upstreams.client.tls import context, read_pins, spki_digest
-from mantlet.upstreams.client.trust import trust
+from mantlet.upstreams.client.trust import trust, why_refused
 
 if TYPE_CHECKING:
     from mantlet.upstreams.client.http2.connection import Http2Connection
@@ -160,7 +160,7 @@ class HttpClient:
             connection.abort()  # uvloop may have opened it in this very turn, and would not tell of its end
             raise
         except ssl.SSLCertVerificationError as error:
-            raise BadUpstream(why=f"its certificate is not acceptable: {error.verify_message}") from error
+            raise BadUpstream(why=why_refused(self._trust, error)) from error
         except OSError as error:
             raise UpstreamUnavailable(why=f"no connection: {error}") from error
         if self._pins:

@@ -59,3 +59,11 @@ class Trust:
 def trust(config: TlsConfig, alpn: Sequence[str], clock: Clock) -> Trust | None:
     """That of `config`, or None where a context once made is good for ever."""
     return None if config.crl_file is None else Trust(config, alpn, clock)
+
+
+def why_refused(lists: Trust | None, error: ssl.SSLCertVerificationError) -> str:
+    """Why a server's certificate was not taken, with what keeps newer lists out."""
+    told = f"its certificate is not acceptable: {error.verify_message}"
+    if lists is None or not lists.why_not:
+        return told
+    return f"{told} (newer revocation lists were not taken up: {lists.why_not})"

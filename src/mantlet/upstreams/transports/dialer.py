@@ -12,7 +12,7 @@ from mantlet.core.refusal import BadUpstream, UpstreamUnavailable
 from mantlet.upstreams.client import Resolve, TlsConfig
 from mantlet.upstreams.client.reach import reach
 from mantlet.upstreams.client.tls import context, read_pins, spki_digest
-from mantlet.upstreams.client.trust import trust
+from mantlet.upstreams.client.trust import trust, why_refused
 
 _KEEP_ALIVE: Final = (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3), ("TCP_USER_TIMEOUT", 120_000))
 """Seconds, and milliseconds for the last: a host that vanished is found within a minute when nothing is said, and
@@ -70,7 +70,7 @@ class Dialer:
             protocol.abort()  # uvloop may have opened it in this very turn, and would not tell of its end
             raise
         except ssl.SSLCertVerificationError as error:
-            raise BadUpstream(why=f"its certificate is not acceptable: {error.verify_message}") from error
+            raise BadUpstream(why=why_refused(self._trust, error)) from error
         except OSError as error:
             raise UpstreamUnavailable(why=f"no connection: {error}") from error
         if self._pins and not self._is_pinned(transport):

@@ -2,6 +2,7 @@
 
 import ast
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,6 @@ RANK = {
     "upstreams": 2,
     "stores": 2,
     "keys": 2,
-    "registry": 2,
     "events": 2,
     "admin": 3,
     "node": 4,
@@ -120,3 +120,46 @@ def test_heavy_libraries_stay_in_their_room(path: Path) -> None:
         assert not allowed or here.startswith(tuple(f"{room}." for room in allowed)), (
             f"{path}: only {rooms} may import {module}"
         )
+
+
+TOGETHER = (
+    {"mantlet.listeners.http.connection", "mantlet.listeners.http.exchange"},
+    {"mantlet.listeners.http2.connection", "mantlet.listeners.http2.stream"},
+    {
+        "mantlet.listeners.messages.conversation",
+        "mantlet.listeners.messages.exchange",
+        "mantlet.listeners.messages.session_stream",
+    },
+    {"mantlet.listeners.tcp.connection", "mantlet.listeners.tcp.door"},
+    {"mantlet.upstreams.client.http2.connection", "mantlet.upstreams.client.http2.exchange"},
+    {
+        "mantlet.upstreams.bridge.to_legacy.answer_stream",
+        "mantlet.upstreams.bridge.to_legacy.exchange",
+        "mantlet.upstreams.bridge.to_legacy.feed",
+        "mantlet.upstreams.bridge.to_legacy.session",
+        "mantlet.upstreams.bridge.to_legacy.subscriptions",
+    },
+)
+"""Files that know each other: a whole and its parts, which tell it of their end. No others may go round."""
+
+
+def test_no_imports_go_round() -> None:
+    """Also those inside functions and for types alone: a circle that is hidden is one all the same."""
+    modules = {module_of(path): path for path in FILES}
+    arrows = {
+        module: {name for name in files_of(path, modules) if not any({module, name} <= group for group in TOGETHER)}
+        for module, path in modules.items()
+    }
+    TopologicalSorter(arrows).prepare()  # its error names the circle
+
+
+def files_of(path: Path, modules: dict[str, Path]) -> set[str]:
+    """The files of ours that one imports."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            inner = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= inner & modules.keys() or {node.module}
+    return found & modules.keys() - {module_of(path)}

@@ -9,28 +9,20 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, cast
 
 from h2 import events
-from h2.config import H2Configuration
-from h2.connection import H2Connection
 from h2.exceptions import ProtocolError, StreamClosedError
-from h2.settings import SettingCodes, Settings
 
 from mantlet.core.caller import Caller
 from mantlet.core.record import Trail
 from mantlet.core.refusal import Malformed
 from mantlet.listeners.accept import Accepted
 from mantlet.listeners.http.door import NEVER_S, ConnectionInfo, Door
+from mantlet.listeners.http2.engine import RECEIVE_BYTES, STREAM_BYTES, TABLE_BYTES, engine
 from mantlet.listeners.http2.stream import Stream
 from mantlet.listeners.peer import is_within
 from mantlet.wire.http2 import abuse, codes
 from mantlet.wire.http2.abuse import Abuse, Points
 from mantlet.wire.http2.frames import Gate, goaway
 
-RECEIVE_BYTES: Final = 262_144
-"""What one client may have sent that nobody has read, over all its streams."""
-STREAM_BYTES: Final = 65_535
-"""The same of one stream: a refused caller costs no more than this."""
-TABLE_BYTES: Final = 4096
-"""Of HPACK's memory, for each direction, whatever the client offers."""
 MAX_REQUESTS: Final = 10_000
 """On one connection, before the client is asked to make another: what is kept of ended streams stays small."""
 GATHERED_BYTES: Final = 32_768
@@ -41,15 +33,6 @@ LINGER_BYTES: Final = 1_048_576
 LEAVE_S: Final = 1.0
 """How long a client may take to hear that the node leaves, before streams it has just begun are turned away."""
 _LAST_POSSIBLE: Final = 2**31 - 1
-_CONFIG: Final = H2Configuration(
-    client_side=False,
-    header_encoding=None,
-    # Requests are validated in `head`, where a bad one costs its stream and not the connection; answers in `answer`.
-    validate_inbound_headers=False,
-    normalize_inbound_headers=False,
-    validate_outbound_headers=False,
-    normalize_outbound_headers=False,
-)
 
 
 class Http2Connection(asyncio.Protocol):
@@ -72,7 +55,7 @@ class Http2Connection(asyncio.Protocol):
         self._points = Points(accepted.at_s)
         config = door.config
         self._gate = Gate(self._points, max_block_bytes=config.max_header_bytes, on_goaway=self._client_leaves)
-        self._h2 = _engine(config.max_streams, config.max_header_bytes)
+        self._h2 = engine(config.max_streams, config.max_header_bytes)
         self._streams: dict[int, Stream] = {}
         self._can_write = asyncio.Event()
         self._can_write.set()
@@ -439,24 +422,6 @@ _ACTS: Final[dict[type, Callable[[Http2Connection, Any, float], None]]] = {
     events.RemoteSettingsChanged: Http2Connection._on_settings,
     events.PingAckReceived: Http2Connection._on_ping_ack,
 }
-
-
-def _engine(max_streams: int, max_header_bytes: int) -> H2Connection:
-    engine = H2Connection(_CONFIG)
-    # As initial values they hold from the first frame; as changes they would wait for the client to agree.
-    engine.local_settings = Settings(
-        client=False,
-        initial_values={
-            SettingCodes.MAX_CONCURRENT_STREAMS: max_streams,
-            SettingCodes.MAX_HEADER_LIST_SIZE: max_header_bytes,
-            SettingCodes.INITIAL_WINDOW_SIZE: STREAM_BYTES,
-            SettingCodes.HEADER_TABLE_SIZE: TABLE_BYTES,
-        },
-    )
-    # A list a little too large is answered with 431; one that is far too large ends the connection, because a list
-    # that is not unpacked to its end leaves the table in an unknown state.
-    engine.decoder.max_header_list_size = 2 * max_header_bytes
-    return engine
 
 
 async def _record(door: Door, trail: Trail, why: str) -> None:

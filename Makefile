@@ -5,6 +5,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO_ARGS ?=
+SIDE_BY_SIDE ?= --numprocesses=auto --maxprocesses=4 --dist=loadfile
 CONFORMANCE_ARGS ?=
 BENCH_ARGS ?=
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
@@ -54,7 +55,7 @@ demo: $(VENV)/.ready ## Start two real MCP servers behind the gateway and show h
 
 test: $(VENV)/.ready ## Lint, type-check and run the tests
 	@$(MAKE) --no-print-directory lint types
-	@$(BIN)/python -m pytest -m "not slow and not node"
+	@$(BIN)/python -m pytest -m "not slow and not node" $(SIDE_BY_SIDE)
 
 test-all: $(VENV)/.ready node examples ## The same with the slow suites and those that need node
 	@$(MAKE) --no-print-directory lint types

@@ -5,6 +5,7 @@ the page with both.
 """
 
 import ast
+import functools
 import re
 import tomllib
 from collections.abc import Iterator
@@ -29,6 +30,7 @@ def controls() -> dict[str, dict[str, Any]]:
     }
 
 
+@functools.cache
 def evidence() -> dict[str, list[str]]:
     """The test files that name a control in the docstring of the file, of a class or of a test, by the control's id."""
     found: dict[str, set[str]] = {}

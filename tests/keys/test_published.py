@@ -72,7 +72,6 @@ def test_whether_a_newer_set_would_say_something_else() -> None:
         None,
         7,
     ],
-    ids=repr,
 )
 def test_members_that_are_no_key_for_us_are_passed_over(member: Any) -> None:
     """TOK-01, RFC 7517 section 5: alone they make no set, beside a good one they do no harm."""
@@ -105,7 +104,6 @@ def test_a_proof_is_of_the_key_it_brings(key: Any, algorithm: str) -> None:
         {"kty": "RSA", "n": "AQAB", "e": "AQAB"}, {"kty": "EC", "crv": 7, "x": 7, "y": 7}, {"kty": "NONE"},
         json.loads(ECAlgorithm.to_jwk(EC)),
     ],
-    ids=repr,
 )  # fmt: skip
 def test_a_proof_by_no_public_key_is_refused(bad: dict[str, Any]) -> None:
     """TOK-11: RFC 9449 section 4.3, a private key in it too."""

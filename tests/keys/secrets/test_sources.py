@@ -57,7 +57,7 @@ def of(stub: VaultStub, **more: Any) -> dict[str, Any]:
         ("keyring:mantlet/jwt", Reference("keyring", "mantlet", "jwt")),
         ("vault://secret/mantlet/jwt#hs256", Reference("vault", "secret/mantlet/jwt", "hs256")),
         ("vault://secret/mantlet", Reference("vault", "secret/mantlet", "value")),
-        (GOOD, None),
+        pytest.param(GOOD, None, id="a secret"),
         ("environment", None),
     ],
 )

@@ -31,6 +31,7 @@ class Holding(msgspec.Struct, kw_only=True):
     sources: list[str]
     """Addresses, in turn."""
     start: str = ""
+    """Bytes, as Latin-1."""
     trickle: str = ""
     every_s: float = 3.0
     answer: str = ""
@@ -91,7 +92,7 @@ async def _open_all(holding: Holding) -> list[Held]:
 
     async def opener() -> None:
         for number in numbers:
-            one = Held(holding.start.encode(), holding.answer.encode())
+            one = Held(holding.start.encode("latin-1"), holding.answer.encode())
             source = holding.sources[number % len(holding.sources)]
             with contextlib.suppress(OSError, TimeoutError):
                 async with asyncio.timeout(OPENING_S):
@@ -115,7 +116,7 @@ async def hold(holding: Holding) -> None:
         if holding.trickle:
             for one in held:
                 if not one.closed_s:
-                    one.transport.write(holding.trickle[at % len(holding.trickle)].encode())
+                    one.transport.write(holding.trickle[at % len(holding.trickle)].encode("latin-1"))
             at += 1
         await asyncio.sleep(min(holding.every_s, until_s - now_s))
     took_s = sorted(one.closed_s - one.since_s for one in held if one.closed_s)

@@ -51,6 +51,7 @@ async def soak(gateway: Gateway, options: argparse.Namespace) -> int:
     mix = Mix(gateway, random.Random(options.seed), port)
     before = await asyncio.to_thread(look, gateway, meter, 0.0)
     crowd = Crowd(mix)
+    await crowd.fill(options.fill)
     await crowd.capacity_per_s(WARM_UP_S)
     capacity = await crowd.capacity_per_s(CAPACITY_S)
     per_s = options.per_s or capacity * options.share
@@ -109,6 +110,10 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--share", type=float, default=0.7, help="of the capacity that is measured at the start")
     parser.add_argument("--per-s", type=float, default=0.0, help="this rate instead of a share")
+    parser.add_argument(
+        "--fill", type=int, default=12_000, metavar="CALLERS",
+        help="that come before: as many as the node keeps tokens and decisions of, so that their filling is no growth",
+    )  # fmt: skip
     parser.add_argument("--every", type=float, default=10.0, metavar="SECONDS", help="between two looks")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()

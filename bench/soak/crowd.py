@@ -62,6 +62,19 @@ class Crowd:
         await asyncio.gather(*(caller() for _ in range(BUSY)))
         return (self.tally.done - before) / seconds
 
+    async def fill(self, callers: int) -> None:
+        """So many callers come, are let in and refused once, and leave: what is kept of callers is full afterwards."""
+        numbers = iter(range(callers))
+
+        async def caller() -> None:
+            for _ in numbers:
+                visitor = self._mix.arrive()
+                for deed in (Mix.modern, Mix.listed, Mix.denied, Mix.limited):
+                    await deed(self._mix, visitor)
+                await self._mix.leave(visitor)
+
+        await asyncio.gather(*(caller() for _ in range(BUSY)))
+
     async def offer(self, per_s: float, seconds: float) -> None:
         """Begin so many deeds a second, at times of chance (Poisson), and wait for the last of them."""
         due_s = time.monotonic()

@@ -259,6 +259,56 @@ async def test_a_call_that_changes_nothing_goes_to_another_endpoint(tmp_path: Pa
         await server.close()
 
 
+@pytest.mark.parametrize(
+    "way", ["vanish", *(pytest.param(way, marks=pytest.mark.slow) for way in ("503", "cut body", "hang"))]
+)
+async def test_with_all_of_it_on_what_may_change_something_has_at_most_as_many_effects_as_requests(
+    tmp_path: Path, way: str
+) -> None:
+    """RES-01, RES-02, RES-03, CACHE-02: endpoints, breakers, retries, hedging, fallbacks and the cache together, while
+    one of two endpoints fails and comes back, and fails again; what only reads is answered all the while."""
+    bad, good, mirror = Failing("one"), Failing("two"), Failing("mirror")
+    for server in (bad, good, mirror):
+        await server.open()
+    one = {
+        "name": "one", "transport": "http", "url": "http://one.internal/mcp", "era": "dual",
+        "endpoints": [{"url": f"http://127.0.0.1:{server.port}/mcp"} for server in (bad, good)],
+        "health": None, "outlier": {"failures": 3, "ejection": 0.05, "max_ejection": 0.05},
+        "breaker": {"failures": 2, "open": 0.05, "jitter_percent": 0}, "retry": EAGER, "hedge": {"after_ms": 5},
+        "fallback": [{"tools": ["echo"], "server": "mirror"}, {"tools": ["echo"], "cached": 60}],
+    }  # fmt: skip
+    two = {"name": "mirror", "transport": "http", "url": f"http://127.0.0.1:{mirror.port}/mcp", "era": "dual"}
+    mcp = {"servers": [one, two], **QUICK}
+    cache = {"enabled": True, "tools": ["one__echo"], "ttl": 1}
+    try:
+        async with open_house(tmp_path, servers=0, mcp=mcp, cache=cache) as house:
+            for turn in range(6):
+                bad.way = "" if turn % 3 == 2 else way
+                writes = [house.call("write", n=turn * 10 + n) for n in range(10)]
+                reads = [house.call("echo", n=turn * 10 + n // 2) for n in range(10)]
+                answers = await asyncio.gather(*writes, *reads)
+                assert {answer.status for answer in answers[:10]} <= {200, 502, 503, 504}
+                # Who hangs takes all the time there is from those for whom the budget has no second call left.
+                assert {answer.status for answer in answers[10:]} <= ({200, 504} if way == "hang" else {200})
+                for n, answer in enumerate(answers[10:]):
+                    if answer.status != 200:
+                        continue
+                    text = answer.json["result"]["content"][0]["text"]
+                    assert json.loads(text) == {"n": turn * 10 + n // 2}
+                await asyncio.sleep(0.06)  # so that breakers and endpoints come to be tried
+            effects = [
+                call["params"]["arguments"]["n"]
+                for server in (bad, good, mirror)
+                for call in server.calls
+                if call["params"]["name"] == "write"
+            ]
+            assert len(effects) == len(set(effects))
+            assert not any(call["params"]["name"] == "write" for call in mirror.calls)
+    finally:
+        for server in (bad, good, mirror):
+            await server.close()
+
+
 class Flaky:
     """A plain HTTP service: says 503 to every request until it has said it so often."""
 

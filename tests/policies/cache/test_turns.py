@@ -124,6 +124,32 @@ async def test_the_last_to_leave_gives_the_right_back(valkey_url: str, text: dic
             assert (await second)["result"] == two.server.result
 
 
+async def test_leaders_that_leave_one_after_the_other_hold_up_nobody(valkey_url: str, text: dict[str, Any]) -> None:
+    """CACHE-03: at every step of their way, in three processes, while others of them go on waiting."""
+    async with processes(valkey_url, 3) as three:
+        for h in three:
+            h.server.gate = asyncio.Event()
+        staying = []
+        for number in range(60):
+            asking = asyncio.create_task(three[number % 3].ask(tool(params=text)))
+            if number % 20 == 10:
+                staying.append(asking)
+                continue
+            for _ in range(number % 7):
+                await asyncio.sleep(0)
+            if number % 5 == 0:
+                await asyncio.sleep(0.002)  # long enough for the store to have answered, now and then
+            asking.cancel()
+        for h in three:
+            assert h.server.gate is not None
+            h.server.gate.set()
+        async with asyncio.timeout(10):
+            told = await asyncio.gather(*staying, *(h.ask(tool(params=text)) for h in three))
+        assert all(one["result"] == three[0].server.result for one in told)
+        await turns(20)
+        assert [h.cache.under_way for h in three] == [0, 0, 0]
+
+
 async def test_a_change_is_heard_by_all(valkey_url: str) -> None:
     """CACHE-05"""
     cursor = {"cursor": secrets.token_hex(8)}

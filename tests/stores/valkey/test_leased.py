@@ -80,6 +80,27 @@ async def test_two_nodes_together_get_the_limit_and_not_one_more(world: World) -
     assert world.exact.asked < 1000
 
 
+@pytest.mark.parametrize(("limits", "sharers"), [((1000, 400), (1, 1)), ((400, 1000), (1, 4)), ((1000, 1000), (4, 1))])
+async def test_nodes_whose_configurations_differ_get_no_more_than_the_larger_allows(
+    world: World, limits: tuple[int, int], sharers: tuple[int, int]
+) -> None:
+    """RATE-03: one has been reloaded and the other not; or one believes that it is alone. They count in one window."""
+    nodes = [world.node(number) for number in sharers]
+    charges = [Charge(world.charge.key, limit, HOUR_S) for limit in limits]
+    total = 0
+    strict = limits.index(min(limits))
+    for _ in range(700):
+        for number, (node, charge) in enumerate(zip(nodes, charges, strict=True)):
+            taken = (await node.take((charge,))).allowed
+            assert not (taken and total >= charge.limit), "beyond what its own configuration says"
+            total += taken
+            assert number != strict or not taken or total <= min(limits)
+    assert total == max(limits)
+    for node in nodes:
+        await node.close()
+    assert await world.used() == max(limits)
+
+
 async def test_all_of_a_call_is_on_lease_or_nothing_is_spent(world: World) -> None:
     """RATE-01"""
     node = world.node()

@@ -60,8 +60,9 @@ class Stream:
         """Hear the servers until it is ended, by whom it may be."""
         try:
             async with asyncio.timeout(MAX_LIFE_S), asyncio.TaskGroup() as self._group:
-                for behind in known:
-                    self.add(behind.server)
+                self._heard.update(self._servers.intersection(behind.server for behind in known))
+                for server in self._heard:
+                    self._hear(server)
                 await asyncio.get_running_loop().create_future()
         except TimeoutError:
             pass
@@ -121,9 +122,14 @@ class Stream:
 
     def add(self, server: str) -> None:
         """Hear `server` too, if the caller may and does not yet."""
-        if self._group is None or server in self._heard or server not in self._servers:
+        if server in self._heard or server not in self._servers:
             return
         self._heard.add(server)
+        if self._group is not None:  # else with those that are known when it begins, or never more
+            self._hear(server)
+
+    def _hear(self, server: str) -> None:
+        assert self._group is not None
         self._group.create_task(keep_open(self._opening(server), self._hearing(server), lambda _: None, self._chance))
 
     def _opening(self, server: str) -> Callable[[], Awaitable[Reply]]:

@@ -35,6 +35,16 @@ def test_a_check_that_ends_otherwise_or_is_missing_is_a_difference() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("allowed", "is_same"), [([], False), (["a"], True), (["a/x"], True), (["a/y"], False), (["b"], False)]
+)
+def test_what_may_differ_is_a_scenario_or_one_check_of_it(allowed: list[str], is_same: bool) -> None:
+    run = _module()
+    direct = run.Run({"a": Counter({("x", "SUCCESS"): 1, ("y", "SUCCESS"): 1})}, 2, 0, 0, "")
+    other = run.Run({"a": Counter({("x", "FAILURE"): 1, ("y", "SUCCESS"): 1})}, 1, 1, 1, "")
+    assert run.compare_other("over nothing", direct, other, allowed) is is_same
+
+
 @pytest.mark.slow
 @pytest.mark.node
 @pytest.mark.parametrize(

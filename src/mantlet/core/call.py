@@ -12,6 +12,7 @@ from mantlet.core.certificate import PeerCertificate
 from mantlet.core.headers import Headers
 from mantlet.core.key_proof import KeyProof
 from mantlet.core.record import Trail
+from mantlet.core.said import Said
 
 Era = Literal["modern", "legacy"]
 Kind = Literal["request", "notification", "response", "stream", "end"]
@@ -114,6 +115,8 @@ class Call:
     """The virtual server that the caller sees; empty for one server, or for all as one."""
     hints: Hints | None = None
     """Filled in on the way by who lets an answer cross; None where nobody wants to know."""
+    said: Said | None = None
+    """Where answers are kept: what it says apart from its id, and what is known of that."""
 
     @property
     def trail(self) -> Trail:

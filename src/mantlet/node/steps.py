@@ -32,6 +32,7 @@ from mantlet.policies.limits.config import LimitsConfig
 from mantlet.policies.limits.policy import CallerLimits, CallLimits
 from mantlet.policies.mirrored.policy import Mirrored
 from mantlet.policies.parse.policy import Parse
+from mantlet.policies.parse.repeated import Repeated
 from mantlet.policies.record.policy import RecordPolicy
 from mantlet.policies.tasks.ids import TaskIds
 from mantlet.policies.tasks.policy import Tasks as TasksPolicy
@@ -84,6 +85,7 @@ def make_steps(
     """Every step, or None for one that is switched off. Raises `ConfigError` for what only making it finds."""
     is_production = config.environment == "production"
     authorize = Authorize(config.authorization, may_default_allow=not is_production, withheld=kills.targets)
+    bounds = Bounds(config.validation.max_depth, config.validation.max_keys)
     call_limits = CallLimits(config.limits, limits, SYSTEM)
     return Steps(
         record=record,
@@ -96,11 +98,12 @@ def make_steps(
         concurrent=_concurrent(config.limits),
         parse=Parse(
             upstreams,
-            bounds=Bounds(config.validation.max_depth, config.validation.max_keys),
+            bounds=bounds,
             request_timeout_s=config.mcp.limits.request_timeout_ms / 1000,
             monotonic=SYSTEM.monotonic,
             unknown_methods=config.mcp.unknown_methods == "allow" and config.environment != "production",
             views=[virtual.name for virtual in config.mcp.virtual],
+            repeated=Repeated(bounds) if config.cache.enabled else None,
         ),
         aggregate=aggregate,
         tasks=TasksPolicy(TaskIds(sealer)),

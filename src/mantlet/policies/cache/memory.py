@@ -24,8 +24,8 @@ class Entry(Generic[T]):
     """A value and its times, in seconds of the monotonic clock: fresh for `ttl_s` from `born_s`, stale for as much as
     `stale_s` more. `cost_s` is how long it took to make; `marks` what its scopes stood at."""
 
-    __slots__ = ("born_s", "cost_s", "marks", "rest_until_s", "scopes", "size", "stale_s", "tenant", "ttl_s", "value",
-                 "was_used")  # fmt: skip
+    __slots__ = ("born_s", "cost_s", "current_at", "marks", "rest_until_s", "scopes", "size", "stale_s", "tenant",
+                 "ttl_s", "value", "was_used")  # fmt: skip
 
     def __init__(
         self,
@@ -43,6 +43,8 @@ class Entry(Generic[T]):
         self.value, self.size, self.tenant = value, size + OVERHEAD_BYTES, tenant
         self.born_s, self.ttl_s, self.stale_s, self.cost_s = born_s, ttl_s, stale_s, cost_s
         self.scopes, self.marks = scopes, marks
+        self.current_at = -1
+        """How much had been forgotten when it was last found to be none of it."""
         self.was_used = False
         self.rest_until_s = 0.0
         """Until when it is not fetched anew in the background."""
@@ -57,7 +59,7 @@ class Marks:
 
     def __init__(self) -> None:
         self._marks: dict[str, int] = {}
-        self._count = self._others = 0
+        self.count = self._others = 0
 
     def of(self, scopes: tuple[str, ...]) -> tuple[int, ...]:
         """What they stand at."""
@@ -66,12 +68,12 @@ class Marks:
 
     def forget(self, scope: str) -> None:
         """Everything made under it is old from now on."""
-        self._count += 1
+        self.count += 1
         if scope not in self._marks and len(self._marks) >= MAX_MARKS:
             # Rather all of it than one scope more than there is room for.
             self._marks.clear()
-            self._others = self._count
-        self._marks[scope] = self._count
+            self._others = self.count
+        self._marks[scope] = self.count
 
 
 class _Shelf(Generic[T]):
@@ -114,9 +116,11 @@ class Memory(Generic[T]):
         if now_s - entry.born_s >= entry.ttl_s + entry.stale_s:
             self._drop(key, "expired")
             return None
-        if self.marks.of(entry.scopes) != entry.marks:
-            self._drop(key, "forgotten")
-            return None
+        if entry.current_at != self.marks.count:
+            if self.marks.of(entry.scopes) != entry.marks:
+                self._drop(key, "forgotten")
+                return None
+            entry.current_at = self.marks.count
         entry.was_used = True
         return entry
 

@@ -6,9 +6,10 @@ server said, never what one caller was shown of it.
 """
 
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 from mantlet.core.call import Call, Reply
+from mantlet.core.caller import Caller
 from mantlet.core.headers import Headers
 from mantlet.core.policy import CallHandler
 from mantlet.core.refusal import Refusal
@@ -26,6 +27,10 @@ NOTE: Final = "cache"
 """The note of the record that says where an answer came from: `hit`, `stale`, `shared` or `fetched`."""
 LISTEN: Final = "subscriptions/listen"
 MAX_NAME_CHARACTERS: Final = 128
+MAX_CALLERS: Final = 8
+"""Of one message, whose keys are at hand."""
+APPROVAL: Final = "approval"
+"""The note of a call that a human approved."""
 _TOOLS: Final = "tools/call"
 _JSON: Final = (b"content-type", b"application/json")
 
@@ -36,6 +41,16 @@ DefinitionOf = Callable[[str, str], str]
 SpeaksLegacy = Callable[[str], bool]
 """Whether a server is known to speak the legacy era itself, so that what its answers lack was not taken out here."""
 Count = Callable[[str], None]
+
+
+class Asked(NamedTuple):
+    """All that the key of a kept message depends on but the message, and that key."""
+
+    caller: Caller
+    what: tuple[str, str, str]
+    revision: str
+    pin: str
+    key: bytes
 
 
 class CachePolicy:
@@ -65,6 +80,10 @@ class CachePolicy:
 
     def __call__(self, call: Call, onward: CallHandler, /) -> Awaitable[Reply]:
         """Answer from what is kept, fetch once for all who ask now, or pass on."""
+        if (said := call.said) is not None and (found := said.found.get(self)) is not None:
+            reply = self._again(call, found)
+            if reply is not None:
+                return _given(reply)
         terms = self._plan.of(call.server, call.method, call.target)
         if terms is None:
             if call.kind == "stream" or call.method == LISTEN:
@@ -96,6 +115,40 @@ class CachePolicy:
         self._count("alone")
         return await onward(call)
 
+    def _again(self, call: Call, found: "dict[int, Asked]") -> Reply | None:
+        """A fresh answer to a message that has had one, from where that was: all that its key says is as it was."""
+        asked, said = found.get(id(call.caller)), call.said
+        if asked is None or asked.caller is not call.caller or said is None or call.params is not said.params:
+            return None
+        server, method, target = call.server, call.method, call.target
+        if asked.what != (server, method, target) or asked.revision != self._revision(server):
+            return None
+        if method == _TOOLS and asked.pin != self._definition_of(server, target):
+            return None
+        if APPROVAL in call.trail.notes or not call.arrival.headers.once(_takes_json):
+            return None
+        entry = self._cache.look(asked.key)
+        if entry is None:
+            return None
+        now_s = self._monotonic()
+        return (
+            self._hit(call, entry, now_s) if entry.over_s(now_s) < 0 and not self._cache.is_due(entry, now_s) else None
+        )
+
+    def _note(self, call: Call, key: bytes) -> None:
+        """Have this very message found again with its key: it has had one answer twice, and will come a third time."""
+        said, server, method = call.said, call.server, call.method
+        if said is None or call.params is not said.params or (call.era == "legacy" and method in HINTED):
+            return
+        said.keep()
+        found: dict[int, Asked] = said.found.setdefault(self, {})
+        if len(found) >= MAX_CALLERS:
+            found.clear()
+        pin = self._definition_of(server, call.target) if method == _TOOLS else ""
+        what = (server, method, call.target)
+        # With the caller itself: while it is kept, no other has its identity.
+        found[id(call.caller)] = Asked(call.caller, what, self._revision(server), pin, key)
+
     def _question(self, call: Call) -> tuple[object, ...]:
         """All that an answer depends on but who asks (CACHE-01)."""
         server, method = call.server, call.method
@@ -112,6 +165,7 @@ class CachePolicy:
         if over_s < 0:
             if self._cache.is_due(entry, now_s):
                 self._cache.refresh(entry, self._ask(call, onward, terms, key, mine))
+            self._note(call, key)
             return self._hit(call, entry, now_s)
         if over_s < self._while_stale_s:
             self._cache.refresh(entry, self._ask(call, onward, terms, key, mine))
@@ -197,6 +251,10 @@ class CachePolicy:
 
     async def _listened(self, call: Call, onward: CallHandler) -> Reply:
         return heard(await onward(call), call.server, self._changed)
+
+
+async def _given(reply: Reply) -> Reply:
+    return reply
 
 
 def _takes_json(headers: Headers) -> bool:

@@ -20,9 +20,12 @@ from mantlet.core.refusal import (
     UnsupportedMediaType,
     UnsupportedVersion,
 )
+from mantlet.policies.parse.repeated import Repeated
 from mantlet.wire import jsonrpc
 from mantlet.wire.deadline import earlier
+from mantlet.wire.jsonrpc import Envelope
 from mantlet.wire.mcp import inbound, methods
+from mantlet.wire.mcp.inbound import Inbound
 
 ENDPOINT: Final = "/mcp"
 ALLOW: Final = "POST, GET, DELETE"
@@ -42,6 +45,7 @@ class Parse:
         monotonic: Callable[[], float],
         unknown_methods: bool = False,
         views: Collection[str] = (),
+        repeated: Repeated | None = None,
     ) -> None:
         self._views = {f"{ENDPOINT}/{name}": name for name in views}
         self._paths = {
@@ -53,6 +57,7 @@ class Parse:
         self._request_timeout_s = request_timeout_s
         self._monotonic = monotonic
         self._passes_unknown = unknown_methods
+        self._repeated = repeated
 
     @property
     def paths(self) -> Collection[str]:
@@ -124,18 +129,14 @@ class Parse:
     def _message(self, arrival: Arrival, caller: Caller, body: bytes) -> Call:
         headers, trail = arrival.headers, arrival.trail
         server = trail.server
-        envelope = jsonrpc.envelope(jsonrpc.decode(body, self._bounds))
-        # Noted before more is checked, so that a refusal can be answered to the id it belongs to.
-        trail.rpc_id = None if envelope.is_response else envelope.id
-        trail.action = envelope.method or "response"
-        trail.object = target = methods.target_of(envelope.method, envelope.params)
-        what = inbound.read(envelope, headers, is_message=arrival.is_message)
-        trail.era = what.era
-        if envelope.method and not self._passes_unknown and not methods.is_known(envelope.method, what.era):
-            raise MethodNotFound(f"The method {envelope.method[:100]} is not served here.")
-        if not target and methods.has_target(envelope.method):
-            # Rules could not tell it from any other; and what has no name here might have one for a laxer server.
-            raise InvalidParams(f"The params of {envelope.method[:100]} do not say what it acts on.")
+        repeated = None if arrival.is_message else self._repeated
+        known = None if repeated is None else repeated.find(body, headers)
+        if known is None:
+            envelope, what, target = self._read(arrival, body)
+            said = None if repeated is None else repeated.noted(body, headers, envelope, what, target)
+        else:
+            envelope, what, target, said = known
+            trail.rpc_id, trail.action, trail.object, trail.era = envelope.id, envelope.method, target, what.era
         session = headers.text(inbound.SESSION_ID) or "" if what.era == "legacy" else ""
         return Call(
             arrival=arrival,
@@ -152,7 +153,24 @@ class Parse:
             session=session,
             message=envelope.message,
             view="" if server else self._views.get(arrival.path, ""),
+            said=said,
         )
+
+    def _read(self, arrival: Arrival, body: bytes) -> tuple[Envelope, Inbound, str]:
+        trail = arrival.trail
+        envelope = jsonrpc.envelope(jsonrpc.decode(body, self._bounds))
+        # Noted before more is checked, so that a refusal can be answered to the id it belongs to.
+        trail.rpc_id = None if envelope.is_response else envelope.id
+        trail.action = envelope.method or "response"
+        trail.object = target = methods.target_of(envelope.method, envelope.params)
+        what = inbound.read(envelope, arrival.headers, is_message=arrival.is_message)
+        trail.era = what.era
+        if envelope.method and not self._passes_unknown and not methods.is_known(envelope.method, what.era):
+            raise MethodNotFound(f"The method {envelope.method[:100]} is not served here.")
+        if not target and methods.has_target(envelope.method):
+            # Rules could not tell it from any other; and what has no name here might have one for a laxer server.
+            raise InvalidParams(f"The params of {envelope.method[:100]} do not say what it acts on.")
+        return envelope, what, target
 
     def _deadline_s(self, arrival: Arrival) -> float:
         now_s = self._monotonic()

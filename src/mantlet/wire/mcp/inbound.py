@@ -41,7 +41,7 @@ class Inbound(NamedTuple):
     requested: str
 
 
-class _Routing(NamedTuple):
+class Routing(NamedTuple):
     """What the headers say of the message, for comparison with what it says itself."""
 
     version: str | None
@@ -49,11 +49,12 @@ class _Routing(NamedTuple):
     name: str | None
 
 
-def _routing(headers: Headers) -> _Routing:
+def routing_of(headers: Headers) -> Routing:
+    """All that `headers` say of a message. Raises `HeaderMismatch`."""
     if (repeated := headers.repeated(ROUTING)) is not None:
         raise HeaderMismatch(f"The header {repeated.decode()} stands more than once.")
     name = headers.get(NAME)
-    return _Routing(headers.text(PROTOCOL_VERSION), headers.text(METHOD), None if name is None else decode_value(name))
+    return Routing(headers.text(PROTOCOL_VERSION), headers.text(METHOD), None if name is None else decode_value(name))
 
 
 def read(envelope: Envelope, headers: Headers, *, is_message: bool = False) -> Inbound:
@@ -63,7 +64,7 @@ def read(envelope: Envelope, headers: Headers, *, is_message: bool = False) -> I
     in `headers` is then the one that its connection negotiated.
     Raises `HeaderMismatch`, `InvalidParams`, `UnsupportedVersion` or `InvalidRequest`.
     """
-    routing = headers.once(_routing)
+    routing = headers.once(routing_of)
     refuse_folded(envelope.params, _PARAMS)
     version = routing.version or ""
     meta = envelope.params.get("_meta")
@@ -94,7 +95,7 @@ def _legacy(envelope: Envelope, version: str) -> Inbound:
     return Inbound("request", "legacy", version)
 
 
-def _modern(envelope: Envelope, routing: _Routing | None, version: Any, meta: Any) -> Inbound:
+def _modern(envelope: Envelope, routing: Routing | None, version: Any, meta: Any) -> Inbound:
     if envelope.is_response:
         raise InvalidRequest("In this revision of MCP a client sends no responses.")
     if envelope.id is None:

@@ -209,6 +209,42 @@ async def test_nobody_waits_for_ever_for_a_client_and_its_place_is_given_back(mo
     await client.leave()
 
 
+@pytest.mark.parametrize(
+    ("bounds", "caller"),
+    [({"max_streams_per_caller": 1}, ALICE), ({"max_streams": 1}, ALICE), ({"max_streams": 1}, BOB)],
+)
+async def test_a_stream_that_waits_for_its_client_takes_no_place_from_one_that_listens(
+    bounds: dict[str, int], caller: Caller
+) -> None:
+    """MCP-07"""
+    client, servers, policy = await listening(House(), "one", **bounds)
+    session = await begun(policy, client.world, caller=caller)
+    other = Client(policy, client.world, session, caller)
+    with pytest.raises(r.Overloaded):
+        await other.open()
+    await client.leave()
+    await other.open()
+    await until(lambda: servers["one"].closed == 1)
+    with pytest.raises(r.Overloaded):
+        await client.open()
+    await other.leave()
+
+
+async def test_who_has_all_places_of_one_caller_ends_nobody_elses_stream() -> None:
+    """MCP-07"""
+    client, servers, policy = await listening(House(), "one", max_streams_per_caller=1)
+    await client.leave()
+    bobs = [Client(policy, client.world, await begun(policy, client.world, caller=BOB), BOB) for _ in range(2)]
+    await bobs[0].open()
+    with pytest.raises(r.Overloaded):
+        await bobs[1].open()
+    servers["one"].say(number(1))
+    await client.open()
+    assert await client.hear_numbers(1) == [1]
+    await client.leave()
+    await bobs[0].leave()
+
+
 @pytest.mark.parametrize("is_here", [True, False])
 async def test_a_session_that_ends_takes_its_stream_along_also_one_that_waits(is_here: bool) -> None:
     """MCP-04"""

@@ -29,6 +29,11 @@ class Merged:
         self._tasks = tasks
         self._places = places
 
+    @property
+    def is_full(self) -> bool:
+        """Whether no caller gets a place."""
+        return self._places.is_full
+
     def open(
         self,
         call: Call,

@@ -16,10 +16,15 @@ class Places:
         self._taken: Counter[tuple[str, str, str]] = Counter()
         self.taken = 0
 
+    @property
+    def is_full(self) -> bool:
+        """Whether all are taken, whoever has them."""
+        return self.taken >= self._total
+
     def take(self, caller: Caller) -> Callable[[], None]:
         """A place, and what gives it back. Raises `Overloaded`."""
         key = caller.key
-        if self.taken >= self._total:
+        if self.is_full:
             raise Overloaded(why=f"{self._total} streams are open (mcp.limits.max_streams)")
         if self._taken[key] >= self._per_caller:
             raise Overloaded(

@@ -20,7 +20,7 @@ import msgspec
 from mantlet.core.call import Call, Reply
 from mantlet.core.policy import CallHandler
 from mantlet.core.ports import Post, State
-from mantlet.core.refusal import StoreUnavailable
+from mantlet.core.refusal import Overloaded, StoreUnavailable
 from mantlet.core.tasks import Tasks
 from mantlet.policies.aggregate import replay
 from mantlet.policies.aggregate.behind import Behind, BehindSessions
@@ -95,7 +95,7 @@ class Streams:
             former.end()
         own = kept or Replay(secrets.token_urlsafe(_TOKEN_BYTES))
         made = Stream(call, session, servers, behind, onward, own, self._changed, self._monotonic, self._chance)
-        made.end = self._merged.begin(call, made.run(known), partial(self._ended, made))
+        self._begin(call, made, known)
         self._open[session.key] = made
         return self._attach(made, point if kept else None, is_lost=bool(last) and not kept)
 
@@ -117,6 +117,23 @@ class Streams:
             holder = await self._state.get(_holder(session))
             if holder is not None and holder.decode() != self._post.address:
                 await self._handover.take(holder.decode(), session.key, "")
+
+    def _begin(self, call: Call, made: Stream, known: Sequence[Behind]) -> None:
+        while True:
+            try:
+                made.end = self._merged.begin(call, made.run(known), partial(self._ended, made))
+            except Overloaded:
+                if (resting := self._resting(call)) is None:
+                    raise
+                resting.end()  # who listens comes before who may come back
+            else:
+                return
+
+    def _resting(self, call: Call) -> Stream | None:
+        """A stream without a client, whose place `call` may have: of the same caller, or any where all are taken."""
+        resting = [stream for stream in self._open.values() if not stream.has_client]
+        mine = next((stream for stream in resting if stream.session.caller == call.caller.key), None)
+        return mine if mine is not None or not self._merged.is_full else next(iter(resting), None)
 
     def _attach(self, stream: Stream, point: Point | None, *, is_lost: bool = False) -> Reply:
         body = EventStream()

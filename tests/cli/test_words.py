@@ -106,6 +106,15 @@ def test_nothing_configured_is_said(run: Run) -> None:
     assert run("check", "--quiet").out == ""
 
 
+def test_what_init_wrote_is_nothing_to_warn_about(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "mcp.json").write_text('{"mcpServers": {"time": {"command": "python"}}}')
+    for environment in ("development", "production"):
+        run("init", environment, "--environment", environment, "--from", "mcp.json")
+        ran = run("check", "-c", f"{environment}/mantlet.yaml", "--quiet")
+        assert [line for line in ran.out.splitlines() if "lock file" not in line] == []
+    assert (tmp_path / "development" / "secrets" / ".gitignore").read_text() == "*\n"
+
+
 def test_keys_of_the_nodes_own_that_others_may_read_are_found_by_check(run: Run, tmp_path: Path) -> None:
     """`serve` would refuse them."""
     run("init")

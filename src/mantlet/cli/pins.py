@@ -132,6 +132,7 @@ def check(
 
     from mantlet.node.config.load import load
     from mantlet.ops.pins import collect, compare
+    from mantlet.ops.recorded import operator
     from mantlet.policies.pins.lock import LockFile
 
     loaded = load(options.files_of(config), os.environ, settings=options.settings_of(settings)).config
@@ -139,7 +140,7 @@ def check(
     pins = lock.read()
     found = asyncio.run(collect(loaded))
     names = [server.name for server in loaded.mcp.servers]
-    who = f"{os.environ.get('USER') or 'nobody'}, mantlet pins check"
+    who = f"{operator()}, mantlet pins check"
     comparison = compare(
         found.definitions, pins, names, asked=set(names) - found.errors.keys(), at_s=time.time(), by=who
     )

@@ -17,6 +17,7 @@ from mantlet.node.build import build
 from mantlet.node.built import Node
 from mantlet.node.config.model import Config
 from mantlet.node.doors import GRACE_S, open_doors
+from mantlet.node.housekeeping import why
 from mantlet.node.leaving import Leaving
 from mantlet.node.lifetime import note_start, note_stop
 from mantlet.node.operators.door import open_admin
@@ -42,8 +43,7 @@ def run(config: Config, *, origin: Origin | None = None, ready: Ready | None = N
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(work)
     except (ConfigError, ValueError, OSError, Refusal, ModuleNotFoundError) as error:
-        said = error.why if isinstance(error, Refusal) else str(error)
-        log.error("node.failed", error=type(error).__name__, said=said)
+        log.error("node.failed", error=type(error).__name__, said=why(error))
         return FAILED
 
 

@@ -25,6 +25,7 @@ from mantlet.listeners.stdio.streams import take_streams
 from mantlet.node.build import build
 from mantlet.node.built import Node
 from mantlet.node.config.model import Config
+from mantlet.node.housekeeping import why
 from mantlet.node.message_doors import opening, terms_of
 from mantlet.node.resources import resources
 from mantlet.node.settle import settle
@@ -50,8 +51,7 @@ def run(config: Config, *, credential: Secret | None, server: str = "") -> int:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(_serve(config, credential, server, incoming, outgoing))
     except (ConfigError, ValueError, OSError, Refusal, ModuleNotFoundError) as error:
-        said = error.why if isinstance(error, Refusal) else str(error)
-        log.error("node.failed", error=type(error).__name__, said=said)
+        log.error("node.failed", error=type(error).__name__, said=why(error))
         return FAILED
 
 

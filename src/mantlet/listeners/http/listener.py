@@ -1,6 +1,7 @@
 """Opening the door, sweeping before it, and closing it without cutting anybody off (RES-05)."""
 
 import asyncio
+import errno
 import socket
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -202,5 +203,6 @@ def bound(host: str, port: int, *, reuse_port: bool) -> socket.socket:
         made.bind(address)
     except OSError as error:
         made.close()
-        raise OSError(error.errno, f"cannot listen on {host}:{port}: {error.strerror}") from error
+        hint = "; is another node running?" if error.errno == errno.EADDRINUSE else ""
+        raise OSError(error.errno, f"cannot listen on {host}:{port}: {error.strerror}{hint}") from error
     return made

@@ -43,8 +43,11 @@ def starter(folder: Path, environment: Environment, servers: Sequence[Mapping[st
         limits=_LIMITS[environment],
         servers=_servers_text(servers),
         pins=_PINS[environment],
+        filters=_FILTERS[environment],
     )
-    return Starter(folder / CONFIG_NAME, text, {folder / SECRETS_FOLDER / ADMIN_KEY: new_api_key()})
+    secret = folder / SECRETS_FOLDER
+    # The second keeps a repository from taking up the first, whatever is added later.
+    return Starter(folder / CONFIG_NAME, text, {secret / ADMIN_KEY: new_api_key(), secret / ".gitignore": "*"})
 
 
 def write(plan: Starter, *, force: bool = False) -> list[Path]:
@@ -149,6 +152,14 @@ _PINS: Final[Mapping[Environment, str]] = {
     "staging": _APPROVED,
     "production": _APPROVED,
 }
+_GUARDED: Final = """\
+{script: block, null_bytes: block, secrets: redact, traversal: log, sql: log, shell: log, prompt_injection: log,
+    hidden: log}"""
+_FILTERS: Final[Mapping[Environment, str]] = {
+    "development": "{script: log, traversal: log, sql: log, shell: log, secrets: log, prompt_injection: log}",
+    "staging": _GUARDED,
+    "production": _GUARDED,
+}
 _TEMPLATE: Final = """\
 # Mantlet's configuration. Every key is optional; `mantlet check` shows the effective value of each and where it came
 # from, docs/configuration.md explains them all. Durations are seconds, sizes bytes. Paths lie by this file.
@@ -193,6 +204,10 @@ authorization:
   rules:
     - {{name: admins, allow: {{roles: [admin], tools: ["*"], prompts: ["*"], resources: ["*"]}}}}
     # - {{name: readers, allow: {{scopes: ["mcp:read"], servers: [docs], tools: ["get_*"]}}}}
+
+# What arguments and results may hold: off, log (noted in the record), block, or redact (docs/filters.md).
+validation:
+  filters: {filters}
 
 # The MCP servers behind this node.
 mcp:

@@ -172,7 +172,7 @@ class Authorize:
         why = f"rule {decision.rule}" + (f": {decision.failed}" if decision.failed else "")
         if (scopes := self._missing(call)) is not None:
             raise InsufficientScope(scopes, why=why)
-        raise Denied(f"No rule allows {call.trail.action or 'this'} here for this caller.", why=why)
+        raise Denied(f"No rule allows {call.trail.action.strip() or 'this'} here for this caller.", why=why)
 
     def _missing(self, call: Call) -> frozenset[str] | None:
         """The scopes with which this very call would pass, if scopes are all that it lacks."""

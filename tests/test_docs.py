@@ -137,7 +137,7 @@ class Terminal:
 
     def serve(self) -> None:
         self.node = subprocess.Popen(["mantlet", "serve"], cwd=self.folder, env=self.environ, stderr=subprocess.DEVNULL)
-        for _ in range(100):
+        for _ in range(600):
             assert self.node.poll() is None
             if self.is_up() and "get_current_time" in self.run("mantlet tools").stdout:
                 return

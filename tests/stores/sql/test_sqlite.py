@@ -5,7 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from mantlet.stores.sql.sqlite import connect
+import pytest
+
+from mantlet.core.refusal import StoreUnavailable
+from mantlet.stores.sql.sqlite import SqliteDatabase, connect
 
 WRITE = """
 import sys
@@ -44,3 +47,23 @@ def test_a_process_that_comes_and_goes_takes_nothing_from_those_that_stay(tmp_pa
     assert len(whole.execute("SELECT name FROM things").fetchall()) == 6
     whole.close()
     assert path.stat().st_mode & 0o077 == 0
+
+
+async def test_a_file_that_was_exchanged_is_believed_no_longer(tmp_path: Path) -> None:
+    """TOK-10: what is revoked from then on is revoked in the other file."""
+    path, aside = tmp_path / "some.db", tmp_path / "aside.db"
+    database = SqliteDatabase(path)
+    await database.open()
+    try:
+        assert await database.rows("SELECT 1") == [(1,)]
+        path.rename(aside)
+        with pytest.raises(StoreUnavailable, match="exchanged or taken away"):
+            await database.rows("SELECT 1")
+        connect(path).close()
+        with pytest.raises(StoreUnavailable, match="start the node anew"):
+            async with database.transaction():
+                pass
+        aside.rename(path)
+        assert await database.rows("SELECT 1") == [(1,)], "it is the old one again"
+    finally:
+        await database.close()

@@ -18,6 +18,8 @@ from mantlet.stores.sql.database import Row, Value
 
 BUSY_TIMEOUT_MS: Final = 2_000
 """How long a writer waits for another process's write."""
+_File = tuple[int, int]
+"""Which file it is, whatever it is called."""
 T = TypeVar("T")
 
 
@@ -45,6 +47,7 @@ class SqliteDatabase:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._file: _File | None = None
         self._turn = asyncio.Lock()
         self._reader, self._writer = _Lane("database.read"), _Lane("database.write")
 
@@ -53,13 +56,14 @@ class SqliteDatabase:
         try:
             await self._writer.open(lambda: connect(self._path))
             await self._reader.open(lambda: _read_only(connect(self._path)))
+            self._file = _file(self._path)
         except BaseException:
             await self.close()
             raise
 
     async def rows(self, statement: str, /, *values: Value) -> list[Row]:
         """See the port."""
-        return await self._reader.do(lambda connection: connection.execute(statement, values).fetchall())
+        return await self._reader.do(lambda connection: self._same(connection).execute(statement, values).fetchall())
 
     async def has_table(self, name: str, /) -> bool:
         """See the port."""
@@ -71,12 +75,21 @@ class SqliteDatabase:
         async with self._turn:
             try:
                 # IMMEDIATE: of two processes the second waits here, and then sees what the first did.
-                await self._writer.do(lambda connection: connection.execute("BEGIN IMMEDIATE"))
+                await self._writer.do(lambda connection: self._same(connection).execute("BEGIN IMMEDIATE"))
                 yield _Transaction(self._writer)
             except BaseException:
                 await self._writer.do(_roll_back)
                 raise
             await self._writer.do(lambda connection: connection.execute("COMMIT"))
+
+    def _same(self, connection: sqlite3.Connection) -> sqlite3.Connection:
+        """`connection`, if the file of that name is still the one that it has open.
+
+        Who put another in its place, or took it away, revokes keys there: nothing that stands here may be believed.
+        """
+        if _file(self._path) != self._file:
+            raise StoreUnavailable(why=f"database: {self._path} was exchanged or taken away; start the node anew")
+        return connection
 
     async def close(self) -> None:
         """See the port."""
@@ -142,6 +155,14 @@ class _Lane:
         except RuntimeError as error:  # the thread takes nothing more
             raise StoreUnavailable(why="database: closed") from error
         return await future
+
+
+def _file(path: Path) -> _File | None:
+    try:
+        state = path.stat()
+    except FileNotFoundError:
+        return None
+    return state.st_dev, state.st_ino
 
 
 def _read_only(connection: sqlite3.Connection) -> sqlite3.Connection:

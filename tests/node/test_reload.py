@@ -10,12 +10,19 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
+import jwt
 import pytest
 import yaml
 from bench.rig.gateway import Gateway, start_gateway
 from bench.rig.gateway import _token as token_of
-from tests.node.test_workers import eventually, post, settings
+from tests.node.test_workers import eventually, is_live, post, settings
+
+from mantlet.core.secret import Secret
+from mantlet.ops.remote.admin import Admin
+from mantlet.ops.remote.http import Address
 
 pytestmark = pytest.mark.slow
 
@@ -26,6 +33,7 @@ DENY = {"name": "no-echo", "deny": {"tools": ["echo"]}}
 def gateway(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Gateway]:
     with start_gateway(settings(request.param), tmp_path) as running:
         eventually(lambda: post(running, "sdk", "tools/list")[0] == 200)
+        eventually(lambda: is_live(running))  # calls are served before the admin door opens and signals are heard
         yield running
 
 
@@ -111,6 +119,16 @@ def test_a_bad_file_is_refused_whole_and_the_old_one_stays(
     refused = next(record for record in trail(gateway) if record.get("event") == "config.refused")
     assert said in json.dumps(refused)
     assert "changeme" not in json.dumps(refused)
+    claims = jwt.decode(gateway.token, options={"verify_signature": False}) | {"roles": ["admin"], "jti": "operator"}
+    token = jwt.encode(claims, gateway.secret, "HS256", {"typ": "at+jwt"})
+    asked = Request(f"{gateway.admin_url}/admin/v1/reload", b"", {"Authorization": f"Bearer {token}"})
+    with pytest.raises(HTTPError) as answered:
+        urlopen(asked, timeout=20)
+    with answered.value as answer:
+        told = json.loads(answer.read())
+        assert (answer.code, answer.headers["content-type"]) == (422, "application/problem+json")
+    assert (told["result"], said in json.dumps(told["reasons"])) == ("refused", True)
+    assert Admin(Address(gateway.admin_url, Secret(token))).reload()["reasons"] == told["reasons"]
     assert {echo(gateway) for _ in range(6)} == {200}
 
 

@@ -15,11 +15,26 @@ Reload = Callable[[str], Awaitable[Mapping[str, Any]]]
 
 
 def reload_routes(reload: Reload | None) -> list[BaseRoute]:
-    """The route, for administrators alone. None: the node was not started from files."""
+    """The route, for administrators alone. None: the node was not started from files.
+
+    What start would refuse is answered 422, with all reasons (CFG-03).
+    """
 
     async def post(request: Request) -> Response:
         if reload is None:
             raise NotOffered("This node was not started from configuration files.")
-        return JSONResponse(await reload(request.state.arrival.trail.principal))
+        trail = request.state.arrival.trail
+        told = await reload(trail.principal)
+        if told["result"] != "refused":
+            return JSONResponse(told)
+        problem = {
+            "type": "urn:mantlet:problem:config_refused",
+            "title": "Configuration refused",
+            "status": 422,
+            "detail": "The configuration in force stays.",
+            "reason": "config_refused",
+            "request_id": trail.request_id,
+        }
+        return JSONResponse({**problem, **told}, 422, media_type="application/problem+json")
 
     return [Route("/admin/v1/reload", for_admins(post), methods=["POST"])]

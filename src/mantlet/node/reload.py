@@ -116,7 +116,7 @@ class Reload:
 
     async def watch(self) -> None:
         """Reload when a file of the configuration, or one that it names, has changed and come to rest."""
-        known = seen = self._stamp()
+        known = seen = self._taken  # not as they stand now: they may have changed while the node started
         while True:
             await asyncio.sleep(LOOK_S)
             now = self._stamp()

@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 from urllib.parse import quote
 
 from mantlet.ops.remote.http import Address, Refused, accepted, send
+
+_REFUSED: Final = 422
 
 
 class Admin:
@@ -71,7 +73,9 @@ class Admin:
 
     def reload(self) -> dict[str, Any]:
         """Have the node take up its files; `result` is `reloaded`, `unchanged` or `refused`, with `reasons`."""
-        return self._change("POST", "reload")
+        answer = send(self._address, "POST", "/admin/v1/reload")
+        told = (answer if answer.status == _REFUSED else accepted(answer)).json
+        return told if isinstance(told, dict) else {}
 
     def restart(self) -> dict[str, Any]:
         """Have the node exchange its workers; gives how that stands."""

@@ -84,7 +84,8 @@ class Introspection:
             task = self._tasks.start(question, f"introspection.{self.name}", tells_itself=True)
             self._asked[key] = task
             task.add_done_callback(lambda done: self._done(key, done))
-        return await asyncio.shield(task)
+        await asyncio.wait((task,))  # whoever leaves takes the question from nobody, and leaves nothing on it
+        return task.result()
 
     def _done(self, key: bytes, task: asyncio.Task[Mapping[str, Any]]) -> None:
         self._asked.pop(key, None)

@@ -9,7 +9,7 @@ import pytest
 
 from mantlet.core.clock import SYSTEM
 from mantlet.core.refusal import AuditUnavailable
-from mantlet.events.audit import verify
+from mantlet.events.audit import verify, writer
 from mantlet.events.audit.administrative import note
 from mantlet.events.audit.files import Files
 from mantlet.events.metrics import Metrics, watch_journal
@@ -178,6 +178,18 @@ async def test_new_records_get_a_checkpoint_in_time(tmp_path: Path, trails: Any)
     async with trails.journal(tmp_path / "audit", checkpoint_interval=0.01) as journal:
         await journal.append(trails.record())
         path = tmp_path / "audit-checkpoints" / "checkpoints.jsonl"
+        async with asyncio.timeout(5):
+            while not path.exists() or b'"interval"' not in path.read_bytes():
+                await asyncio.sleep(0.005)
+
+
+async def test_a_new_trail_can_be_verified_soon(tmp_path: Path, trails: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """AUD-03: whoever tries a node asks in its first minute."""
+    monkeypatch.setattr(writer, "FIRST_CHECKPOINT_S", 0.01)
+    async with trails.journal(tmp_path / "audit", checkpoint_interval=1e6) as journal:
+        path = tmp_path / "audit-checkpoints" / "checkpoints.jsonl"
+        await asyncio.sleep(0)  # its clock runs before there is anything to sign
+        await journal.append(trails.record())
         async with asyncio.timeout(5):
             while not path.exists() or b'"interval"' not in path.read_bytes():
                 await asyncio.sleep(0.005)

@@ -31,6 +31,9 @@ from mantlet.events.audit.line import Stamps, encode
 from mantlet.events.audit.trail_files import TrailFiles
 from mantlet.events.config import AuditConfig, Environment
 
+FIRST_CHECKPOINT_S: Final = 1.0
+"""How soon the first records of a new trail are signed: until something is, nobody can verify it."""
+
 CLOSE_GRACE_S: Final = 5.0
 """How long closing waits for a disk that gives no answer (RES-05)."""
 
@@ -211,7 +214,10 @@ class Journal:
         self._tick_later()
 
     def _tick_later(self) -> None:
-        self._schedule(self._config.checkpoint_interval, self._tick)
+        interval_s = self._config.checkpoint_interval
+        if not self._trail.checkpointed_seq:
+            interval_s = min(FIRST_CHECKPOINT_S, interval_s)
+        self._schedule(interval_s, self._tick)
 
     def _tick(self) -> None:
         self._hand_over(lambda: self._trail.checkpoint("interval"), self._ticked)

@@ -219,5 +219,5 @@ def test_values_that_lie_are_escaped() -> None:
 
 
 def test_every_counter_of_the_reference_is_counted_somewhere() -> None:
-    source = "".join(path.read_text() for path in Path(mantlet.__file__).parent.rglob("*.py") if path.stem != "metrics")
-    assert [name for name in COUNTERS if name != REQUESTS and f'"{name}"' not in source] == []
+    source = "".join(path.read_text() for path in Path(mantlet.__file__).parent.rglob("*.py"))
+    assert [name for name in COUNTERS if name != REQUESTS and source.count(f'"{name}"') < 2] == []

@@ -28,7 +28,7 @@ OnError = Callable[[BaseException, Trail | None], None]
 NEVER_S: Final = math.inf
 SWEEP_S: Final = 0.25
 """How late a deadline may be noticed. One timer a listener, instead of one a request (1.5 µs each)."""
-EXPIRED_A_TURN: Final = 32
+EXPIRED_A_TURN: Final = 16
 """Connections let go in one turn of the loop. Thousands that end together, each with its refusal and its record, would
 else keep all others waiting for half a second."""
 

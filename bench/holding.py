@@ -6,6 +6,7 @@ after that one byte of `trickle` every `every_s`, or nothing.
 
 import asyncio
 import contextlib
+import itertools
 import os
 import sys
 import time
@@ -19,6 +20,7 @@ from bench.rig.process import many_files
 AT_ONCE = 100
 """Connections being opened: fewer than a listener's backlog."""
 OPENING_S = 15.0
+TICK_S = 0.03
 
 
 class Holding(msgspec.Struct, kw_only=True):
@@ -111,14 +113,16 @@ async def hold(holding: Holding) -> None:
     until_s = time.monotonic() + holding.seconds
     held = [one for one in held if not one.closed_s]
     _say(Opened(seconds=time.monotonic() - began_s, held=len(held), turned_away=holding.count - len(held)))
-    at = 0
-    while (now_s := time.monotonic()) < until_s:
+    turns = max(1, round(holding.every_s / TICK_S)) if holding.trickle else 1
+    for turn in itertools.count():
+        if (now_s := time.monotonic()) >= until_s:
+            break
         if holding.trickle:
-            for one in held:
+            said = holding.trickle[turn // turns % len(holding.trickle)].encode("latin-1")
+            for one in held[turn % turns :: turns]:  # each at a time of its own: thousands at once are no trickle
                 if not one.closed_s:
-                    one.transport.write(holding.trickle[at % len(holding.trickle)].encode("latin-1"))
-            at += 1
-        await asyncio.sleep(min(holding.every_s, until_s - now_s))
+                    one.transport.write(said)
+        await asyncio.sleep(min(TICK_S, until_s - now_s))
     took_s = sorted(one.closed_s - one.since_s for one in held if one.closed_s)
     ended = Ended(
         closed=len(took_s),

@@ -21,9 +21,10 @@ class Messages:
 
     def __init__(self) -> None:
         self.kept = 0
-        self.said = Said(tool().params, self._keep)
+        self.said = Said(tool().params, self)
 
-    def _keep(self) -> None:
+    def keep(self, call: Call) -> None:
+        assert call.said is self.said
         self.kept += 1
 
     def call(self, raw_id: bytes = b"1", caller: Caller = ALICE, **of: Any) -> Call:
@@ -54,7 +55,7 @@ async def test_a_fetched_answer_alone_keeps_nothing() -> None:
     messages = Messages()
     async with house() as h:
         await h.ask(messages.call())
-        assert (messages.kept, messages.said.found) == (0, {})
+        assert (messages.kept, messages.said.found) == (0, None)
 
 
 @pytest.mark.parametrize("caller", [BOB, SAME_RIGHTS])
@@ -147,6 +148,7 @@ async def test_how_many_callers_of_one_message_are_known_is_bounded() -> None:
             caller = Caller(f"c{number}", "iss", "bearer", credential_id=f"{number}")
             for _ in range(3):
                 await h.ask(messages.call(caller=caller))
+        assert messages.said.found is not None
         (found,) = messages.said.found.values()
         assert len(found) <= policy.MAX_CALLERS
         assert h.calls == 3 * policy.MAX_CALLERS

@@ -29,7 +29,7 @@ class Reader:
     async def keep(self, body: bytes, fields: Any = MODERN) -> Call:
         call = await self.read(body, fields)
         assert call.said is not None
-        call.said.keep()
+        call.said.keeper.keep(call)
         return call
 
     async def anew(self, body: bytes, fields: Any = MODERN) -> Call:

@@ -80,9 +80,9 @@ class CachePolicy:
 
     def __call__(self, call: Call, onward: CallHandler, /) -> Awaitable[Reply]:
         """Answer from what is kept, fetch once for all who ask now, or pass on."""
-        if (said := call.said) is not None and (found := said.found.get(self)) is not None:
-            reply = self._again(call, found)
-            if reply is not None:
+        if (said := call.said) is not None and said.found is not None:
+            found = said.found.get(self)
+            if found is not None and (reply := self._again(call, found)) is not None:
                 return _given(reply)
         terms = self._plan.of(call.server, call.method, call.target)
         if terms is None:
@@ -140,7 +140,10 @@ class CachePolicy:
         said, server, method = call.said, call.server, call.method
         if said is None or call.params is not said.params or (call.era == "legacy" and method in HINTED):
             return
-        said.keep()
+        if not said.is_kept:
+            said.keeper.keep(call)
+        if said.found is None:
+            said.found = {}
         found: dict[int, Asked] = said.found.setdefault(self, {})
         if len(found) >= MAX_CALLERS:
             found.clear()

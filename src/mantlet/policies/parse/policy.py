@@ -20,6 +20,7 @@ from mantlet.core.refusal import (
     UnsupportedMediaType,
     UnsupportedVersion,
 )
+from mantlet.core.said import Said
 from mantlet.policies.parse.repeated import Repeated
 from mantlet.wire import jsonrpc
 from mantlet.wire.deadline import earlier
@@ -133,7 +134,7 @@ class Parse:
         known = None if repeated is None else repeated.find(body, headers)
         if known is None:
             envelope, what, target = self._read(arrival, body)
-            said = None if repeated is None else repeated.noted(body, headers, envelope, what, target)
+            said = None if repeated is None else Said(envelope.params, repeated)
         else:
             envelope, what, target, said = known
             trail.rpc_id, trail.action, trail.object, trail.era = envelope.id, envelope.method, target, what.era

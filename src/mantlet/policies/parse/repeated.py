@@ -9,9 +9,9 @@ the same, under that other id. From there on any id of the same plain form does.
 """
 
 import re
-from functools import partial
 from typing import Final, NamedTuple
 
+from mantlet.core.call import Call
 from mantlet.core.headers import Headers
 from mantlet.core.refusal import Refusal
 from mantlet.core.said import Said
@@ -49,7 +49,7 @@ class Repeated:
 
     def find(self, body: bytes, headers: Headers) -> Read | None:
         """What `body` says under `headers`, if it came before."""
-        cut = _cut(body)
+        cut = _cut(body) if self._known else None
         if cut is None or headers.has_repeats:
             return None
         before, raw_id, after = cut
@@ -63,20 +63,14 @@ class Repeated:
         method, params, message = known.envelope[1:]
         return Read(Envelope(raw_id, method, params, {**message, "id": identity}), *known[1:])
 
-    def noted(self, body: bytes, headers: Headers, envelope: Envelope, what: Inbound, target: str) -> Said:
-        """What `body` says; it is found again once somebody has it kept."""
-        said = Said(envelope.params, _nothing)
-        if len(body) <= MAX_BYTES and envelope.id is not None and not headers.has_repeats:
-            said.keep = partial(self._keep, body, headers, Read(envelope, what, target, said))
-        return said
-
-    def __len__(self) -> int:
-        return len(self._known)
-
-    def _keep(self, body: bytes, headers: Headers, read: Read) -> None:
-        read.said.keep = _nothing
+    def keep(self, call: Call) -> None:
+        """Know `call`'s message again, which is as it came."""
+        said, body, headers = call.said, call.body, call.arrival.headers
+        if said is None or said.is_kept or len(body) > MAX_BYTES or headers.has_repeats:
+            return
+        said.is_kept = True  # or cannot be: not tried again
         cut = _cut(body)
-        if cut is None or cut[1] != read.envelope.id:
+        if cut is None or cut[1] != call.id:
             return
         before, raw_id, after = cut
         other = _OTHERS[raw_id == _OTHERS[0]]
@@ -84,11 +78,16 @@ class Repeated:
             message = jsonrpc.decode(before + other + after, self._bounds)
         except Refusal:
             return
-        if message != {**read.envelope.message, "id": int(other)}:
+        if message != {**call.message, "id": int(other)}:
             return
         if len(self._known) >= MAX_MESSAGES:
             del self._known[next(iter(self._known))]
+        envelope = Envelope(call.id, call.method, call.params, call.message)
+        read = Read(envelope, Inbound(call.kind, call.era, ""), call.target, said)
         self._known[headers.once(inbound.routing_of), before, after] = read
+
+    def __len__(self) -> int:
+        return len(self._known)
 
 
 def _cut(body: bytes) -> tuple[bytes, bytes, bytes] | None:
@@ -99,7 +98,3 @@ def _cut(body: bytes) -> tuple[bytes, bytes, bytes] | None:
         return None
     start, end = found.span(1)
     return body[:start], found[1], body[end:]
-
-
-def _nothing() -> None:
-    """It is kept, or cannot be."""

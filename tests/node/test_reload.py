@@ -1,10 +1,12 @@
 """A changed file is taken up while calls go on, or refused whole (spec 2.4; CFG-03)."""
 
 import concurrent.futures
+import contextlib
 import json
 import os
 import secrets
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -16,8 +18,10 @@ from urllib.request import Request, urlopen
 import jwt
 import pytest
 import yaml
-from bench.rig.gateway import Gateway, start_gateway
+from bench.lab import era_arguments
+from bench.rig.gateway import Gateway, config, http, start_gateway
 from bench.rig.gateway import _token as token_of
+from bench.rig.process import free_port, running
 from tests.node.test_workers import eventually, is_live, post, settings
 
 from mantlet.core.secret import Secret
@@ -31,10 +35,10 @@ DENY = {"name": "no-echo", "deny": {"tools": ["echo"]}}
 
 @pytest.fixture(params=[1, 2], ids=["one process", "two workers"])
 def gateway(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Gateway]:
-    with start_gateway(settings(request.param), tmp_path) as running:
-        eventually(lambda: post(running, "sdk", "tools/list")[0] == 200)
-        eventually(lambda: is_live(running))  # calls are served before the admin door opens and signals are heard
-        yield running
+    with start_gateway(settings(request.param), tmp_path) as started:
+        eventually(lambda: post(started, "sdk", "tools/list")[0] == 200)
+        eventually(lambda: is_live(started))  # calls are served before the admin door opens and signals are heard
+        yield started
 
 
 def change(gateway: Gateway, act: Callable[[dict[str, Any]], None]) -> None:
@@ -141,15 +145,59 @@ def test_a_secret_that_changes_in_its_file_is_taken_up(gateway: Gateway) -> None
 
 
 def test_a_worker_that_is_started_later_has_what_is_in_force(tmp_path: Path) -> None:
-    with start_gateway(settings(2), tmp_path) as running:
-        eventually(lambda: post(running, "sdk", "tools/list")[0] == 200)
-        change(running, deny_echo)
-        hang_up(running)
-        eventually(lambda: {echo(running) for _ in range(6)} == {403})
-        for pid in workers_of(running.program.pid):
+    with start_gateway(settings(2), tmp_path) as started:
+        eventually(lambda: post(started, "sdk", "tools/list")[0] == 200)
+        change(started, deny_echo)
+        hang_up(started)
+        eventually(lambda: {echo(started) for _ in range(6)} == {403})
+        for pid in workers_of(started.program.pid):
             os.kill(pid, signal.SIGKILL)
-        eventually(lambda: answered(running) == 403)
-        assert {echo(running) for _ in range(6)} == {403}
+        eventually(lambda: answered(started) == 403)
+        assert {echo(started) for _ in range(6)} == {403}
+
+
+def with_endpoints(*ports: int) -> Callable[[dict[str, Any]], None]:
+    def act(whole: dict[str, Any]) -> None:
+        endpoints = [{"url": f"http://127.0.0.1:{port}/mcp", "name": str(port)} for port in ports]
+        whole["mcp"]["servers"][0]["endpoints"] = endpoints
+
+    return act
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_endpoints_come_and_go_without_a_failed_call_where_there_are_workers(tmp_path: Path, workers: int) -> None:
+    """RES-05: workers are exchanged for some that know them; a node of one process says that it takes a restart."""
+    with contextlib.ExitStack() as stack:
+        ports = [free_port(), free_port()]
+        for port in ports:
+            command = [sys.executable, "-m", "bench.servers.http_echo", "--port", str(port), *era_arguments("modern")]
+            stack.enter_context(running(command, port, tmp_path / f"{port}.log"))
+        whole = config([{**http("sdk", "http://sdk.internal/mcp"), "era": "modern"}])
+        whole["http"]["workers"] = workers
+        with_endpoints(ports[0])(whole)
+        gateway = stack.enter_context(start_gateway(whole, tmp_path / "node"))
+        eventually(lambda: echo(gateway) == 200)
+        eventually(lambda: is_live(gateway))  # who hangs up before the node listens for that ends it
+
+        def served() -> set[str]:
+            before = len(trail(gateway))
+            assert {echo(gateway) for _ in range(12)} == {200}
+            lines = trail(gateway)[before:]
+            return {record["notes"]["endpoint"] for record in lines if record["action"] == "tools/call"}
+
+        assert served() == {str(ports[0])}
+        change(gateway, with_endpoints(*ports))
+        hang_up(gateway)
+        if workers == 1:
+            eventually(lambda: any(record["event"] == "config.refused" for record in trail(gateway)))
+            refused = next(record for record in trail(gateway) if record["event"] == "config.refused")
+            assert "mcp.servers[sdk].endpoints: changed, and takes a restart" in refused["notes"]["why"]
+            return
+        eventually(lambda: served() == {str(port) for port in ports}, 60)
+        change(gateway, with_endpoints(ports[1]))
+        hang_up(gateway)
+        eventually(lambda: served() == {str(ports[1])}, 60)
+        assert sum(record["event"] == "workers.replaced" for record in trail(gateway)) == 2
 
 
 def workers_of(pid: int) -> list[int]:

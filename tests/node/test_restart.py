@@ -51,6 +51,21 @@ class Exchange:
         return self.restart.told()
 
 
+async def test_what_is_asked_for_anew_is_done_once_more_after_the_one_under_way() -> None:
+    """Its first workers may have started before what has changed since."""
+    exchange = Exchange()
+    await exchange.restart.begin("olga")
+    while not exchange.times:
+        await asyncio.sleep(0)
+    await exchange.restart.anew("otto")
+    await exchange.restart.anew("otto")
+    assert (await exchange.ended())["state"] == "done"
+    assert exchange.times == 2
+    await exchange.restart.anew("otto")
+    await exchange.ended()
+    assert exchange.times == 3
+
+
 async def test_it_is_recorded_done_once_at_a_time_and_told() -> None:
     """AUD-02"""
     exchange = Exchange()

@@ -13,11 +13,12 @@ from typing import Any, Final
 
 from mantlet.core.clock import SYSTEM
 from mantlet.core.ports import Journal
+from mantlet.core.refusal import AuditUnavailable
 from mantlet.core.tasks import Tasks
 from mantlet.events.audit.administrative import note
 from mantlet.events.log import set_up
 from mantlet.events.metrics import Metrics
-from mantlet.node.config.changes import changed, needs_restart
+from mantlet.node.config.changes import changed, needs_restart, needs_workers
 from mantlet.node.config.check import Report, examine
 from mantlet.node.config.model import Config
 from mantlet.node.housekeeping import every, log
@@ -73,15 +74,21 @@ class Outcome:
 class Reload:
     """Reads, judges, compares and applies; one at a time.
 
-    `apply` takes the new configuration up in every process, or raises and leaves all as it was.
+    `apply` takes the new configuration up in every process, or raises and leaves all as it was. `exchange` begins to
+    put new workers in the place of those that are, for what only they take up; None where there are none.
     """
 
     def __init__(
-        self, source: Source, report: Report, journal: Journal, apply: Callable[[Config], Awaitable[None]]
+        self,
+        source: Source,
+        report: Report,
+        journal: Journal,
+        apply: Callable[[Config], Awaitable[None]],
+        exchange: Callable[[str], Awaitable[object]] | None = None,
     ) -> None:
         if report.loaded is None:
             raise ValueError("a node runs by a configuration that was understood")
-        self._source, self._journal, self._apply = source, journal, apply
+        self._source, self._journal, self._apply, self._exchange = source, journal, apply, exchange
         self._config, self._named = report.loaded.config, report.loaded.named
         self._taken = self._stamp()
         """Of the files as they were when they were last taken up: a key may be another under the same name."""
@@ -135,7 +142,7 @@ class Reload:
         stamp = self._stamp()
         if not keys and stamp == self._taken:
             return Outcome("unchanged")
-        if fixed := needs_restart(keys):
+        if fixed := needs_restart(keys, has_workers=self._exchange is not None):
             return await self._refuse(by, [f"{key}: changed, and takes a restart" for key in fixed])
         accepted = {f"{risk.risk}: {risk.key}" for risk in report.judgement.accepted}
         try:
@@ -148,6 +155,11 @@ class Reload:
             return await self._refuse(by, [str(error)])
         self._config, self._named, self._taken = new, report.loaded.named, stamp
         set_up(new.logging, new.environment)
+        if self._exchange is not None and needs_workers(keys):
+            try:
+                await self._exchange(by)
+            except AuditUnavailable as refusal:  # in force it is, and `mantlet restart` does the rest
+                log.error("workers.replaced", why=refusal.why)
         log.info("config.reloaded", by=by, changed=keys)
         return Outcome("reloaded", tuple(keys))
 

@@ -24,6 +24,7 @@ class Restart:
     def __init__(self, replace: Replace, count: int, journal: Journal, tasks: Tasks) -> None:
         self._replace, self._count, self._journal, self._tasks = replace, count, journal, tasks
         self._state, self._done, self._why, self._began_s = "none", 0, "", 0.0
+        self._is_due = False
 
     async def begin(self, by: str) -> dict[str, Any]:
         """Begin, once that is recorded (AUD-02); gives how it stands."""
@@ -36,6 +37,11 @@ class Restart:
                 raise
             self._tasks.start(self._work(), "restart")
         return self.told()
+
+    async def anew(self, by: str) -> dict[str, Any]:
+        """The same, and once more after one that is under way: its first workers were too early for what changed."""
+        self._is_due = True
+        return await self.begin(by)
 
     def told(self) -> dict[str, Any]:
         """How it stands: `none`, `under way`, `done` or `failed`."""
@@ -52,7 +58,11 @@ class Restart:
 
     async def _work(self) -> None:
         try:
+            self._is_due = False
             await self._replace(self._count_done)
+            while self._is_due:
+                self._is_due, self._done = False, 0
+                await self._replace(self._count_done)
         except ConfigError as error:
             self._state, self._why = "failed", str(error)
             log.error("workers.replaced", replaced=self._done, of=self._count, why=self._why)

@@ -3,11 +3,13 @@
 import msgspec
 import pytest
 
-from mantlet.node.config.changes import FIXED, LIVE, changed, needs_restart
+from mantlet.node.config.changes import FIXED, LIVE, OPENED, changed, needs_restart, needs_workers
 from mantlet.node.config.model import Config
 from mantlet.node.config.reference import entries
 from mantlet.policies.authorize.config import AuthorizationConfig, RuleConfig, Selector
 from mantlet.policies.limits.config import Limit
+from mantlet.upstreams.transports.http.config import HttpServerConfig
+from mantlet.upstreams.transports.stdio.config import StdioServerConfig
 
 RULED = AuthorizationConfig(rules=[RuleConfig(name="a", allow=Selector())])
 
@@ -41,6 +43,43 @@ def test_a_change_is_named_by_its_key(path: str, value: object, key: str, is_liv
     keys = changed(Config(), but(Config(), path, value))
     assert key in keys
     assert (key not in needs_restart(keys)) is is_live
+
+
+def served(**of: object) -> Config:
+    server = {"name": "docs", "transport": "http", "url": "http://docs.internal/mcp", **of}
+    both = [msgspec.convert(server, HttpServerConfig), StdioServerConfig(name="two", command=["x"])]
+    return but(Config(), "mcp.servers", both)
+
+
+ONE, TWO = ({"url": f"http://127.0.0.1:{port}/mcp"} for port in (1, 2))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "keys", "is_for_workers"),
+    [
+        ({"endpoints": [ONE]}, {"endpoints": [ONE, TWO]}, ["mcp.servers[docs].endpoints"], True),
+        ({}, {"endpoints": [ONE]}, ["mcp.servers[docs].endpoints"], True),
+        ({}, {"breaker": {"open": 9}}, ["mcp.servers[docs].breaker.open"], True),
+        ({}, {"retry": {}}, ["mcp.servers[docs].retry"], True),
+        ({}, {"url": "http://other.internal/mcp"}, ["mcp.servers[docs].url"], False),
+        ({}, {"name": "other"}, ["mcp.servers"], False),
+        ({}, {"endpoints": [ONE], "era": "legacy"}, ["mcp.servers[docs].era", "mcp.servers[docs].endpoints"], False),
+    ],
+)
+def test_what_workers_open_is_taken_up_by_new_ones(
+    before: dict[str, object], after: dict[str, object], keys: list[str], is_for_workers: bool
+) -> None:
+    found = changed(served(**before), served(**after))
+    assert sorted(found) == sorted(keys)
+    assert needs_restart(found) == found
+    assert (not needs_restart(found, has_workers=True)) is is_for_workers
+    assert needs_workers(found) is (is_for_workers or len(keys) == 2)
+
+
+def test_every_field_that_workers_open_is_one_of_a_servers() -> None:
+    known = {entry.key for entry in entries()}
+    for name in OPENED:
+        assert any(key.startswith(f"mcp.servers[].{name}") for key in known), name
 
 
 def test_every_key_that_is_named_is_one_of_the_configuration() -> None:

@@ -1,5 +1,6 @@
 """What differs between two configurations, and what of it takes effect without a restart."""
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
@@ -29,14 +30,27 @@ FIXED: Final = ("auth.mtls.ca_file", "auth.mtls.crl_check", "auth.mtls.crl_file"
 """Keys below those that belong to something that is open."""
 
 
+OPENED: Final = frozenset({"affinity_header", "balance", "breaker", "endpoints", "hedge", "outlier", "prefer_zone",
+                           "retry", "slow_start"})  # fmt: skip
+"""Of each server: what a worker opens when it starts. Where workers can be exchanged, their successors have it."""
+_OF_SERVER: Final = re.compile(r"mcp\.servers\[[^\]]*\]\.(\w+)")
+
+
 def changed(old: Config, new: Config) -> list[str]:
-    """The dotted keys whose values differ, sections taken apart, lists as a whole."""
+    """The dotted keys whose values differ, sections taken apart, lists as a whole; of servers whose names and kinds
+    are as before each by itself (`mcp.servers[docs].endpoints`)."""
     return list(_changed(old, new, ""))
 
 
-def needs_restart(keys: Sequence[str]) -> list[str]:
-    """Those of `keys` that a reload cannot exchange."""
-    return [key for key in keys if not _is_below(key, LIVE) or _is_below(key, FIXED)]
+def needs_restart(keys: Sequence[str], *, has_workers: bool = False) -> list[str]:
+    """Those of `keys` that a reload cannot exchange. `has_workers`: they can be exchanged for others."""
+    fixed = [key for key in keys if not _is_below(key, LIVE) or _is_below(key, FIXED)]
+    return [key for key in fixed if not needs_workers([key])] if has_workers else fixed
+
+
+def needs_workers(keys: Sequence[str]) -> bool:
+    """Whether any of `keys` takes effect with new workers only."""
+    return any((found := _OF_SERVER.match(key)) is not None and found[1] in OPENED for key in keys)
 
 
 def _changed(old: Any, new: Any, path: str) -> Iterator[str]:
@@ -45,6 +59,9 @@ def _changed(old: Any, new: Any, path: str) -> Iterator[str]:
             field = type(old).__struct_fields__[type(old).__struct_encode_fields__.index(name)]
             below = f"{path}.{name}" if path else name
             yield from _changed(getattr(old, field), getattr(new, field), below)
+    elif path == "mcp.servers" and [(type(one), one.name) for one in old] == [(type(one), one.name) for one in new]:
+        for before, after in zip(old, new, strict=True):
+            yield from _changed(before, after, f"{path}[{after.name}]")
     elif old != new:
         yield path
 

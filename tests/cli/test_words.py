@@ -66,6 +66,13 @@ def test_times_are_instants_their_beginnings_or_how_long_ago(run: Run, when: str
     assert run("events", "search", "--path", ".", "--since", when) == (0, "no records\n", "")
 
 
+def test_what_is_not_there_is_not_passed_as_fine(run: Run) -> None:
+    """In CI, from the wrong folder, nothing must look like all is well."""
+    assert run("events", "search", "--path", "nowhere").code == 2
+    assert run("events", "tail", "--path", "nowhere", "--no-follow").code == 2
+    assert run("pins", "check").code == 2
+
+
 def test_a_verdict_that_is_none_is_refused(run: Run) -> None:
     assert run("events", "tail", "--verdict", "denied", "--path", ".").code == 2
 

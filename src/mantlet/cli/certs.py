@@ -37,7 +37,7 @@ def ca(
 
 @app.command(epilog=examples("mantlet certs server localhost 127.0.0.1", "mantlet certs server mcp.example --out mcp"))
 def server(
-    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="DNS names and addresses it is for.")],
+    names: Annotated[list[str], typer.Argument(metavar="NAME", help="DNS names and addresses it is for.")],
     out: Annotated[str, typer.Option(help="The files' name, without ending.")] = "server",
     folder: Folder = "certs",
     days: Days = 30,

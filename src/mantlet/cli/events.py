@@ -49,7 +49,7 @@ def tail(
 
     from mantlet.events.audit import search as trail
 
-    folder = path or Path(_audit(config).path)
+    folder = _folder(path, config)
     _known("--verdict", verdict)
     query = trail.Query(verdict=verdict, principal=principal)
     for entry in deque(trail.search(folder, query), maxlen=max(lines, 0)):
@@ -90,7 +90,7 @@ def search(
 
     from mantlet.events.audit import search as trail
 
-    folder = path or Path(_audit(config).path)
+    folder = _folder(path, config)
     _known("--verdict", verdict)
     since, until = _instant("--since", since), _instant("--until", until)
     query = trail.Query(
@@ -169,6 +169,13 @@ def _instant(option: str, text: str) -> str:
 def _known(option: str, verdict: str) -> None:
     if verdict and verdict not in VERDICTS:
         raise typer.BadParameter(f"{verdict!r} is none of {', '.join(VERDICTS)}", param_hint=option)
+
+
+def _folder(path: Path | None, config: list[str] | None) -> Path:
+    """Where to look. A folder that was named and is not there is a slip, and no trail without records."""
+    if path is not None and not path.is_dir():
+        raise typer.BadParameter(f"{str(path)!r} is no folder", param_hint="--path")
+    return path or Path(_audit(config).path)
 
 
 def _audit(config: list[str] | None) -> "AuditConfig":

@@ -35,11 +35,15 @@ def create(
         str, typer.Argument(metavar="NAME", help="What the key is called, and whom it stands for unless --owner says.")
     ],
     owner: Annotated[str, typer.Option(help="The principal's subject. Default: the name.")] = "",
-    role: Annotated[list[str] | None, typer.Option("--role", help="A role; may be repeated.")] = None,
-    scope: Annotated[list[str] | None, typer.Option("--scope", help="A scope; may be repeated.")] = None,
+    role: Annotated[list[str] | None, typer.Option("--role", metavar="ROLE", help="A role; may be repeated.")] = None,
+    scope: Annotated[
+        list[str] | None, typer.Option("--scope", metavar="SCOPE", help="A scope; may be repeated.")
+    ] = None,
     tenant: Annotated[str, typer.Option(help="The tenant.")] = "default",
     kind: Annotated[str, typer.Option(help="user, agent or service.")] = "service",
-    expires_days: Annotated[float | None, typer.Option(help="Days until it ends. Default: never.", min=0.001)] = None,
+    expires_days: Annotated[
+        float | None, typer.Option(metavar="DAYS", help="Days until it ends. Default: never.", min=0.001)
+    ] = None,
     out: Out = None,
     config: options.Config = None,
     as_json: options.Json = False,
@@ -90,7 +94,9 @@ def revoke(
 @app.command(epilog=examples("mantlet keys rotate 3fK9sQ2mXb0A", "mantlet keys rotate 3fK9sQ2mXb0A --overlap-hours 1"))
 def rotate(
     key_id: Annotated[str, typer.Argument(metavar="ID", help="The id that `mantlet keys list` shows.")],
-    overlap_hours: Annotated[float, typer.Option(help="How long the old key is still accepted.", min=0)] = 24,
+    overlap_hours: Annotated[
+        float, typer.Option(metavar="HOURS", help="How long the old key is still accepted.", min=0)
+    ] = 24,
     out: Out = None,
     config: options.Config = None,
     as_json: options.Json = False,

@@ -8,6 +8,7 @@ import typer
 
 from mantlet.cli import options
 from mantlet.cli.output import emit, examples, printable, table, warn
+from mantlet.core.config_error import ConfigError
 
 if TYPE_CHECKING:
     from mantlet.ops.pins import Comparison
@@ -135,7 +136,9 @@ def check(
     from mantlet.ops.recorded import operator
     from mantlet.policies.pins.lock import LockFile
 
-    loaded = load(options.files_of(config), os.environ, settings=options.settings_of(settings)).config
+    if not (files := options.files_of(config)):
+        raise ConfigError("mantlet.yaml", "is not here, so there is no server to ask", "-c names a configuration")
+    loaded = load(files, os.environ, settings=options.settings_of(settings)).config
     lock = LockFile(file or loaded.mcp.pins.file)
     pins = lock.read()
     found = asyncio.run(collect(loaded))

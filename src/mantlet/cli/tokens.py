@@ -16,11 +16,15 @@ app = typer.Typer(no_args_is_help=True, help="JWTs of the node's own issuer: iss
 
 @app.command(epilog=examples("mantlet tokens issue alice --role user --minutes 15", "TOKEN=$(mantlet tokens issue ci)"))
 def issue(
-    subject: Annotated[str, typer.Argument(help="Whom the token stands for.")],
-    role: Annotated[list[str] | None, typer.Option("--role", help="A role; may be repeated.")] = None,
-    scope: Annotated[list[str] | None, typer.Option("--scope", help="A scope; may be repeated.")] = None,
+    subject: Annotated[str, typer.Argument(metavar="SUBJECT", help="Whom the token stands for.")],
+    role: Annotated[list[str] | None, typer.Option("--role", metavar="ROLE", help="A role; may be repeated.")] = None,
+    scope: Annotated[
+        list[str] | None, typer.Option("--scope", metavar="SCOPE", help="A scope; may be repeated.")
+    ] = None,
     tenant: Annotated[str, typer.Option(help="The tenant.")] = "default",
-    minutes: Annotated[float, typer.Option(help="How long it lives; an hour at most.", min=0.02, max=60)] = 60,
+    minutes: Annotated[
+        float, typer.Option(metavar="MINUTES", help="How long it lives; an hour at most.", min=0.02, max=60)
+    ] = 60,
     issuer: Annotated[str, typer.Option(help="Default: auth.jwt.issuer, or agent.url.")] = "",
     audience: Annotated[str, typer.Option(help="Default: auth.jwt.audience, or agent.url with /mcp.")] = "",
     config: options.Config = None,

@@ -4,6 +4,7 @@ own authorization server take them (draft-ietf-oauth-identity-assertion-authz-gr
 import asyncio
 import base64
 import contextlib
+import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -164,13 +165,16 @@ class Own:
 
 @contextlib.asynccontextmanager
 async def own_of(folder: Path, *, by: tuple[str, ...] = ("corp",), **application: Any) -> AsyncIterator[Own]:
-    port = free_port()
+    held = socket.socket()  # until the provider has chosen another
+    held.bind(("127.0.0.1", 0))
+    port = held.getsockname()[1]
     root = f"http://127.0.0.1:{port}"
     key = make_api_key()[1].reveal()
     client = id_of(key.encode())
     assert client is not None
     make_signing_key(folder / "jwt.key")
     with running_idp(folder, applications={root: {"client_id": client, **application}}) as idp:
+        held.close()
         corp = {"name": "corp", "issuer": idp.issuer, "audience": f"{root}/mcp", "claims": {"roles": "groups"}}
         auth = {
             "api_keys": [{"name": "program", "key": key, "roles": ["user"]}],

@@ -63,7 +63,10 @@ class Crowd:
         return (self.tally.done - before) / seconds
 
     async def fill(self, callers: int) -> None:
-        """So many callers come, are let in and refused once, and leave: what is kept of callers is full afterwards."""
+        """So many callers come, are let in and refused once, and leave: what is kept of callers is full afterwards.
+
+        As many at once as there may ever be, for memory keeps the mark of the most connections there were.
+        """
         numbers = iter(range(callers))
 
         async def caller() -> None:
@@ -73,7 +76,7 @@ class Crowd:
                     await deed(self._mix, visitor)
                 await self._mix.leave(visitor)
 
-        await asyncio.gather(*(caller() for _ in range(BUSY)))
+        await asyncio.gather(*(caller() for _ in range(MOST_AT_ONCE)))
 
     async def offer(self, per_s: float, seconds: float) -> None:
         """Begin so many deeds a second, at times of chance (Poisson), and wait for the last of them."""

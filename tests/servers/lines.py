@@ -1,6 +1,6 @@
 """A stdio server of few lines, for tests: answers at once, and misbehaves when asked. No SDK, starts in 30 ms.
 
-    lines.py [--era modern|legacy|silent-probe|dies-at-probe|exits|refuses|picky|mute]
+    lines.py [--era modern|late-modern|legacy|silent-probe|dies-at-probe|exits|refuses|picky|mute]
 
 Tools: `echo` gives its arguments back; `hold` answers only when `release` is called; `grandchild` starts a process and
 gives its pid, `daemon` one with a session of its own; `garbage` and `big` write broken lines first; `exit` ends without
@@ -24,7 +24,7 @@ seen = []
 notes = []
 asked = {}
 hello = {}
-MODERN = ERA == "modern"
+MODERN = ERA in ("modern", "late-modern")
 
 
 def say(message):
@@ -138,7 +138,12 @@ def request(id, method, params):
     meta = params.get("_meta", {})
     if method == "tools/call":
         tool(id, params["name"], params.get("arguments", {}), meta)
-    elif method == "server/discover" and ERA == "modern":
+    elif method == "server/discover" and ERA == "late-modern" and seen.count(method) == 1:
+        pass  # too late for whoever asked
+    elif method == "initialize" and ERA == "late-modern":
+        supported = {"supported": ["2026-07-28"], "requested": params["protocolVersion"]}
+        say({"jsonrpc": "2.0", "id": id, "error": {"code": -32022, "message": "no handshake here", "data": supported}})
+    elif method == "server/discover" and MODERN:
         answer(id, {"supportedVersions": ["2026-07-28"], "capabilities": {}, "resultType": "complete"})
     elif method == "server/discover" and ERA == "dies-at-probe":
         os._exit(9)

@@ -141,6 +141,14 @@ async def test_a_legacy_server_that_cannot_stand_the_probe_is_opened_all_the_sam
         assert await initialize(server)
 
 
+async def test_a_modern_server_that_was_slow_at_the_probe_is_asked_again(opened: Open) -> None:
+    """It refuses a handshake, as its process has taken the era of the probe, which it heard late."""
+    async with opened(server_command("lines.py", "--era", "late-modern"), start_timeout=3.0) as server:
+        assert text_of(await server.send(tool("echo"))) == "{}"
+        assert server.eras() == {"modern"}
+        assert (await server.health())["starts"] == 1
+
+
 async def test_a_real_sdk_server_serves_both_eras_from_a_child_each(opened: Open) -> None:
     """A process on the SDK keeps to the era of its first request."""
     async with opened([sys.executable, "-m", "mcp_server_time"]) as server:

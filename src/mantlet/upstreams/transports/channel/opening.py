@@ -44,16 +44,33 @@ class Opening:
 
 async def probe(link: Link, timeout_s: float) -> Opening:
     """Open a channel in the era that the server prefers to tell, modern before legacy."""
-    meta = {META_VERSION: MODERN_VERSIONS[0], META_CLIENT_INFO: CLIENT_INFO, META_CAPABILITIES: {}}
     try:
         # A third: a server that keeps silent at what it does not know still has the rest for its handshake.
-        answered = await link.ask("server/discover", {"_meta": meta}, timeout_s / 3)
+        opening = await _discover(link, timeout_s / 3)
     except DeadlineExceeded:
+        return await _after_silence(link, timeout_s)
+    return opening or await handshake(link, timeout_s * 2 / 3)
+
+
+async def _after_silence(link: Link, timeout_s: float) -> Opening:
+    try:
         return await handshake(link, timeout_s * 2 / 3)
+    except WrongEra:
+        # It was only slow to start, and what it heard first was the probe.
+        opening = await _discover(link, timeout_s / 3)
+        if opening is None:
+            raise
+        return opening
+
+
+async def _discover(link: Link, timeout_s: float) -> Opening | None:
+    """What a modern server says of itself, or None for a legacy one's answer."""
+    meta = {META_VERSION: MODERN_VERSIONS[0], META_CLIENT_INFO: CLIENT_INFO, META_CAPABILITIES: {}}
+    answered = await link.ask("server/discover", {"_meta": meta}, timeout_s)
     message = _read(answered.body)
     versions = read_discovered(message)
     if versions is None:
-        return await handshake(link, timeout_s * 2 / 3)
+        return None
     if not set(versions) & set(MODERN_VERSIONS):
         raise WrongEra(why=f"the server is modern and supports {', '.join(versions)} only")
     link.mux.era = "modern"

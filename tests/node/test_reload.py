@@ -8,6 +8,7 @@ import secrets
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +22,7 @@ import yaml
 from bench.lab import era_arguments
 from bench.rig.gateway import Gateway, config, http, start_gateway
 from bench.rig.gateway import _token as token_of
-from bench.rig.process import free_port, running
+from bench.rig.process import Program, free_port, is_listening, running
 from tests.node.test_workers import eventually, is_live, post, settings
 
 from mantlet.core.secret import Secret
@@ -68,6 +69,28 @@ def trail(gateway: Gateway) -> list[dict[str, Any]]:
 
 def deny_echo(whole: dict[str, Any]) -> None:
     whole["authorization"]["rules"].insert(0, DENY)
+
+
+def hears_hangups(pid: int) -> bool:
+    """Whether the process has a handler for SIGHUP, as the kernel sees it."""
+    status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+    return bool(int(status["SigCgt"], 16) & 1 << signal.SIGHUP - 1)
+
+
+def test_a_signal_in_mid_start_ends_nothing(gateway: Gateway) -> None:
+    """CFG-03"""
+    gateway.program.stop()
+    command = [sys.executable, "-m", "mantlet", "serve", "-c", str(gateway.folder / "mantlet.yaml")]
+    program = Program(command, gateway.folder / "again.log")
+    try:
+        eventually(lambda: hears_hangups(program.pid))
+        while not is_listening(int(gateway.url.rpartition(":")[2])):
+            os.kill(program.pid, signal.SIGHUP)
+            assert not program.has_ended, program.tail()
+            time.sleep(0.02)
+        eventually(lambda: echo(gateway) == 200)
+    finally:
+        program.stop()
 
 
 def test_rules_change_without_a_failed_call(gateway: Gateway) -> None:
@@ -197,7 +220,8 @@ def test_endpoints_come_and_go_without_a_failed_call_where_there_are_workers(tmp
         change(gateway, with_endpoints(ports[1]))
         hang_up(gateway)
         eventually(lambda: served() == {str(ports[1])}, 60)
-        assert sum(record["event"] == "workers.replaced" for record in trail(gateway)) == 2
+        # One order where the second came while the first was being carried out.
+        assert sum(record["event"] == "workers.replaced" for record in trail(gateway)) in {1, 2}
 
 
 def workers_of(pid: int) -> list[int]:

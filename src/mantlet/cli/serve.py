@@ -1,6 +1,5 @@
 """`mantlet serve` and `mantlet demo`."""
 
-import os
 import sys
 from contextlib import AbstractContextManager, redirect_stdout
 from typing import Annotated
@@ -30,20 +29,22 @@ def serve(config: options.Config = None, settings: options.Settings = None) -> N
     Without a configuration it runs as production with no servers behind it. Exits 1 or 2 as `check` does, before any
     port is opened, when the configuration is refused or not understood.
     """
-    from mantlet.node.config.check import examine
+    from mantlet.node.signals import pass_hangups
 
-    report = examine(options.files_of(config), os.environ, settings=options.settings_of(settings))
+    pass_hangups()
+    from mantlet.node.reload import Origin, Source
+
+    origin = Origin.read(Source(tuple(options.files_of(config)), options.settings_of(settings)))
+    report = origin.report
     if report.loaded is None or report.exit_code:
         with _to_stderr():
             show(report, quiet=True)
         raise typer.Exit(report.exit_code)
     with _to_stderr():
         show_notices(report, quiet=True)
-    from mantlet.node.reload import Origin, Source
     from mantlet.node.serve import run
 
-    source = Source(tuple(options.files_of(config)), options.settings_of(settings))
-    raise typer.Exit(run(report.loaded.config, origin=Origin(source, report)))
+    raise typer.Exit(run(report.loaded.config, origin=origin))
 
 
 def demo(

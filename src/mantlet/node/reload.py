@@ -50,6 +50,15 @@ class Origin:
 
     source: Source
     report: Report
+    taken: Stamp
+    """Of the files as they were when they were read."""
+
+    @classmethod
+    def read(cls, source: Source) -> "Origin":
+        """What stands there now. What changes from here on is a change, also while the node starts."""
+        files = _stamps(source.files)
+        report = source.read()
+        return cls(source, report, (*files, *_stamps(report.loaded.named if report.loaded else ())))
 
     @property
     def accepted(self) -> list[str]:
@@ -80,17 +89,17 @@ class Reload:
 
     def __init__(
         self,
-        source: Source,
-        report: Report,
+        origin: Origin,
         journal: Journal,
         apply: Callable[[Config], Awaitable[None]],
         exchange: Callable[[str], Awaitable[object]] | None = None,
     ) -> None:
-        if report.loaded is None:
+        loaded = origin.report.loaded
+        if loaded is None:
             raise ValueError("a node runs by a configuration that was understood")
-        self._source, self._journal, self._apply, self._exchange = source, journal, apply, exchange
-        self._config, self._named = report.loaded.config, report.loaded.named
-        self._taken = self._stamp()
+        self._source, self._journal, self._apply, self._exchange = origin.source, journal, apply, exchange
+        self._config, self._named = loaded.config, loaded.named
+        self._taken = origin.taken
         """Of the files as they were when they were last taken up: a key may be another under the same name."""
         self._lock = asyncio.Lock()
         self.counts = {"reloaded": 0, "unchanged": 0, "refused": 0}
@@ -170,14 +179,16 @@ class Reload:
         return Outcome("refused", (), told)
 
     def _stamp(self) -> Stamp:
-        return tuple(_stamps((*self._source.files, *self._named)))
+        return _stamps((*self._source.files, *self._named))
 
 
-def _stamps(files: Iterable[str]) -> Iterable[tuple[str, int, int, int]]:
-    for file in files:
-        try:
-            found = os.stat(file)  # noqa: PTH116 - called for every file every two seconds
-        except OSError:
-            yield file, 0, 0, 0
-        else:
-            yield file, found.st_mtime_ns, found.st_size, found.st_ino
+def _stamps(files: Iterable[str]) -> Stamp:
+    return tuple(map(_stamped, files))
+
+
+def _stamped(file: str) -> tuple[str, int, int, int]:
+    try:
+        found = os.stat(file)  # noqa: PTH116 - called for every file every two seconds
+    except OSError:
+        return file, 0, 0, 0
+    return file, found.st_mtime_ns, found.st_size, found.st_ino

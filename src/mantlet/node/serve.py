@@ -55,7 +55,7 @@ async def _alone(config: Config, origin: Origin | None, ready: Ready | None) -> 
         doors = await open_doors(node)
         members = [LocalMember(node, doors)]
         leaving = Leaving(stop, node.journal, node.tasks)
-        reload = None if origin is None else Reload(origin.source, origin.report, node.journal, partial(_take, node))
+        reload = None if origin is None else Reload(origin, node.journal, partial(_take, node))
         admin = (
             await open_admin(node, lambda: members, reload=reload, leaving=leaving) if config.admin.enabled else None
         )

@@ -88,7 +88,7 @@ async def supervise(config: Config, origin: Origin | None, stop: asyncio.Event) 
         leaving = Leaving(stop, node.journal, tasks)
         restart = Restart(workers.replace, config.http.workers, node.journal, tasks)
         restart.follow()
-        reload = None if origin is None else Reload(origin.source, origin.report, node.journal, take, restart.anew)
+        reload = None if origin is None else Reload(origin, node.journal, take, restart.anew)
         admin = (
             await open_admin(node, workers.members, own=node.metrics, reload=reload, restart=restart, leaving=leaving)
             if config.admin.enabled

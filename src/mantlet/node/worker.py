@@ -22,7 +22,7 @@ from mantlet.node.link import Link
 from mantlet.node.operators.local_member import LocalMember
 from mantlet.node.settle import settle
 from mantlet.node.shared import Shared
-from mantlet.node.signals import on_hangup, stop_signal
+from mantlet.node.signals import on_hangup, pass_hangups, stop_signal
 
 ORPHAN_GRACE_S: Final = 1.0
 """How long a worker whose supervisor was killed lets its calls end: without it there are no shared parts."""
@@ -46,6 +46,7 @@ class Order:
 
 def main() -> int:
     """Serve until told to drain, or until the supervisor is gone."""
+    pass_hangups()
     end = socket.socket(fileno=int(sys.argv[1]))
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_work(end))

@@ -143,6 +143,12 @@ async def test_clients_that_go_away_leave_nothing(tmp_path: Path, aborts: int) -
 
         for n in range(0, aborts, 20):
             await asyncio.gather(*(leave(n + k) for k in range(20)))
+        # A session's stream waits a while for its client to come back: for no longer than there is the session.
+        client = await Client.to(house.calls.port)
+        fields = {"Authorization": f"Bearer {house.keys['alice']}", "Mcp-Session-Id": session}
+        ended = await client.ask("DELETE", "/mcp", fields | {"MCP-Protocol-Version": "2025-11-25"})
+        assert ended.status in {200, 202, 204}
+        client.close()
         async with asyncio.timeout(5):
             while len(house.node.tasks) > before:
                 await asyncio.sleep(0.01)

@@ -31,8 +31,7 @@ def test_all_that_is_offered_is_found() -> None:
         "https://login.example/token",
         "https://pages.example/authorize",
         "https://login.example/revoke",
-        "https://login.example/keys",
-        True,
+        says_iss=True,
     )
 
 

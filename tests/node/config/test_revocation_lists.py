@@ -52,9 +52,7 @@ def test_lists_that_could_not_be_used_are_told_before_the_start(
     assert any(where.startswith(key) for where, _ in problems), problems
 
 
-@pytest.mark.parametrize(
-    ("ends", "words"), [(NOW + DAY, ""), (NOW + DAY / 24, " hours"), (NOW - DAY / 2, "ended")]
-)
+@pytest.mark.parametrize(("ends", "words"), [(NOW + DAY, ""), (NOW + DAY / 24, " hours"), (NOW - DAY / 2, "ended")])
 @pytest.mark.parametrize("text", [DEMANDS, f"{HTTP}\n{MTLS}"])
 def test_a_list_that_ends_is_a_warning(tmp_path: Path, text: str, ends: object, words: str) -> None:
     problems, doubts, status = examined(tmp_path, text, ROOT.crl(ends=ends))  # type: ignore[arg-type]

@@ -42,6 +42,26 @@ async def test_records_of_one_turn_are_one_group_in_order(tmp_path: Path, trails
     assert trails.request_ids(tmp_path / "audit") == ["first", *(f"r{number}" for number in range(50))]
 
 
+async def test_callers_who_come_together_share_a_sync(
+    tmp_path: Path, trails: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once a group was shared the next one waits while turns of the loop bring more; a lone caller's does not."""
+    monkeypatch.setattr(writer, "GATHER_S", 60.0)
+    files = Gated()
+    async with trails.journal(tmp_path / "audit", files=files, durability="fsync") as journal:
+        await asyncio.gather(*(journal.append(trails.record(f"together-{number}")) for number in range(2)))
+        before = files.writes
+        waiting = []
+        for number in range(5):
+            waiting.append(journal.append(trails.record(f"turn-{number}")))
+            await asyncio.sleep(0)
+        await asyncio.gather(*waiting)
+        assert files.writes == before + 1
+        for number in range(2):
+            await journal.append(trails.record(f"alone-{number}"))
+        assert files.writes == before + 3
+
+
 @pytest.mark.parametrize("durability", ["write", "fsync"])
 async def test_append_is_done_only_once_the_record_is_in_the_file(tmp_path: Path, trails: Any, durability: str) -> None:
     """AUD-02"""

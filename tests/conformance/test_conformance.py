@@ -47,6 +47,7 @@ def test_what_may_differ_is_a_scenario_or_one_check_of_it(allowed: list[str], is
 
 @pytest.mark.slow
 @pytest.mark.node
+@pytest.mark.timeout(900)  # each way through is the whole suite once more
 @pytest.mark.parametrize(
     "arguments", [["--direct-only"], [], ["--workers=2"]], ids=["direct", "through-mantlet", "2-workers"]
 )

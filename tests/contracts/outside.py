@@ -27,7 +27,7 @@ def store_named(request: pytest.FixtureRequest, name: str) -> Store:
 async def connected(store: Store) -> AsyncIterator[Client]:
     """A client of it, patient with a busy machine."""
     client = make_client(store.url, store.access, chance=random.random, on_error=fail, timeout_s=5.0)
-    assert await client.start(10.0), client.why
+    assert await client.start(30.0), client.why
     try:
         yield client
     finally:

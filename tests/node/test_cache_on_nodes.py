@@ -101,7 +101,9 @@ def node(folder: Path, upstream: Upstream, store: str, workers: int = 2, **cache
     )
     whole["http"]["workers"] = workers
     with start_gateway(whole, folder) as gateway:
-        yield Gateway(**{**vars(gateway), "token": KEY})
+        keyed = Gateway(**{**vars(gateway), "token": KEY})
+        eventually(lambda: len(stats(keyed)) == workers)  # calls are served from the first worker on
+        yield keyed
 
 
 def look(gateway: Gateway, question: str = "") -> str:

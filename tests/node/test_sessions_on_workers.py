@@ -118,7 +118,8 @@ def test_500_sessions_outlive_a_killed_worker(gateway: Gateway) -> None:
         calls += [pool.submit(call, gateway, server, session, n) for server, session, n in rounds[400:]]
         outcomes = Counter(each.result() for each in calls)
         assert outcomes["good"] + outcomes["cut"] == 2_000, outcomes
-        assert outcomes["cut"] <= 16, outcomes
+        # A connection of each at most, and those that its socket still took while it was dying.
+        assert outcomes["cut"] <= 48, outcomes
         eventually(lambda: len(workers_of(gateway)) == 3)
         after = Counter(pool.map(lambda each: call(gateway, each[0], each[1], 7), sessions))
         assert after == {"good": 500}

@@ -68,7 +68,8 @@ def test_500_sessions_outlive_a_killed_worker(gateway: Gateway) -> None:
         calls += [pool.submit(call, gateway, sessions[n % 500], n) for n in range(400, 1_500)]
         outcomes = Counter(each.result() for each in calls)
         assert outcomes["good"] + outcomes["cut"] == 1_500, outcomes
-        assert outcomes["cut"] <= 16, outcomes
+        # A connection of each at most, and those that its socket still took while it was dying.
+        assert outcomes["cut"] <= 48, outcomes
         eventually(lambda: len(workers_of(gateway)) == 3)
         assert Counter(pool.map(lambda session: call(gateway, session, 7), sessions)) == {"good": 500}
         assert Exchange(gateway, SERVER, None, sessions[0], "DELETE").whole()[0] == 200

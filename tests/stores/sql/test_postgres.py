@@ -86,7 +86,7 @@ async def test_a_server_that_speaks_tls_itself_is_verified_and_takes_a_certifica
                 pass
         server.sql("CREATE USER certified; GRANT ALL ON SCHEMA public TO certified")
         cert_file, key_file = authority.issue("certified")
-        own = f"postgresql://certified@127.0.0.1:{server.port}/postgres"
+        own = f"postgresql://certified@127.0.0.1:{server.port}/postgres?sslmode=verify-full"
         given = DatabaseConfig(url=own, ca_file=authority.ca_file, cert_file=cert_file, key_file=key_file)
         async with open_bare(given) as database:
             assert await database.rows("SELECT current_user") == [("certified",)]

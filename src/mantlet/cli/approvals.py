@@ -22,9 +22,7 @@ def list_(
     as_json: options.Json = False,
 ) -> None:
     """List the requests, the newest first."""
-    from mantlet.ops.remote import Admin
-
-    found = Admin(options.address_of("admin", options.wish_of(url, token, token_file, config))).approvals()
+    found = options.admin(url, token, token_file, config).approvals()
     rows = [(a["id"], a["state"], a["server"], a["tool"], a["caller"], clock(a["until_s"])) for a in found]
     columns = ("id", "state", "server", "tool", "caller", "until")
     emit({"approvals": found}, as_json, lambda: table(columns, rows, empty="no call waits for approval"))
@@ -40,9 +38,7 @@ def show(
     as_json: options.Json = False,
 ) -> None:
     """Show one request with every argument. Characters that would not be seen stand as codes, like \\u{200B}."""
-    from mantlet.ops.remote import Admin
-
-    told = Admin(options.address_of("admin", options.wish_of(url, token, token_file, config))).approval(request_id)
+    told = options.admin(url, token, token_file, config).approval(request_id)
     emit(told, as_json, lambda: facts(dict(_shown(told))))
 
 

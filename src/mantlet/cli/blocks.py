@@ -26,9 +26,7 @@ def blocks(
     as_json: options.Json = False,
 ) -> None:
     """List the blocked addresses, why and until when."""
-    from mantlet.ops.remote import Admin
-
-    found = Admin(options.address_of("admin", options.wish_of(url, token, token_file, config))).blocks()
+    found = options.admin(url, token, token_file, config).blocks()
     rows = [(b["address"], b["reason"], clock(b["since_s"]), clock(b["until_s"]), b["times"]) for b in found]
     columns = ("address", "reason", "since", "until", "times")
     emit({"blocks": found}, as_json, lambda: table(columns, rows, empty="no address is blocked"))
@@ -44,9 +42,7 @@ def block(
     as_json: options.Json = False,
 ) -> None:
     """Block an address."""
-    from mantlet.ops.remote import Admin
-
-    told = Admin(options.address_of("admin", options.wish_of(url, token, token_file, config))).block(address, for_s)
+    told = options.admin(url, token, token_file, config).block(address, for_s)
     emit(told, as_json, lambda: print(f"{told['address']} is blocked until {clock(told['until_s'])}"))
 
 
@@ -59,9 +55,7 @@ def unblock(
     as_json: options.Json = False,
 ) -> None:
     """Let an address in again, and forget what stands against it."""
-    from mantlet.ops.remote import Admin
-
-    told = Admin(options.address_of("admin", options.wish_of(url, token, token_file, config))).unblock(address)
+    told = options.admin(url, token, token_file, config).unblock(address)
     emit(
         told, as_json, lambda: print(f"{address} {'is let in again' if told.get('was_blocked') else 'was not blocked'}")
     )

@@ -23,9 +23,7 @@ def stats(
     as_json: options.Json = False,
 ) -> None:
     """Show hits, misses, what is kept, and whether the cache is on, for each worker."""
-    from mantlet.ops.remote import Admin
-
-    found = Admin(options.address_of("admin", options.wish_of(url, token, token_file, config))).cache()
+    found = options.admin(url, token, token_file, config).cache()
     columns = ("worker", "state", "hit_rate", "hits", "misses", "coalesced", "computed", "evicted", "entries", "bytes")
     rows = [tuple(row.get(column, "") for column in columns) for row in found]
     emit({"cache": found}, as_json, lambda: table(columns, rows))
@@ -42,9 +40,7 @@ def purge(
     as_json: options.Json = False,
 ) -> None:
     """Forget answers, in all workers and on every node that shares the store."""
-    from mantlet.ops.remote import Admin
-
-    told = Admin(options.address_of("admin", options.wish_of(url, token, token_file, config))).purge_cache(server, kind)
+    told = options.admin(url, token, token_file, config).purge_cache(server, kind)
     what = f"{kind or 'all answers'} of {server}" if server else "all answers"
     emit(told, as_json, lambda: print(f"{what} forgotten"))
     if not told.get("told_all", True):

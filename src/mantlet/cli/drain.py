@@ -35,9 +35,7 @@ def drain(
     as_json: options.Json = False,
 ) -> None:
     """Let an endpoint of a server take no new calls, on every node that shares the store."""
-    from mantlet.ops.remote import Admin
-
-    admin = Admin(options.address_of("admin", options.wish_of(url, token, token_file, config)))
+    admin = options.admin(url, token, token_file, config)
     told = admin.drain(server, endpoint, for_s)
     emit(told, as_json, lambda: print(f"{endpoint} of {server} takes no new calls; stopped in {for_s:g} s"))
 
@@ -52,8 +50,6 @@ def undrain(
     as_json: options.Json = False,
 ) -> None:
     """Let it take calls again."""
-    from mantlet.ops.remote import Admin
-
-    told = Admin(options.address_of("admin", options.wish_of(url, token, token_file, config))).undrain(server, endpoint)
+    told = options.admin(url, token, token_file, config).undrain(server, endpoint)
     said = "takes calls again" if told.get("was_drained") else "was not drained"
     emit(told, as_json, lambda: print(f"{endpoint} of {server} {said}"))

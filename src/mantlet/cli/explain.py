@@ -68,9 +68,7 @@ def explain(
              "address": address, "at": at, "args": _arguments(args)}  # fmt: skip
     question |= {key: value for key, value in given.items() if value not in ("", None)}
     if running or url:
-        from mantlet.ops.remote import Admin
-
-        told = Admin(options.address_of("admin", options.wish_of(url, token, token_file, config))).explain(question)
+        told = options.admin(url, token, token_file, config).explain(question)
     else:
         told = _offline(question, config)
     emit(told, as_json, lambda: _show(told))

@@ -35,9 +35,7 @@ def kills(
     as_json: options.Json = False,
 ) -> None:
     """List what is stopped, why, by whom and since when."""
-    from mantlet.ops.remote import Admin
-
-    found = Admin(options.address_of("admin", options.wish_of(url, token, token_file, config))).kills()
+    found = options.admin(url, token, token_file, config).kills()
     rows = [(k["kind"], k["name"], k["reason"], k["by"], clock(k["since_s"])) for k in found]
     emit(
         {"kills": found},
@@ -57,9 +55,7 @@ def kill(
     as_json: options.Json = False,
 ) -> None:
     """Stop an agent, a tool, an upstream or a caller at once, on every node that shares the store."""
-    from mantlet.ops.remote import Admin
-
-    told = Admin(options.address_of("admin", options.wish_of(url, token, token_file, config))).kill(kind, name, reason)
+    told = options.admin(url, token, token_file, config).kill(kind, name, reason)
     emit(told, as_json, lambda: print(f"{told['kind']} {told['name']} is stopped"))
     if not told.get("is_known", True):
         warn(f"no upstream here is called {name}; the switch holds all the same")
@@ -75,7 +71,5 @@ def unkill(
     as_json: options.Json = False,
 ) -> None:
     """Let it go on."""
-    from mantlet.ops.remote import Admin
-
-    told = Admin(options.address_of("admin", options.wish_of(url, token, token_file, config))).unkill(kind, name)
+    told = options.admin(url, token, token_file, config).unkill(kind, name)
     emit(told, as_json, lambda: print(f"{kind} {name} {'goes on' if told.get('was_killed') else 'was not stopped'}"))

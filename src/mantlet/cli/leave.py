@@ -25,9 +25,7 @@ def leave(
     as_json: options.Json = False,
 ) -> None:
     """Drain a running node: say at once that it is not ready, take calls for a while, then end as on SIGTERM."""
-    from mantlet.ops.remote import Admin
-
-    told = Admin(options.address_of("admin", options.wish_of(url, token, token_file, config))).leave(after_s)
+    told = options.admin(url, token, token_file, config).leave(after_s)
     emit(told, as_json, lambda: print(f"not ready from now on, and gone in {after_s:g} s"))
 
 
@@ -39,7 +37,5 @@ def stay(
     as_json: options.Json = False,
 ) -> None:
     """Take a notice back: the node is ready again, and stays."""
-    from mantlet.ops.remote import Admin
-
-    told = Admin(options.address_of("admin", options.wish_of(url, token, token_file, config))).stay()
+    told = options.admin(url, token, token_file, config).stay()
     emit(told, as_json, lambda: print("stays" if told["was_leaving"] else "was not about to leave"))

@@ -1,12 +1,11 @@
 """`mantlet limits`: what a client has left."""
 
-from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
 
 from mantlet.cli import options
-from mantlet.cli.output import emit, examples, facts, table
+from mantlet.cli.output import clock, emit, examples, facts, table
 
 app = typer.Typer(no_args_is_help=True, help="Rate limits of a running node.")
 Client = Annotated[
@@ -26,13 +25,11 @@ def status(
     as_json: options.Json = False,
 ) -> None:
     """Show the windows of a client: limit, remaining, reset."""
-    from mantlet.ops.remote import Admin
-
-    told = Admin(options.address_of("admin", options.wish_of(url, token, token_file, config))).limit(client)
+    told = options.admin(url, token, token_file, config).limit(client)
     windows = told.get("windows") or []
 
     def show() -> None:
-        rows = [(w["name"], w["limit"], w["window_s"], w["remaining"], _clock(w["reset_s"])) for w in windows]
+        rows = [(w["name"], w["limit"], w["window_s"], w["remaining"], clock(w["reset_s"])) for w in windows]
         table(("limit", "requests", "window_s", "remaining", "reset"), rows, empty="nothing counted")
 
     emit(told, as_json, show if windows else lambda: facts(told))
@@ -48,9 +45,7 @@ def reset(
     as_json: options.Json = False,
 ) -> None:
     """Forget what a client has used."""
-    from mantlet.ops.remote import Admin
-
-    told = Admin(options.address_of("admin", options.wish_of(url, token, token_file, config))).reset_limit(client)
+    told = options.admin(url, token, token_file, config).reset_limit(client)
     emit(told, as_json, lambda: print(f"windows of {client} forgotten: {told.get('reset', 0)}"))
 
 
@@ -68,7 +63,3 @@ def show(config: options.Config = None, settings: options.Settings = None, as_js
     emit(
         told, as_json, lambda: table(("limit", "value", "from"), [(line.key, line.text, line.origin) for line in lines])
     )
-
-
-def _clock(at_s: float) -> str:
-    return datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

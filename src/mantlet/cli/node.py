@@ -49,9 +49,7 @@ def connections(
     as_json: options.Json = False,
 ) -> None:
     """List the open connections with age, caller, bytes and calls."""
-    from mantlet.ops.remote import Admin
-
-    found = Admin(options.address_of("admin", options.wish_of(url, token, token_file, config))).connections()
+    found = options.admin(url, token, token_file, config).connections()
     emit({"connections": found}, as_json, lambda: _rows(found, "no connections"))
 
 
@@ -67,9 +65,7 @@ def upstreams(
     Into a pipe it writes a line a server with tabs between and no headings: worker, name, transport, state, eras,
     reason. Endpoints follow their server as SERVER/ENDPOINT.
     """
-    from mantlet.ops.remote import Admin
-
-    found = Admin(options.address_of("admin", options.wish_of(url, token, token_file, config))).upstreams()
+    found = options.admin(url, token, token_file, config).upstreams()
     emit({"upstreams": found}, as_json, lambda: _states(found))
 
 

@@ -9,6 +9,7 @@ import typer
 from mantlet.cli.output import warn
 
 if TYPE_CHECKING:
+    from mantlet.ops.remote.admin import Admin
     from mantlet.ops.remote.http import Address
     from mantlet.ops.remote.target import Door, Wish
 
@@ -102,3 +103,10 @@ def address_of(door: "Door", wish: "Wish", *, login: bool = False) -> "Address":
     if address.tells_token_in_clear:
         warn(f"the token crosses the network in clear to {address.url}; use https://")
     return address
+
+
+def admin(url: str, token: str, token_file: str, config: Sequence[str] | None) -> "Admin":
+    """What a running node can be asked and told, as the options say which and by whom."""
+    from mantlet.ops.remote import Admin
+
+    return Admin(address_of("admin", wish_of(url, token, token_file, config)))

@@ -1,18 +1,16 @@
 """`mantlet pins`: what servers say of their tools, held to what was approved."""
 
 import os
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mantlet.cli import options
-from mantlet.cli.output import emit, examples, printable, table, warn
+from mantlet.cli.output import clock, emit, examples, printable, table, warn
 from mantlet.core.config_error import ConfigError
 
 if TYPE_CHECKING:
     from mantlet.ops.pins import Comparison
-    from mantlet.ops.remote import Admin
 
 app = typer.Typer(no_args_is_help=True, help="Definitions of tools, prompts and templates: pinned, and in quarantine.")
 Server = Annotated[str, typer.Argument(metavar="SERVER", help="The server's name in the configuration.")]
@@ -30,7 +28,7 @@ def list_(
     as_json: options.Json = False,
 ) -> None:
     """List what is in quarantine and why, then what is pinned. Exits 1 when anything is in quarantine."""
-    found = _admin(url, token, token_file, config).pins()
+    found = options.admin(url, token, token_file, config).pins()
     columns = ("state", "server", "kind", "name", "hash", "since", "why or by whom")
     rows = [
         (
@@ -39,7 +37,7 @@ def list_(
             p["kind"],
             p["name"],
             _short(p["hash"]),
-            _clock(p["at_s"]),
+            clock(p["at_s"]),
             p.get("why") or p.get("by"),
         )
         for p in found
@@ -60,7 +58,7 @@ def diff(
     as_json: options.Json = False,
 ) -> None:
     """Show what changed, with hidden characters written out as <U+200B>."""
-    told = _admin(url, token, token_file, config).pin(server, kind, name)
+    told = options.admin(url, token, token_file, config).pin(server, kind, name)
     emit(told, as_json, lambda: _show(told))
 
 
@@ -77,7 +75,7 @@ def approve(
     as_json: options.Json = False,
 ) -> None:
     """Pin what is in quarantine, as it was shown: what the server says by then is approved only if it is the same."""
-    admin = _admin(url, token, token_file, config)
+    admin = options.admin(url, token, token_file, config)
     told = admin.pin(server, kind, name)
     if not yes:
         _show(told)
@@ -98,7 +96,7 @@ def reject(
     as_json: options.Json = False,
 ) -> None:
     """Say no to what is in quarantine. What was approved before works again if the server goes back to it."""
-    admin = _admin(url, token, token_file, config)
+    admin = options.admin(url, token, token_file, config)
     change = admin.reject_pin(server, kind, name, admin.pin(server, kind, name)["hash"])
     emit(change, as_json, lambda: print(f"rejected: {server}/{name} {_short(change['after'])}"))
 
@@ -186,15 +184,5 @@ def _show(told: dict[str, Any]) -> None:
         print(f"  {printable(line)}")
 
 
-def _admin(url: str, token: str, token_file: str, config: list[str] | None) -> "Admin":
-    from mantlet.ops.remote import Admin
-
-    return Admin(options.address_of("admin", options.wish_of(url, token, token_file, config)))
-
-
 def _short(digest: str) -> str:
     return digest[:19]
-
-
-def _clock(at_s: float) -> str:
-    return datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

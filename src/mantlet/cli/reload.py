@@ -23,9 +23,7 @@ def reload(
     It does so by itself when a file changes, and on SIGHUP. Exits 1 when the configuration is refused: then the old one
     stays in force.
     """
-    from mantlet.ops.remote import Admin
-
-    told = Admin(options.address_of("admin", options.wish_of(url, token, token_file, config))).reload()
+    told = options.admin(url, token, token_file, config).reload()
 
     def show() -> None:
         print(told["result"])

@@ -29,9 +29,7 @@ def restart(
     Each has a successor that serves before it leaves; what is in flight ends within 20 s. Exits 1 when a new worker
     does not come up: then the old one serves on.
     """
-    from mantlet.ops.remote import Admin
-
-    admin = Admin(options.address_of("admin", options.wish_of(url, token, token_file, config)))
+    admin = options.admin(url, token, token_file, config)
     told = admin.restart()
     while wait and told["state"] == "under way":
         time.sleep(POLL_S)

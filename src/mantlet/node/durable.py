@@ -40,13 +40,13 @@ class Durable:
         was_failing = self.changes.is_failing
         try:
             await self.changes.look()
-            await self.api_keys.look()
         except StoreUnavailable as refusal:
             if not was_failing:
                 log.error("database.lost", why=refusal.why)
-        else:
-            if was_failing:
-                log.warning("database.back")
+            return
+        if was_failing:
+            log.warning("database.back")
+        await self.api_keys.look()
 
     def quiet(self, work: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
         """`work`, of which it need not be told every second that the database does not answer."""

@@ -10,6 +10,7 @@ from typing import Final
 
 from mantlet.core.refusal import StoreUnavailable
 from mantlet.stores.sql.database import Database, Transaction
+from mantlet.stores.sql.patience import Patience
 
 LOOK_S: Final = 1.0
 STALE_S: Final = 3.0
@@ -60,14 +61,26 @@ class Changes:
         """Read the counts, and what is new. Every `LOOK_S`."""
         began_s = self._monotonic()
         try:
-            async with asyncio.timeout(STALE_S - LOOK_S):
-                await self._catch_up()
+            async with Patience(STALE_S - LOOK_S, self._monotonic) as patience:
+                await self._caught_up(patience)
         except (StoreUnavailable, TimeoutError) as error:
             self._is_failing = True
             if isinstance(error, TimeoutError):
                 raise StoreUnavailable(why="database: what is new cannot be read in time") from error
             raise
         self._heard_s, self._is_failing = began_s, False
+
+    async def _caught_up(self, patience: Patience) -> None:
+        for is_last in (False, False, True):
+            try:
+                await self._catch_up()
+            except StoreUnavailable as refusal:
+                # A limit of the database's own struck; on a machine that stood still that says nothing of the database.
+                if is_last or not (isinstance(refusal.__cause__, TimeoutError) and patience.was_kept):
+                    raise
+            else:
+                return
+            await asyncio.sleep(0)
 
     async def _catch_up(self) -> None:
         found: dict[str, int] = dict(await self._database.rows("SELECT name, number FROM changes"))

@@ -18,6 +18,7 @@ from mantlet.core.record import Trail
 from mantlet.core.refusal import Refusal
 from mantlet.core.tasks import Tasks
 from mantlet.listeners.messages.carrier import Terms
+from mantlet.listeners.messages.conversation import Conversation
 from mantlet.listeners.stdio import converse
 from mantlet.wire.answer import refused
 
@@ -108,20 +109,73 @@ async def test_what_was_asked_is_answered_and_the_end_of_stdin_is_the_end() -> N
     assert session.arrivals[0].peer == "local"
 
 
-async def test_what_does_not_end_soon_after_stdin_is_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mantlet.listeners.stdio.door.EOF_S", 0.05)
+async def test_what_is_under_way_when_stdin_ends_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`cat file | mantlet stdio`: also what takes longer than the end of a session may."""
+    monkeypatch.setattr("mantlet.listeners.stdio.door.END_S", 0.01)
     session = Session()
+    leaving = asyncio.Event()
+    conversation_leaves = Conversation.leave
 
-    async def hang(message: Any) -> Reply:
-        await asyncio.Event().wait()
-        raise AssertionError
+    def leave(conversation: Conversation) -> None:
+        conversation_leaves(conversation)
+        leaving.set()
 
+    async def slow(message: Any) -> Reply:
+        await leaving.wait()
+        await asyncio.sleep(0.05)
+        return await session.echo(message)
+
+    monkeypatch.setattr(Conversation, "leave", leave)
+    session.handler = slow
+    session.start()
+    session.say(id=1, method="tools/call")
+    session.say(id=2, method="tools/call")
+    os.close(session.stdin)
+    assert [line["id"] for line in await session.lines()] == [1, 2]
+    assert session.cancelled == 0
+
+
+async def hang(_: Any) -> Reply:
+    await asyncio.Event().wait()
+    raise AssertionError
+
+
+async def test_what_is_not_answered_by_its_deadline_is_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mantlet.listeners.stdio.door.END_S", 0.01)
+    session = Session()
+    session.terms.request_timeout_s = 0.05
     session.handler = hang
     session.start()
     session.say(id=1, method="tools/call")
     os.close(session.stdin)
     assert await session.lines() == []
     assert session.cancelled == 1
+
+
+async def test_a_client_that_is_gone_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mantlet.listeners.stdio.door.END_S", 0.01)
+    session = Session()
+    session.handler = hang
+    session.start()
+    session.say(id=1, method="tools/call")
+    os.close(session.stdin)
+    os.close(session.stdout)
+    async with asyncio.timeout(PATIENCE_S):
+        await session.task
+    assert session.cancelled == 1
+
+
+async def test_being_told_to_stop_ends_what_is_under_way_too() -> None:
+    session = Session()
+    session.handler = hang
+    session.start()
+    session.say(id=1, method="tools/call")
+    os.close(session.stdin)
+    async with asyncio.timeout(PATIENCE_S):
+        while not session.arrivals:
+            await asyncio.sleep(0)
+    session.stop.set()
+    assert await session.lines() == []
 
 
 async def test_being_told_to_stop_ends_it() -> None:

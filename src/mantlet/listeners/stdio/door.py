@@ -14,8 +14,8 @@ from mantlet.listeners.messages.lines import Lines
 from mantlet.listeners.stdio.streams import connect
 from mantlet.wire import answer
 
-EOF_S: Final = 1.0
-"""How long requests under way may take once stdin has ended: an ended stdin means to end (MCP, stdio, "Shutdown")."""
+END_S: Final = 1.0
+"""How long what nobody waits for may take: the end of sessions, the last lines, requests of a client that is gone."""
 PEER: Final = "local"
 
 
@@ -47,11 +47,17 @@ class StdioDoor(asyncio.Protocol):
         self.eof_received()
 
     def eof_received(self) -> bool:
-        """The client has said all it wants to."""
-        if not self.done.is_set():
-            asyncio.get_running_loop().call_later(EOF_S, self.close, Ending.DONE)
-            self._conversation.leave()
+        """The client has said all it wants to: it ends once what it asked for is answered (MCP, stdio, "Shutdown").
+
+        A client that wants it sooner says so by SIGTERM, as the specification has it, or by closing stdout.
+        """
+        self._end_within(self._terms.request_timeout_s + END_S)  # the answer to what is late at its deadline comes, too
         return True
+
+    def _end_within(self, limit_s: float) -> None:
+        if not self.done.is_set():
+            asyncio.get_running_loop().call_later(limit_s, self.close, Ending.DONE)
+            self._conversation.leave()
 
     def data_received(self, data: bytes) -> None:
         """Bytes of lines."""
@@ -125,7 +131,7 @@ class StdioDoor(asyncio.Protocol):
     def written(self) -> None:
         """All that was sent is written, or nobody takes it any more."""
         self.flushed.set()
-        self.eof_received()
+        self._end_within(END_S)
 
 
 async def converse(
@@ -140,7 +146,7 @@ async def converse(
         await door.done.wait()
     finally:
         stopping.cancel()
-        await terms.ended(EOF_S)
+        await terms.ended(END_S)
         with suppress(TimeoutError):
-            async with asyncio.timeout(EOF_S):
+            async with asyncio.timeout(END_S):
                 await door.flushed.wait()

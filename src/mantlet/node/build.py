@@ -204,7 +204,7 @@ async def build(config: Config, shared: Shared) -> AsyncIterator[Node]:
         )
         aggregate = make_aggregate(config, list(upstreams), aggregated, current.may_reach)
 
-        issuers, fallback = KnownIssuers(metrics), resilience.fallback(config)
+        issuers, fallback = KnownIssuers(metrics, tasks), resilience.fallback(config)
         if cache is not None and fallback is not None:
             cache.cache.forgotten = fallback.forget
 

@@ -22,6 +22,7 @@ from mantlet.node.published import Published
 from mantlet.node.resources import public_url, resources
 from mantlet.policies.authenticate.dpop.opening import open_dpop
 from mantlet.policies.authenticate.dpop.proofs import DpopProofs
+from mantlet.policies.authenticate.introspection.held import HeldTokens
 from mantlet.policies.authenticate.issuers.kept import Kept, keep_fresh
 from mantlet.policies.authenticate.issuers.opening import Opened, Ports, Where, open_issuers
 from mantlet.policies.authenticate.issuers.source import Learned
@@ -36,9 +37,10 @@ FAILED: Final = "issuer.failed"
 class KnownIssuers:
     """What is known of issuers, from one configuration to the next."""
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: Metrics, tasks: Tasks) -> None:
         self._kept: Mapping[Where, Kept[Learned]] = {}
         self._metrics = metrics
+        self.held = HeldTokens(SYSTEM, tasks)
 
     def take(self, kept: Mapping[Where, Kept[Learned]]) -> None:
         """Another configuration is opened: it begins with what is known already."""
@@ -73,7 +75,7 @@ def open_token_issuers(
         if event == FAILED:
             tasks.start(_write(journal, str(fields["issuer"]), str(fields["said"])), FAILED)
 
-    found = _open(config, Ports(fetch, published_ring, read_secret, SYSTEM, tasks, told))
+    found = _open(config, Ports(fetch, published_ring, read_secret, SYSTEM, tasks, told, known.held))
     known.take(found.kept)
     for kept in found.kept.values():
         tasks.start(keep_fresh(kept, random.random), "issuer.keys")
@@ -91,7 +93,8 @@ def check_issuers(config: Config) -> None:
             context(TlsConfig(ca_file=ca_file))
         return never
 
-    _open(config, Ports(fetch, published_ring, read_secret, SYSTEM, Tasks(lambda error: None), tell))
+    tasks = Tasks(lambda error: None)
+    _open(config, Ports(fetch, published_ring, read_secret, SYSTEM, tasks, tell, HeldTokens(SYSTEM, tasks)))
 
 
 def _open(config: Config, ports: Ports) -> Opened:

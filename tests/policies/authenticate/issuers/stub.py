@@ -29,6 +29,7 @@ from mantlet.keys.proof import check_proof
 from mantlet.keys.ring import published_ring
 from mantlet.policies.authenticate.config import AuthConfig, FailuresConfig
 from mantlet.policies.authenticate.dpop.opening import open_dpop
+from mantlet.policies.authenticate.introspection.held import HeldTokens
 from mantlet.policies.authenticate.issuers.config import DpopConfig, IssuerConfig
 from mantlet.policies.authenticate.issuers.kept import Kept
 from mantlet.policies.authenticate.issuers.opening import Opened, Ports, open_issuers
@@ -161,12 +162,16 @@ class House:
     told: list[tuple[str, str, Mapping[str, Any]]] = field(default_factory=list)
     failures: int = 1000
     checks_audience: bool = True
+    held: HeldTokens | None = None
+    """What outlives a configuration; made when there is none yet."""
 
     def __post_init__(self) -> None:
         self.clock = Clock(lambda: 50.0 + self.passed_s, lambda: NOW + self.passed_s)
         self.state = MemoryState(self.clock)
         self.unexpected: list[BaseException] = []
         self.tasks = Tasks(self.unexpected.append)
+        if self.held is None:
+            self.held = HeldTokens(self.clock, self.tasks)
         self.onward = Onward()
         by_issuer = {idp.issuer: idp for idp in self.idps}
 
@@ -182,7 +187,7 @@ class House:
             )
         self.opened: Opened = open_issuers(
             configs,
-            Ports(lambda ca: fetch, published_ring, Secret, self.clock, self.tasks, self._tell),
+            Ports(lambda ca: fetch, published_ring, Secret, self.clock, self.tasks, self._tell, self.held),
             environment=self.environment,
             audience=own_audience(URL, PUBLISHED),
             parts=parts_of(URL, PUBLISHED),

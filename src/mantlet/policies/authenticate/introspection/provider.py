@@ -14,6 +14,7 @@ from mantlet.core.refusal import InvalidCredential, Overloaded
 from mantlet.core.tasks import Tasks
 from mantlet.policies.authenticate.claims import Expectation
 from mantlet.policies.authenticate.introspection.asking import Client, ask
+from mantlet.policies.authenticate.introspection.held import HeldTokens
 from mantlet.policies.authenticate.issuers.kept import Kept
 from mantlet.policies.authenticate.issuers.mapping import Meaning, read
 from mantlet.policies.authenticate.issuers.source import Learned
@@ -43,34 +44,51 @@ class Introspection:
         fetch: Fetch,
         clock: Clock,
         tasks: Tasks,
+        held: HeldTokens,
         prefix: bytes = b"",
         fresh_s: float = MAX_CACHE_S,
     ) -> None:
         self.name, self.fresh_s = name, fresh_s
         self._expected, self._meaning, self._terms = expected, meaning, terms_of(expected, meaning)
         self._learned, self._client, self._fetch = learned, client, fetch
-        self._clock, self._tasks, self._prefix = clock, tasks, prefix
+        self._clock, self._tasks, self._held, self._prefix = clock, tasks, held, prefix
         self._asked: dict[bytes, asyncio.Task[Mapping[str, Any]]] = {}
 
     async def recognise(self, arrival: Arrival, credential: bytes, /) -> Caller | None:
         """The caller of an opaque token; None for what has a form of its own, or another issuer's beginning."""
         if looks_like_token(credential) or not credential.startswith(self._prefix):
             return None
-        claims, now_s = await self._ask(credential), self._clock.wall()
-        caller = read(_whole(claims, self._expected.issuer, now_s), self._expected, self._meaning, now_s, METHOD)
-        return replace(caller, vouched_by=self._terms)
+        caller = await self._find(credential)
+        return replace(caller, vouched_by=f"{self._terms} {self._held.keep(credential, caller, self.fresh_s)}")
 
-    async def confirm(self, credential: bytes) -> None:
-        """Return for a signed token that the issuer still holds for active; raises `InvalidCredential` else."""
+    async def confirm(self, credential: bytes) -> str:
+        """For a signed token that the issuer still holds for active: the word that `holds` knows it by.
+
+        Raises `InvalidCredential` for another.
+        """
         await self._ask(credential)
+        return self._held.keep(credential, None, self.fresh_s)
 
     def is_current(self, caller: Caller, /) -> bool | None:
-        """Whether the token has not expired, and its issuer's tokens still mean what they meant."""
+        """Whether the token has not expired, its issuer's tokens still mean what they meant, and this one still holds
+        there."""
         if caller.method != METHOD or caller.issuer != self._expected.issuer:
             return None
-        if caller.vouched_by not in ("", self._terms):
+        terms, _, name = caller.vouched_by.partition(" ")
+        if terms not in ("", self._terms) or caller.expires_at_s is None or self._clock.wall() >= caller.expires_at_s:
             return False
-        return caller.expires_at_s is not None and self._clock.wall() < caller.expires_at_s
+        return self._held.holds(name, caller, self._find, self.fresh_s)
+
+    def holds(self, name: str, caller: Caller) -> bool:
+        """Whether the signed token that `confirm` called `name` still holds: asked again as often as it is believed."""
+        return self._held.holds(name, caller, self._confirmed, self.fresh_s)
+
+    async def _find(self, credential: bytes) -> Caller:
+        claims, now_s = await self._ask(credential), self._clock.wall()
+        return read(_whole(claims, self._expected.issuer, now_s), self._expected, self._meaning, now_s, METHOD)
+
+    async def _confirmed(self, credential: bytes) -> None:
+        await self._ask(credential)
 
     async def _ask(self, credential: bytes) -> Mapping[str, Any]:
         endpoint = (await self._learned.get()).introspection_endpoint

@@ -11,6 +11,7 @@ from mantlet.core.secret import Secret
 from mantlet.core.tasks import Tasks
 from mantlet.policies.authenticate.claims import MAX_LEEWAY_S, Expectation
 from mantlet.policies.authenticate.introspection.asking import Client
+from mantlet.policies.authenticate.introspection.held import HeldTokens
 from mantlet.policies.authenticate.introspection.provider import MAX_CACHE_S, Introspection
 from mantlet.policies.authenticate.issuers.config import IssuerConfig
 from mantlet.policies.authenticate.issuers.discovery import why_no_issuer, why_no_url
@@ -39,6 +40,7 @@ class Ports:
     clock: Clock
     tasks: Tasks
     tell: Tell
+    held: HeldTokens
 
 
 Where = tuple[object, ...]
@@ -86,7 +88,7 @@ def open_issuers(
             asked.append((config.introspection.prefix, introspection))
             if config.introspection.tokens == "all":
                 fresh_s = min(FRESH_S, config.introspection.cache)
-                issuer = replace(issuer, confirm=introspection.confirm, fresh_s=fresh_s)
+                issuer = replace(issuer, asked=introspection, fresh_s=fresh_s)
         issuers[config.issuer] = issuer
     # The longest beginning first: the one without any takes what is left.
     asked.sort(key=lambda each: -len(each[0]))
@@ -154,6 +156,7 @@ def _introspection(config: IssuerConfig, where: str, issuer: Issuer, ports: Port
         fetch=ports.fetch(config.ca_file),
         clock=ports.clock,
         tasks=ports.tasks,
+        held=ports.held,
         prefix=config.introspection.prefix.encode(),
         fresh_s=config.introspection.cache,
     )

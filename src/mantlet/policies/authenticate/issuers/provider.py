@@ -1,8 +1,8 @@
 """Signed tokens of foreign issuers: keys, audience and meaning are chosen by `iss`, and by nothing else (TOK-06)."""
 
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from mantlet.core.call import Arrival
 from mantlet.core.caller import Caller
@@ -19,8 +19,17 @@ METHOD: Final = "jwt"
 ID_JAG: Final = "oauth-id-jag+jwt"
 FRESH_S: Final = 60.0
 
-Confirm = Callable[[bytes], Awaitable[None]]
-"""Asks the issuer whether a token that was verified here still holds; raises when it does not."""
+
+class Confirming(Protocol):
+    """The issuer, asked whether a token that was verified here still holds."""
+
+    async def confirm(self, credential: bytes, /) -> str:
+        """A word for a token that does; raises when it does not."""
+        ...
+
+    def holds(self, name: str, caller: Caller, /) -> bool:
+        """Whether the token of that word, which `caller` came with, does so still."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +40,7 @@ class Issuer:
     expected: Expectation
     meaning: Meaning
     learned: Kept[Learned]
-    confirm: Confirm | None = None
+    asked: Confirming | None = None
     fresh_s: float = FRESH_S
     terms: str = field(init=False)
 
@@ -71,9 +80,8 @@ class Issuers:
         # Last, though it decides: what is expired or for others is refused without keys and arithmetic. Nothing of
         # `caller` is used before the signature holds.
         key = await _check_signature(jws, issuer)
-        if issuer.confirm is not None:
-            await issuer.confirm(credential)
-        return replace(caller, vouched_by=f"{issuer.terms} {key}")
+        asked = "" if issuer.asked is None else await issuer.asked.confirm(credential)
+        return replace(caller, vouched_by=f"{issuer.terms}+{asked} {key}")
 
     @property
     def names(self) -> Collection[str]:
@@ -114,9 +122,12 @@ class Issuers:
             return None
         issuer = self._issuers[caller.issuer]
         if caller.vouched_by:
-            terms, _, key = caller.vouched_by.partition(" ")
+            word, _, key = caller.vouched_by.partition(" ")
+            terms, _, asked = word.partition("+")
             learned = issuer.learned.standing
             if terms != issuer.terms or learned is None or learned.keys is None or key not in learned.keys.names():
+                return False
+            if issuer.asked is not None and not issuer.asked.holds(asked, caller):
                 return False
         return caller.expires_at_s is not None and self._clock.wall() < caller.expires_at_s
 

@@ -200,7 +200,7 @@ def workers_of(gateway: Gateway) -> set[int]:
     found = set()
     for child in children:
         with contextlib.suppress(OSError):
-            if b"mantlet.node.worker" in Path(f"/proc/{child}/cmdline").read_bytes():
+            if b"mantlet.node.processes.worker" in Path(f"/proc/{child}/cmdline").read_bytes():
                 found.add(int(child))
     return found
 

@@ -42,6 +42,31 @@ NO_IO = {
 }
 """What `core` and `wire` must not touch: sockets, clients, chance. Time comes as a `Clock`."""
 
+NODE_RANK = {
+    "housekeeping": 0,
+    "shared": 0,
+    "config": 1,
+    "resources": 2,
+    "certificates": 2,
+    "egress": 3,
+    "path": 3,
+    "storage": 4,
+    "oauth_client": 5,
+    "upstreams": 6,
+    "identity": 7,
+    "check": 8,
+    "steps": 8,
+    "build": 9,
+    "doors": 10,
+    "running": 10,
+    "operators": 11,
+    "processes": 12,
+    "serve": 13,
+    "stdio": 13,
+    "__init__": 0,
+}
+"""The floors within `node`, which joins everything and would otherwise be one heap."""
+
 HEAVY: dict[str, str | tuple[str, ...]] = {
     "h2": ("listeners.http2", "upstreams.client.http2"),
     "asyncpg": "stores.sql.postgres",
@@ -74,6 +99,12 @@ def concept(module: str) -> str:
     return ".".join(module.split(".")[:3])
 
 
+def floor_of(module: str) -> str:
+    """The folder or file inside `node`."""
+    parts = module.split(".")
+    return parts[2] if len(parts) > 2 else "__init__"
+
+
 def module_of(path: Path) -> str:
     parts = path.relative_to(ROOT.parent).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
@@ -98,6 +129,17 @@ def test_imports_point_down(path: Path) -> None:
         assert wing(module) in RANK, f"{path}: {module} is in a room that the map does not know"
         same_room = wing(module) == wing(here)
         assert same_room or RANK[wing(module)] < RANK[wing(here)], f"{path} must not import {module}"
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if wing(module_of(p)) == "node"], ids=lambda path: path.stem)
+def test_imports_point_down_within_node(path: Path) -> None:
+    here = floor_of(module_of(path))
+    for module in imports_of(path):
+        if wing(module) != "node" or not module.startswith("mantlet."):
+            continue
+        there = floor_of(module)
+        assert there in NODE_RANK, f"{path}: {module} is in a part of node that the map does not know"
+        assert there == here or NODE_RANK[there] < NODE_RANK[here], f"{path} must not import {module}"
 
 
 @pytest.mark.parametrize(

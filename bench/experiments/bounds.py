@@ -45,7 +45,7 @@ def footprint(lab: Lab) -> list[Table]:
     """Start, import, and memory after a burst of calls."""
     cells: list[Sequence[str]] = []
     command = "import time;t=time.perf_counter();import {};print(time.perf_counter()-t)"
-    for module in ("mantlet.node.build", "mantlet.cli"):
+    for module in ("mantlet.node.build.root", "mantlet.cli"):
         times = []
         for _ in range(lab.scale.starts + 2):
             asked = [sys.executable, "-c", command.format(module)]

@@ -15,11 +15,11 @@ import yaml
 
 from mantlet.keys.api_keys import make_api_key
 from mantlet.listeners.http import HttpListener
-from mantlet.node.build import build
-from mantlet.node.built import Node
+from mantlet.node.build.built import Node
+from mantlet.node.build.root import build
 from mantlet.node.config import load
 from mantlet.node.config.model import Config
-from mantlet.node.doors import Doors, open_calls
+from mantlet.node.doors.opening import Doors, open_calls
 from mantlet.node.operators.door import open_admin
 from mantlet.node.operators.local_member import LocalMember
 from mantlet.node.shared import Shared

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tests.attacks.house import House, open_house
 
-from mantlet.node import durable
+from mantlet.node.storage import durable
 from mantlet.ops import keyring
 from mantlet.policies.authenticate import api_keys as key_provider
 

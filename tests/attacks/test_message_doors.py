@@ -23,7 +23,7 @@ from mantlet.keys.new_key import NewKey, make
 from mantlet.listeners.http import HttpListener
 from mantlet.listeners.messages.carrier import Terms
 from mantlet.listeners.tcp.listener import TcpListener
-from mantlet.node.message_doors import open_tcp, open_websocket
+from mantlet.node.doors.messages import open_tcp, open_websocket
 
 PATIENCE_S = 10.0
 ON = {"enabled": True, "port": 0}

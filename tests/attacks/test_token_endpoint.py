@@ -14,7 +14,7 @@ from tests.attacks.house import House
 from tests.attacks.issuing import AUDIENCE, ISSUER, basic, claims_of, key_of, open_issuer, post, raw
 
 from mantlet.keys.api_keys import read_pepper
-from mantlet.node.authorization_server import KeptLogins
+from mantlet.node.identity.authorization_server import KeptLogins
 from mantlet.policies.authorization_server.grant import Grant
 from mantlet.policies.authorization_server.login import Login, refresh_token
 from mantlet.stores.sql.logins import LoginRows

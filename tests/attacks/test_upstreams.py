@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from tests.attacks.house import Client, House, call_body, fields_of, open_house
 
-from mantlet.node import build as node_build
-from mantlet.node import durable
+from mantlet.node.build import root as node_build
+from mantlet.node.storage import durable
 from mantlet.ops import keyring
 from mantlet.policies.aggregate.merge import ERRORS
 from mantlet.policies.authenticate import api_keys as key_provider

@@ -152,7 +152,8 @@ def _children(pid: int) -> list[int]:
     """Workers of a supervisor: processes of its own program below it."""
     try:
         below = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        return [int(each) for each in below if b"mantlet.node.worker" in Path(f"/proc/{each}/cmdline").read_bytes()]
+        worker = b"mantlet.node.processes.worker"
+        return [int(each) for each in below if worker in Path(f"/proc/{each}/cmdline").read_bytes()]
     except OSError:
         return []
 

@@ -17,9 +17,9 @@ from tests.servers.plain import Plain, served
 
 from mantlet.core.secret import Secret
 from mantlet.keys.api_keys import make_api_key
-from mantlet.node.build import build
+from mantlet.node.build.root import build
 from mantlet.node.config import load
-from mantlet.node.doors import open_calls
+from mantlet.node.doors.opening import open_calls
 from mantlet.node.shared import Shared
 
 ROOT = Path(__file__).parents[2]

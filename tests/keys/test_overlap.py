@@ -19,7 +19,7 @@ from mantlet.keys.ring import KeyRing, open_ring
 from mantlet.keys.seal import open_sealer
 from mantlet.keys.signing import make_signing_key
 from mantlet.node.config import load
-from mantlet.node.own_keys import own_ring, published
+from mantlet.node.identity.own_keys import own_ring, published
 from mantlet.wire.jws import parse
 
 

@@ -181,7 +181,7 @@ KNOWN = {
     "stores/valkey/embedded.py": "a child of the node's own, on a Unix socket",
     "ops/demo/tour.py": "the demo calls its own node, as a client would",
     "listeners/http/listener.py": "reads the address to listen on",
-    "node/link.py": "a socket pair of its own",
+    "node/processes/link.py": "a socket pair of its own",
     "keys/secrets/vault.py": "one address that the operator names, at load, before there is a guard; https or loopback",
     "ops/remote/http.py": "the operator's command line, on the operator's machine",
 }
@@ -192,7 +192,7 @@ GUARDED = {
 }  # fmt: skip
 """Whatever opens connections takes the guard; each call in the source must give it."""
 
-NOT_CONNECTING = {("node/config/rehearsal.py", "made to see whether it can be made, and thrown away")}
+NOT_CONNECTING = {("node/check/rehearsal.py", "made to see whether it can be made, and thrown away")}
 
 
 def calls() -> Iterator[tuple[str, str, ast.Call]]:

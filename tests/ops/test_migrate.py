@@ -6,7 +6,7 @@ import pytest
 from tests.node.config.test_refusals import RISKY
 
 from mantlet.core.config_error import ConfigError
-from mantlet.node.config.check import WOULD_START, examine
+from mantlet.node.check.examine import WOULD_START, examine
 from mantlet.ops.migrate.fixes import _BY_CONFIG, _BY_KEY
 from mantlet.ops.migrate.plan import plan
 

@@ -9,7 +9,7 @@ from mantlet.cli import options
 from mantlet.cli.output import emit, examples, facts, printable, table
 
 if TYPE_CHECKING:
-    from mantlet.node.config.check import Report
+    from mantlet.node.check.examine import Report
 
 
 def register(app: typer.Typer) -> None:
@@ -43,7 +43,7 @@ def check(
 
         print(reference_text(), end="")
         return
-    from mantlet.node.config.check import examine
+    from mantlet.node.check.examine import examine
 
     report = examine(options.files_of(config), os.environ, settings=options.settings_of(settings))
     emit(report.as_json(), as_json, lambda: show(report, quiet=quiet))

@@ -111,7 +111,7 @@ def _offline(question: dict[str, Any], config: list[str] | None) -> dict[str, An
 
     from mantlet.core.config_error import ConfigError
     from mantlet.node.config import load
-    from mantlet.node.explain import answer, question_of
+    from mantlet.node.operators.explain import answer, question_of
 
     try:
         asked = question_of(question)

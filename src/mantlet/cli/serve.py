@@ -29,10 +29,10 @@ def serve(config: options.Config = None, settings: options.Settings = None) -> N
     Without a configuration it runs as production with no servers behind it. Exits 1 or 2 as `check` does, before any
     port is opened, when the configuration is refused or not understood.
     """
-    from mantlet.node.signals import pass_hangups
+    from mantlet.node.running.signals import pass_hangups
 
     pass_hangups()
-    from mantlet.node.reload import Origin, Source
+    from mantlet.node.running.reload import Origin, Source
 
     origin = Origin.read(Source(tuple(options.files_of(config)), options.settings_of(settings)))
     report = origin.report

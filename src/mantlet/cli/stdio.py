@@ -43,7 +43,7 @@ def stdio(
 
     Ends when stdin ends. Opens no port; identity, rules, limits and audit are those of the configuration.
     """
-    from mantlet.node.config.check import examine
+    from mantlet.node.check.examine import examine
 
     report = examine(options.files_of(config), os.environ, settings=options.settings_of(settings))
     with redirect_stdout(sys.stderr):

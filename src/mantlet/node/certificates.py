@@ -1,29 +1,17 @@
 """The certificates of a node's listeners: opened with its configuration, renewed while it runs."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
-
-import structlog
+from collections.abc import Iterator
+from typing import Final
 
 from mantlet.core.clock import SYSTEM
 from mantlet.core.config_error import ConfigError
 from mantlet.events.metrics import Metrics
-from mantlet.listeners.tls import Authority, Certificates, Served, TlsConfig
-from mantlet.listeners.tls.context import HTTP_1
+from mantlet.listeners.tls import Authority, Certificates, TlsConfig
 from mantlet.node.config.model import Config
 from mantlet.node.config.secret_files import exposure
-
-if TYPE_CHECKING:
-    from mantlet.node.built import Node
+from mantlet.node.housekeeping import tell
 
 LISTENERS: Final = ("http", "websocket", "tcp", "admin")
-
-log: Final = structlog.get_logger("mantlet")
-
-
-def tell(level: str, event: str, fields: Mapping[str, Any]) -> None:
-    """What a part reports, into the log."""
-    getattr(log, level)(event, **fields)
 
 
 def open_certificates(config: Config, metrics: Metrics) -> Certificates:
@@ -31,30 +19,6 @@ def open_certificates(config: Config, metrics: Metrics) -> Certificates:
     check_callers(config)
     is_accepted = "exposed_secret" in config.accept_risks
     return Certificates(clock=SYSTEM, tell=tell, count=metrics.count, why_exposed=None if is_accepted else exposure)
-
-
-def show(node: "Node", listener: str, tls: TlsConfig, *, alpn: Sequence[str] = HTTP_1) -> Served | None:
-    """What `listener` shows its clients, renewed from now on; None when its TLS is off.
-
-    Raises `OSError` or `ValueError` for files that do not serve.
-    """
-    certificates = node.certificates
-    served = certificates.serve(listener, tls, alpn=alpn, callers=callers_of(node.config, tls))
-    if served is not None:
-        node.metrics.gauge(
-            "mantlet_tls_certificate_expires_timestamp_seconds",
-            "When the first of the listeners' certificates ends",
-            lambda: certificates.first_end_s,
-            "min",
-        )
-        if served.lists is not None:
-            node.metrics.gauge(
-                "mantlet_tls_revocation_list_ends_timestamp_seconds",
-                "When the first of the revocation lists of client certificates ends",
-                lambda: certificates.first_list_end_s,
-                "min",
-            )
-    return served
 
 
 def listeners(config: Config) -> Iterator[tuple[str, TlsConfig]]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import structlog
@@ -34,6 +34,11 @@ async def every(interval_s: float, work: Callable[[], Any]) -> None:
                 told, told_at_s = refusal.why, clock()
         except Exception as error:  # a task root: the watch over streams must not end with its first surprise
             failed(error)
+
+
+def tell(level: str, event: str, fields: Mapping[str, Any]) -> None:
+    """What a part reports, into the log."""
+    getattr(log, level)(event, **fields)
 
 
 def log_warning(event: str, fields: Any) -> None:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, TypeVar
 from mantlet.core.call import Arrival, Call, Reply
 from mantlet.core.policy import ArrivalHandler, CallHandler, Policy, chain
 from mantlet.core.refusal import Refusal
-from mantlet.node.published import Published
 from mantlet.policies.aggregate.policy import Aggregate
 from mantlet.policies.authorize.policy import Authorize
 from mantlet.policies.parse.policy import Parse
+from mantlet.policies.published.policy import Published
 from mantlet.policies.record.tally import Tally
 from mantlet.policies.services.policy import Services
 from mantlet.wire import answer

@@ -13,19 +13,19 @@ from mantlet import __version__
 from mantlet.core.config_error import ConfigError
 from mantlet.core.refusal import Refusal
 from mantlet.events.log import set_up
-from mantlet.node.build import build
-from mantlet.node.built import Node
+from mantlet.node.build.built import Node
+from mantlet.node.build.root import build
 from mantlet.node.config.model import Config
-from mantlet.node.doors import GRACE_S, open_doors
+from mantlet.node.doors.opening import GRACE_S, open_doors
 from mantlet.node.housekeeping import why
-from mantlet.node.leaving import Leaving
-from mantlet.node.lifetime import note_start, note_stop
 from mantlet.node.operators.door import open_admin
 from mantlet.node.operators.local_member import LocalMember
-from mantlet.node.reload import Origin, Reload
-from mantlet.node.settle import settle
+from mantlet.node.running.leaving import Leaving
+from mantlet.node.running.lifetime import note_start, note_stop
+from mantlet.node.running.reload import Origin, Reload
+from mantlet.node.running.settle import settle
+from mantlet.node.running.signals import on_hangup, stop_signal
 from mantlet.node.shared import Shared
-from mantlet.node.signals import on_hangup, stop_signal
 
 FAILED: Final = 1
 
@@ -79,7 +79,7 @@ async def _alone(config: Config, origin: Origin | None, ready: Ready | None) -> 
 
 
 async def _supervise(config: Config, origin: Origin | None) -> int:
-    from mantlet.node.supervisor import supervise  # only where there are workers
+    from mantlet.node.processes.supervisor import supervise  # only where there are workers
 
     return await supervise(config, origin, stop_signal())
 

@@ -22,15 +22,15 @@ from mantlet.keys.files import read_secret
 from mantlet.listeners.messages.exchange import Whole
 from mantlet.listeners.stdio import converse
 from mantlet.listeners.stdio.streams import take_streams
-from mantlet.node.build import build
-from mantlet.node.built import Node
+from mantlet.node.build.built import Node
+from mantlet.node.build.root import build
 from mantlet.node.config.model import Config
+from mantlet.node.doors.messages import opening, terms_of
 from mantlet.node.housekeeping import why
-from mantlet.node.message_doors import opening, terms_of
 from mantlet.node.resources import resources
-from mantlet.node.settle import settle
+from mantlet.node.running.settle import settle
+from mantlet.node.running.signals import stop_signal
 from mantlet.node.shared import Shared
-from mantlet.node.signals import stop_signal
 from mantlet.policies.authenticate.config import ApiKeyConfig
 
 STDIO: Final = "stdio"

@@ -9,7 +9,7 @@ from mantlet.core.config_error import ConfigError
 from mantlet.core.refusal import StoreUnavailable
 from mantlet.keys.new_key import instant
 from mantlet.node.config import Config
-from mantlet.node.durable import opened_database
+from mantlet.node.storage.durable import opened_database
 from mantlet.ops.recorded import recorded
 from mantlet.stores.sql.config import DatabaseConfig
 from mantlet.stores.sql.copying import copy

@@ -12,9 +12,9 @@ from mantlet.events.audit.keys import load_or_create
 from mantlet.events.audit.writer import open_journal
 from mantlet.events.metrics import Metrics
 from mantlet.node.config import Config
-from mantlet.node.durable import opened_database
 from mantlet.node.egress import open_egress
 from mantlet.node.operators.grants import GrantsAdmin
+from mantlet.node.storage.durable import opened_database
 from mantlet.ops.recorded import operator
 
 T = TypeVar("T")

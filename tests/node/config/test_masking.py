@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mantlet.node.config.check import examine
+from mantlet.node.check.examine import examine
 from mantlet.node.config.masking import MASK, is_secret_key, mask_url
 
 CANARY = "CaNaRy0123456789abcdefghijklmnopQRSTUVWXYZ"

@@ -6,7 +6,7 @@ import pytest
 
 from mantlet.listeners.http.config import HttpConfig
 from mantlet.listeners.tls.config import TlsConfig
-from mantlet.node.config.check import NOT_UNDERSTOOD, REFUSED, WOULD_START, Report, examine
+from mantlet.node.check.examine import NOT_UNDERSTOOD, REFUSED, WOULD_START, Report, examine
 from mantlet.node.config.model import AdminConfig, Config
 from mantlet.node.config.refusals import RISKS, is_loopback, is_wildcard, judge
 

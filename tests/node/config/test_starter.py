@@ -8,7 +8,7 @@ import pytest
 
 from mantlet.core.config_error import ConfigError
 from mantlet.core.weak_secret import why_weak
-from mantlet.node.config.check import WOULD_START, examine
+from mantlet.node.check.examine import WOULD_START, examine
 from mantlet.node.config.model import ENVIRONMENTS, Environment
 from mantlet.node.config.starter import imported, new_api_key, starter, write
 

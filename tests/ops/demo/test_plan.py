@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mantlet.core.config_error import ConfigError
-from mantlet.node.config.check import examine
+from mantlet.node.check.examine import examine
 from mantlet.ops.demo import plan as plans
 from mantlet.ops.demo.guide import client_json, curl, guide, python
 from mantlet.ops.demo.plan import Plan, free_port, prepare, require_packages

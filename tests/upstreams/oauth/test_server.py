@@ -15,7 +15,7 @@ from mantlet.core.ports import Fetched
 from mantlet.core.refusal import BadUpstream, UpstreamUnavailable
 from mantlet.core.secret import Secret
 from mantlet.keys.signing import make_signing_key
-from mantlet.node.registrations import described, registered
+from mantlet.node.oauth_client.registrations import described, registered
 from mantlet.upstreams.identity import UserConfig
 from mantlet.upstreams.oauth import AuthorizationServer, Refused, Registration
 from mantlet.upstreams.oauth.answer import Tokens, read_tokens

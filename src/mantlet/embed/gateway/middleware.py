@@ -20,9 +20,9 @@ from mantlet.embed.gateway.request import Reader, Request
 from mantlet.embed.gateway.websocket import REFUSED, Conversations
 from mantlet.embed.log import log
 from mantlet.events.log import into_standard_library
-from mantlet.node.build import build
-from mantlet.node.built import Node
-from mantlet.node.config.check import Report, examine
+from mantlet.node.build.built import Node
+from mantlet.node.build.root import build
+from mantlet.node.check.examine import Report, examine
 from mantlet.node.config.model import Config
 from mantlet.node.housekeeping import every
 from mantlet.node.path import path

@@ -18,12 +18,11 @@ from mantlet.admin.reload import reload_routes
 from mantlet.admin.restart import restart_routes
 from mantlet.admin.tokens import token_routes
 from mantlet.events.metrics import Metrics
-from mantlet.node.built import Node
-from mantlet.node.explain import running
-from mantlet.node.leaving import Leaving
+from mantlet.node.build.built import Node
 from mantlet.node.operators.approvals import ApprovalsAdmin
 from mantlet.node.operators.blocks import BlocksAdmin
 from mantlet.node.operators.endpoints import EndpointsAdmin
+from mantlet.node.operators.explain import running
 from mantlet.node.operators.grants import GrantsAdmin
 from mantlet.node.operators.keys import KeysAdmin
 from mantlet.node.operators.kills import KillsAdmin
@@ -31,9 +30,10 @@ from mantlet.node.operators.members import Member
 from mantlet.node.operators.operations import NodeOperations
 from mantlet.node.operators.pins import PinsAdmin
 from mantlet.node.operators.tokens import TokensAdmin
-from mantlet.node.reload import Reload
-from mantlet.node.resilience import keeps_fallbacks
-from mantlet.node.restart import Restart
+from mantlet.node.running.leaving import Leaving
+from mantlet.node.running.reload import Reload
+from mantlet.node.running.restart import Restart
+from mantlet.node.upstreams.resilience import keeps_fallbacks
 
 
 def admin_app(

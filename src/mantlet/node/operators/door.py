@@ -8,15 +8,15 @@ from mantlet.core.policy import ArrivalHandler, Policy, chain
 from mantlet.core.refusal import NotFound
 from mantlet.events.metrics import Metrics
 from mantlet.listeners.http import HttpConfig, HttpListener, listen
-from mantlet.node.built import Node
-from mantlet.node.certificates import show
-from mantlet.node.current import CurrentDelegation
+from mantlet.node.build.built import Node
+from mantlet.node.build.current import CurrentDelegation
+from mantlet.node.doors.certificates import show
 from mantlet.node.housekeeping import failed
-from mantlet.node.leaving import Leaving
 from mantlet.node.operators.members import Member
 from mantlet.node.path import answering
-from mantlet.node.reload import Reload
-from mantlet.node.restart import Restart
+from mantlet.node.running.leaving import Leaving
+from mantlet.node.running.reload import Reload
+from mantlet.node.running.restart import Restart
 
 
 async def open_admin(

@@ -7,8 +7,8 @@ from mantlet.core.clock import SYSTEM
 from mantlet.core.ports import Journal
 from mantlet.core.refusal import InvalidParams, NotFound
 from mantlet.events.audit.administrative import note
-from mantlet.node.drains import Drains
 from mantlet.node.operators.members import Member
+from mantlet.node.upstreams.drains import Drains
 
 DRAIN_S: Final = 300.0
 """How long sessions go on at an endpoint, unless the order says otherwise."""

@@ -14,8 +14,8 @@ from mantlet.keys.new_key import instant
 from mantlet.keys.seal import open_sealer
 from mantlet.node.config.model import Config
 from mantlet.node.egress import open_fetcher
-from mantlet.node.grants import key_file, users_of
-from mantlet.node.registrations import registered
+from mantlet.node.oauth_client.grants import key_file, users_of
+from mantlet.node.oauth_client.registrations import registered
 from mantlet.node.resources import public_url
 from mantlet.stores.sql.database import Database
 from mantlet.stores.sql.grants import GrantRows

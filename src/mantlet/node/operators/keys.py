@@ -12,8 +12,8 @@ from mantlet.events.audit.administrative import note
 from mantlet.keys import new_key
 from mantlet.keys.api_keys import read_pepper
 from mantlet.node.config.model import Config
-from mantlet.node.durable import Durable
 from mantlet.node.operators.withdrawal import Withdrawn, withdraw
+from mantlet.node.storage.durable import Durable
 
 if TYPE_CHECKING:
     from mantlet.admin.keys import Wanted

@@ -3,8 +3,8 @@
 from typing import Any
 
 from mantlet.events.metrics import Snapshot
-from mantlet.node.built import Node
-from mantlet.node.doors import Doors
+from mantlet.node.build.built import Node
+from mantlet.node.doors.opening import Doors
 
 
 class LocalMember:

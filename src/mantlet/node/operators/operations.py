@@ -13,9 +13,9 @@ from mantlet.core.refusal import NotFound
 from mantlet.events.exposition import render
 from mantlet.events.metrics import Metrics, merge
 from mantlet.node.config.model import Config
-from mantlet.node.leaving import Leaving
 from mantlet.node.operators.blocks import BlocksAdmin
 from mantlet.node.operators.members import Member
+from mantlet.node.running.leaving import Leaving
 from mantlet.policies.limits.client import PRINCIPAL, network_of
 from mantlet.policies.limits.status import LimitsAdmin
 

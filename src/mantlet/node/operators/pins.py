@@ -8,7 +8,7 @@ from mantlet.core.definition import Definition, DefinitionKey, DefinitionKind
 from mantlet.core.ports import Journal
 from mantlet.core.refusal import InvalidParams, NotFound
 from mantlet.events.audit.administrative import note
-from mantlet.node.definitions import Settle
+from mantlet.node.upstreams.definitions import Settle
 from mantlet.policies.pins.book import Book, Change
 from mantlet.policies.pins.diff import difference
 from mantlet.policies.pins.policy import Pins

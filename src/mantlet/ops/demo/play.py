@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from mantlet.core.config_error import ConfigError
-from mantlet.node.built import Node
+from mantlet.node.build.built import Node
+from mantlet.node.check.examine import examine
 from mantlet.node.config import Config
-from mantlet.node.config.check import examine
 from mantlet.node.serve import run as serve
 from mantlet.ops.demo.child import notes_server
 from mantlet.ops.demo.guide import guide

@@ -9,7 +9,7 @@ from typing import Any, Final
 import yaml
 
 from mantlet.core.config_error import ConfigError
-from mantlet.node.config.check import Report, examine
+from mantlet.node.check.examine import Report, examine
 from mantlet.node.config.problem import Problem
 from mantlet.node.config.refusals import Reason
 from mantlet.ops.migrate.fixes import Change, fix_of

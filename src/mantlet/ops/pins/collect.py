@@ -17,7 +17,7 @@ from mantlet.core.headers import Headers
 from mantlet.core.record import Trail
 from mantlet.core.refusal import Refusal
 from mantlet.events.config import AuditConfig
-from mantlet.node.build import build
+from mantlet.node.build.root import build
 from mantlet.node.config.model import Config
 from mantlet.node.shared import Shared
 from mantlet.policies.pins.asking import Asking

@@ -1,4 +1,4 @@
-"""Tokens of foreign issuers, against a stub of one; the real one is in tests/node/test_issuers.py."""
+"""Tokens of foreign issuers, against a stub of one; the real one is in tests/node/identity/test_issuers.py."""
 
 import asyncio
 import base64

@@ -18,7 +18,7 @@ from mantlet.core.ports import Fetched
 from mantlet.core.refusal import BadUpstream, ConsentRequired, Refusal, Unavailable, UpstreamUnavailable
 from mantlet.core.secret import Secret
 from mantlet.keys.seal import NodeSealer
-from mantlet.node.grants import KeptGrants
+from mantlet.node.oauth_client.grants import KeptGrants
 from mantlet.stores.sql.config import DatabaseConfig
 from mantlet.stores.sql.database import Database
 from mantlet.stores.sql.grants import GrantRows

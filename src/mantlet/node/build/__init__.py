@@ -1,0 +1,1 @@
+"""One process of a node: everything it needs is opened here and joined, once."""

@@ -1,0 +1,1 @@
+"""Would a configuration start here? What typing it cannot tell."""

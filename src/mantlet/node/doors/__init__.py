@@ -1,0 +1,1 @@
+"""The listeners for calls: opened, drained, and every route behind them."""

@@ -1,0 +1,1 @@
+"""A node of several processes: the supervisor, the workers, and what lies between them."""

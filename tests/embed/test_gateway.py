@@ -189,7 +189,21 @@ async def test_strangers_are_challenged(house: House) -> None:
     """AUTHN-01"""
     answer = await (await house.client()).ask("GET", "/open/a")
     assert (answer.status, answer.headers["www-authenticate"][:6]) == (401, "Bearer")
+    assert "resource_metadata" not in answer.headers["www-authenticate"], "nobody has said where this application is"
     assert not house.app.scopes
+
+
+@pytest.mark.parametrize("url", ["", "http://localhost:1234/base"])
+async def test_metadata_is_named_and_served_where_the_application_is(tmp_path: Path, url: str) -> None:
+    """AUTHN-04, OAUTH-01: never at an address where nobody listens."""
+    agent = {"agent": {"url": url}} if url else {}
+    async with served(tmp_path, **agent) as house:
+        answer = await (await house.client()).ask("GET", "/open/a")
+        path = "/.well-known/oauth-protected-resource/base/mcp"
+        named = f', resource_metadata="http://localhost:1234{path}"' if url else ""
+        assert answer.headers["www-authenticate"] == f'Bearer realm="mantlet"{named}'
+        document = await (await house.client()).ask("GET", path)
+        assert document.status == (200 if url else 404)
 
 
 async def test_json_is_read_for_rules_and_passed_on_as_it_came(house: House) -> None:

@@ -13,6 +13,11 @@ def public_url(config: Config) -> str:
     return f"{scheme}://{host}:{config.http.port}"
 
 
+def is_found(config: Config) -> bool:
+    """Whether clients can be told where to read of this node: not without an address, behind a door of another's."""
+    return bool(config.agent.url) or config.http.enabled
+
+
 def resources(config: Config) -> list[str]:
     """The paths that are resources of their own, each with its metadata (RFC 9728); that of all servers first."""
     mcp = config.mcp

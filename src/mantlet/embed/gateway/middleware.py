@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+import msgspec
+
 from mantlet.core.call import Reply
 from mantlet.core.clock import SYSTEM
 from mantlet.core.config_error import ConfigError
@@ -154,7 +156,9 @@ def _checked(config: str | Path | Mapping[str, Any]) -> Config:
     if report.exit_code or report.loaded is None:
         raise ConfigError(_said(report), str(config) if isinstance(config, str | Path) else "config")
     into_standard_library()
-    return report.loaded.config
+    # The application's server listens, where only it and `agent.url` know.
+    found = report.loaded.config
+    return msgspec.structs.replace(found, http=msgspec.structs.replace(found.http, enabled=False))
 
 
 def _said(report: Report) -> str:

@@ -17,7 +17,7 @@ from mantlet.keys.ring import published_ring
 from mantlet.node.config.model import Config
 from mantlet.node.egress import open_fetcher
 from mantlet.node.housekeeping import tell
-from mantlet.node.resources import public_url, resources
+from mantlet.node.resources import is_found, public_url, resources
 from mantlet.node.upstreams.forwarding import key_set
 from mantlet.policies.authenticate.dpop.opening import open_dpop
 from mantlet.policies.authenticate.dpop.proofs import DpopProofs
@@ -125,7 +125,7 @@ def published(config: Config) -> Published:
     issuers = [own] if auth.jwt.has_key and (serves or own.startswith("https://")) else []
     return Published(
         public_url(config),
-        resources(config),
+        resources(config) if is_found(config) else [],
         [*issuers, *(each.issuer for each in auth.issuers)],
         {scope for each in auth.issuers for scope in each.required_scopes},
         auth.dpop.algorithms if auth.dpop.enabled else (),

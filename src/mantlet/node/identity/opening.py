@@ -15,7 +15,7 @@ from mantlet.node.identity.door_keys import auth_of
 from mantlet.node.identity.issuers import KnownIssuers, open_proofs, open_token_issuers
 from mantlet.node.identity.own_keys import own_ring
 from mantlet.node.identity.peers import open_peers
-from mantlet.node.resources import public_url, resources
+from mantlet.node.resources import is_found, public_url, resources
 from mantlet.policies.authenticate.opening import open_authenticate
 from mantlet.policies.authenticate.policy import Authenticate, Disabled
 from mantlet.policies.authenticate.revoked import Revoked
@@ -47,6 +47,7 @@ def open_identity(
         store=api_keys,
         public_url=public_url(config),
         published=resources(config),
+        names_metadata=is_found(config),
         before=open_peers(config, guard, state, opened),
         more=issuers.providers,
         proofs=open_proofs(config, state),

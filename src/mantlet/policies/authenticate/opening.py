@@ -44,6 +44,7 @@ def open_authenticate(
     store: ApiKeyStore | None = None,
     public_url: str = "",
     published: Sequence[str] = (),
+    names_metadata: bool = True,
     before: Sequence[Provider] = (),
     more: Sequence[Provider] = (),
     proofs: Proofs | None = None,
@@ -54,7 +55,8 @@ def open_authenticate(
     """The policy that `config` describes; raises `ConfigError`.
 
     `keys` are those of `config.jwt` (`keys.ring.open_ring`), `pepper` the node's (`keys.api_keys.read_pepper`),
-    `published` are the paths whose metadata the node serves (RFC 9728), the most general first,
+    `published` are the paths whose metadata the node serves (RFC 9728), the most general first; challenges name it
+    unless `names_metadata` is false,
     `read_secret` reads an owner-only file, `before` and `more` are providers asked before and after ours, `proofs` are
     checks of DPoP, `required_scopes` are what every token of an issuer must have, `revoked` knows which no longer
     count; `tell` takes what people should know (level, event, fields).
@@ -89,7 +91,7 @@ def open_authenticate(
         providers,
         clock=clock,
         public_url=public_url,
-        published=published,
+        published=published if names_metadata else (),
         by_address=Failures(failures.per_address, failures.window),
         by_credential=Failures(failures.per_credential, failures.window),
         mtls=open_mtls(config.mtls, clock, tell),

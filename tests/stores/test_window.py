@@ -44,10 +44,10 @@ def most_in_a_window(at_us: Sequence[int], length_us: int) -> int:
     ),
     start=st.integers(0, 10**13),
 )
-def test_never_more_than_the_limit_and_refused_only_where_a_2_percent_longer_log_would(
+def test_never_more_than_the_limit_and_refused_only_where_a_1_percent_longer_log_would(
     limit: int, gaps: list[int], start: int
 ) -> None:
-    """RATE-03: no true window of W holds more than L; a refusal means that (t - 1.02 W - 51 µs, t] holds L."""
+    """RATE-03: no true window of W holds more than L; a refusal means that (t - 1.01 W - 101 µs, t] holds L."""
     window = Window(start // WIDTH)
     now_us, log = start, []
     for gap in gaps:
@@ -63,9 +63,9 @@ def test_never_more_than_the_limit_and_refused_only_where_a_2_percent_longer_log
 
 
 @pytest.mark.parametrize("into_us", [0, 1, WIDTH // 2, WIDTH - 1])
-@pytest.mark.parametrize("after_us", [1, 979_000, 980_050, 999_999, W_US])
+@pytest.mark.parametrize("after_us", [1, 989_000, 990_050, 999_999, W_US])
 def test_an_admit_counts_until_a_whole_window_has_passed(into_us: int, after_us: int) -> None:
-    """RATE-03: wherever in its sub-bucket it was made. 51 sub-buckets and not 50 is what this needs."""
+    """RATE-03: wherever in its sub-bucket it was made. 101 sub-buckets and not 100 is what this needs."""
     window = Window(0)
     start = 7 * WIDTH + into_us
     assert take(window, limit=1, now_us=start)
@@ -105,8 +105,8 @@ def test_what_is_told_to_wait_fits_then_and_not_a_microsecond_before(gaps: list[
 
 @pytest.mark.parametrize("window_s", [0.2, 1.0, 60.0, 3600.0])
 @pytest.mark.parametrize("limit", [1, 7, 100, 1000])
-def test_a_caller_that_always_tries_gets_98_percent_of_the_exact_log(window_s: float, limit: int) -> None:
-    """RATE-03: under-admission at most 2 %, for bursts (the worst case) and for a steady stream."""
+def test_a_caller_that_always_tries_gets_99_percent_of_the_exact_log(window_s: float, limit: int) -> None:
+    """RATE-03: under-admission at most 1 % (of 2 allowed), for bursts (the worst case) and for a steady stream."""
     width, length_us = width_us(window_s), int(window_s * 1e6)
     # Tries at every change of sub-bucket take whatever there is: the greediest caller.
     windows = 200
@@ -115,7 +115,7 @@ def test_a_caller_that_always_tries_gets_98_percent_of_the_exact_log(window_s: f
         while take(window, limit=limit, now_us=number * width, width=width):
             log.append(number * width)
     exact = limit * (windows * SPAN * width / length_us)
-    assert len(log) >= 0.98 * exact - limit
+    assert len(log) >= 0.989 * exact - limit
     assert most_in_a_window(log, length_us) <= limit
 
 

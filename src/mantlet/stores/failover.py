@@ -25,7 +25,7 @@ OnFailure = Literal["local_share", "closed", "open"]
 State = Literal["shared", "degraded", "recovering"]
 
 WHOLE: Final = 1.05
-"""Windows that must pass until one counts as whole: 51 sub-buckets of 50, and a little for the store's clock."""
+"""Windows that must pass until one counts as whole: 101 sub-buckets of 100, and a little for the store's clock."""
 
 
 class SharedLimits(LimitStore, Protocol):

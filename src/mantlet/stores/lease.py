@@ -4,8 +4,8 @@ A lease is a charge larger than the call that asks for it. It is counted in the 
 is taken in, and spent within that sub-bucket only, before its end by the store's clock: so each window holds at every
 moment at least what was admitted, and exactness survives (RATE-03). What is left at the end is given back.
 
-What it costs: while a lease is held elsewhere, a caller may be refused up to one sub-bucket (2 % of the window) before
-its quota is really spent. To keep that small a lease is at most a sub-bucket's fair share (2 % of the limit, divided by
+What it costs: while a lease is held elsewhere, a caller may be refused up to one sub-bucket (1 % of the window) before
+its quota is really spent. To keep that small a lease is at most a sub-bucket's fair share (1 % of the limit, divided by
 those who share it), no larger than what was used lately, and none is taken when less than a tenth of the limit is left.
 """
 

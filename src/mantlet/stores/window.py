@@ -1,19 +1,22 @@
 """The sliding window: conservative sub-buckets, in plain functions.
 
-A window of W seconds is cut into 50 sub-buckets. A true window of length W that ends now can overlap 51 of them, so
-51 are counted: whatever overlaps counts whole. Therefore in no true window of length W more than L are admitted
-(RATE-03), and a call is refused only if an exact log over a window of 1.02 W (and a few microseconds) would refuse it:
-a caller that always tries gets at least L per 1.02 W, which is 98 % of what the exact log gives.
+A window of W seconds is cut into 100 sub-buckets. A true window of length W that ends now can overlap 101 of them, so
+101 are counted: whatever overlaps counts whole. Therefore in no true window of length W more than L are admitted
+(RATE-03), and a call is refused only if an exact log over a window of 1.01 W (and a few microseconds) would refuse it:
+a caller that always tries gets at least L per 1.01 W, which is 99 % of what the exact log gives.
 
 Two-counter interpolation and GCRA with burst = L admit up to 2 L in one true window and are no substitute.
 `lua/window.lua` is this file again, for the shared store; the contract suite holds the two together.
 """
 
+from array import array
 from typing import Final
 
-SUB_BUCKETS: Final = 50
+SUB_BUCKETS: Final = 100
 SPAN: Final = SUB_BUCKETS + 1
 """Sub-buckets that a true window can overlap."""
+_UNUSED: Final = array("I", bytes(4 * SPAN))
+"""A ring. Four bytes a count: config has no limit that large."""
 
 
 class Window:
@@ -33,13 +36,13 @@ class Window:
         """Granted in `at`."""
         self.total = 0
         """Granted in all sub-buckets that count."""
-        self.past: list[int] | None = None
+        self.past: array[int] | None = None
 
 
 def width_us(window_s: float) -> int:
-    """The width of a sub-bucket: a 50th, rounded up by 1 µs, so that neither rounding nor a float clock can lose one.
+    """The width of a sub-bucket: a 100th, rounded up by 1 µs, so that neither rounding nor a float clock can lose one.
 
-    Windows below 0.125 s would lose more than 2 % by that microsecond; config refuses them.
+    Windows below 0.1 s would lose another 0.1 % and more by that microsecond; config refuses them.
     """
     return int(window_s * 1_000_000) // SUB_BUCKETS + 1
 
@@ -63,7 +66,7 @@ def advance(window: Window, bucket: int) -> None:
         window.past = None
     elif window.total:
         if past is None:
-            past = window.past = [0] * SPAN
+            past = window.past = _UNUSED[:]
         past[window.at % SPAN] = window.current
         window.current = 0
         for number in range(window.at + 1, bucket + 1):

@@ -185,4 +185,4 @@ async def test_a_window_is_small(client: ValkeyClient) -> None:
     assert await client.call("STRLEN", name) == 24
     await asyncio.sleep(0.02)
     await limits.take([Charge(("b",), 5, 0.2)])
-    assert await client.call("STRLEN", name) == 228
+    assert await client.call("STRLEN", name) == 428

@@ -1,9 +1,9 @@
 -- What every step below shares: stores/window.py in Lua. Read that file for the algorithm.
 --
--- A window is one string: '<ddd' (at, total, current), then, once a second sub-bucket was used, the ring of 51 '<I4'.
+-- A window is one string: '<ddd' (at, total, current), then, once a second sub-bucket was used, the ring of 101 '<I4'.
 -- Within one sub-bucket only the 24 bytes at the front are written; the ring is touched when the window moves on, at most
--- 50 times a window: the cost of a call does not depend on how fine the window is.
-local SPAN = 51
+-- 100 times a window: the cost of a call does not depend on how fine the window is.
+local SPAN = 101
 local HEAD = '<ddd'
 local MARK = '<dd'
 local RING = '<' .. string.rep('I4', SPAN)

@@ -175,6 +175,13 @@ async def test_its_refusals_and_redirects_are_not_the_nodes(house: House, code: 
     assert "www-authenticate" not in answer.headers
 
 
+async def test_a_caller_cannot_have_a_service_left_alone_by_what_it_asks_for(house: House) -> None:
+    """RES-01: what a service will not do for one caller opens no breaker for all."""
+    for code in (401, 303, 403, 307) * 3:
+        assert (await ask(house, "GET", f"/api/plain/status?code={code}&location=/base/echo")).status == 502
+    assert (await ask(house, "GET", "/api/plain/status?code=200")).status == 200
+
+
 async def test_redirects_below_the_service_can_be_rewritten(tmp_path: Path, plain: Plain) -> None:
     """FWD-05"""
     async with open_node(tmp_path, plain, redirects="rewrite") as house:

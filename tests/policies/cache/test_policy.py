@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from tests.policies.cache.support import Server, answer, house, tool, turns
@@ -416,6 +416,37 @@ async def test_an_answer_stands_in_for_a_server_that_fails() -> None:
             await h.ask()
         h.server.error = None
         assert "_meta" not in (await h.ask())["result"]
+
+
+@pytest.mark.parametrize("said", ["no", "busy"])
+async def test_a_server_that_will_not_is_not_one_that_cannot(said: Literal["no", "busy"]) -> None:
+    """CACHE-04: who was given an answer once is not given it again where the server now refuses it."""
+    async with house(ttl=10, stale_if_error=5, early_refresh=0) as h:
+        await h.ask()
+        h.now_s = 12.0
+        h.server.error = BadUpstream.answered("it answered 403", said)
+        with pytest.raises(BadUpstream):
+            await h.ask()
+
+
+@pytest.mark.parametrize("failure", [{"error": {"code": 1, "message": "no"}}, {"result": {"isError": True}}])
+async def test_failures_are_never_told_after_their_time(failure: dict[str, Any]) -> None:
+    """CACHE-04"""
+    async with house(ttl=10, negative_ttl=2, stale_while_revalidate=60, stale_if_error=60, early_refresh=0) as h:
+        h.server.reply = lambda call: answer(call, **failure)
+        await h.ask()
+        h.now_s = 1.0
+        await h.ask()
+        assert h.calls == 1
+        h.now_s = 3.0
+        h.server.reply = None
+        assert "content" in (await h.ask())["result"]
+        h.server.reply = lambda call: answer(call, **failure)
+        await h.ask(params={"arguments": {"q": "y"}})
+        h.now_s = 6.0
+        h.server.error = UpstreamUnavailable(why="down")
+        with pytest.raises(UpstreamUnavailable):
+            await h.ask(params={"arguments": {"q": "y"}})
 
 
 async def test_early_refresh_is_by_chance_and_once() -> None:

@@ -5,14 +5,15 @@ import random
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from tests.policies.cache.support import House, answer, house, tool, turns
 from tests.policies.support import call
 
 from mantlet.core.call import Reply
-from mantlet.core.refusal import UpstreamUnavailable
+from mantlet.core.refusal import BadUpstream, UpstreamUnavailable
+from mantlet.policies.cache.failure import is_servers, name_of, named
 from mantlet.stores.valkey.cache import ValkeyCache
 from mantlet.stores.valkey.client import ValkeyClient
 
@@ -94,6 +95,17 @@ async def test_an_error_is_shared_once_and_not_kept(valkey_url: str, text: dict[
             with pytest.raises(UpstreamUnavailable) if error else nullcontext():
                 await two.step(tool(params=text), two.server)
             assert two.calls == 1
+
+
+@pytest.mark.parametrize("said", ["", "no", "busy"])
+def test_a_refusal_is_told_other_processes_with_whether_the_server_did_answer(said: Literal["", "no", "busy"]) -> None:
+    """CACHE-04"""
+    refusal = BadUpstream(why="it")
+    refusal.said = said
+    again = named(name_of(refusal))
+    assert isinstance(again, BadUpstream)
+    assert (again.said, is_servers(again)) == (said, not said)
+    assert named(b"nobody") is None
 
 
 async def test_what_was_for_one_alone_is_asked_by_each_process(valkey_url: str, text: dict[str, Any]) -> None:

@@ -321,6 +321,20 @@ async def test_one_whose_breaker_is_open_is_not_picked() -> None:
     assert house.one("e0").report()["breaker"] == "open"
 
 
+async def test_an_endpoint_that_will_not_do_a_call_is_none_that_fails() -> None:
+    """RES-01: else one caller's refused calls would take every endpoint from the others."""
+    made = breakers(2)
+    house = House(2, breakers=made, given=Terms(fall=2))
+    for transport in house.transports.values():
+        transport.end = BadUpstream.answered("it answered 403")
+    for _ in range(20):
+        with pytest.raises(BadUpstream, match="403"):
+            await ask(house)
+    assert house.served() == {"e0": 10, "e1": 10}
+    assert {one.state for one in made.values()} == {"closed"}
+    assert house.told == []
+
+
 async def test_when_all_breakers_are_open_it_says_when_to_come_again() -> None:
     """RES-02"""
     made = breakers(2)

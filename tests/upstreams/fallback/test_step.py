@@ -92,7 +92,15 @@ async def test_what_the_server_cannot_answer_is_answered_as_the_operator_said_an
 
 @pytest.mark.parametrize(
     "end",
-    [r.Overloaded(), r.Denied(), r.EgressDenied(), r.SessionNotFound(), r.InvalidArguments(), RuntimeError("ours")],
+    [
+        r.Overloaded(),
+        r.Denied(),
+        r.EgressDenied(),
+        r.SessionNotFound(),
+        r.InvalidArguments(),
+        r.BadUpstream.answered("it answered 403"),
+        RuntimeError("ours"),
+    ],
     ids=lambda end: type(end).__name__,
 )
 async def test_what_is_not_the_servers_failure_is_told_as_it_is(end: BaseException) -> None:

@@ -52,6 +52,8 @@ async def ends(guarded: Guarded, times: int = 1) -> None:
         (r.StoreUnavailable, 0.0, False),
         (r.IssuerUnavailable, 0.0, False),
         (lambda: r.BadUpstream(why="identity: the token endpoint answered 500"), 0.0, False),
+        (lambda: r.BadUpstream.answered("it answered 403"), 0.0, False),
+        (lambda: r.BadUpstream.answered("it answered 429", "busy"), 0.0, False),
         (r.SessionNotFound, 0.0, False),
         (r.InvalidRequest, 0.0, False),
         (lambda: r.EraUnavailable("2025-11-25", ()), 0.0, False),
@@ -146,3 +148,15 @@ async def test_messages_that_are_only_taken_do_not_make_up_for_calls_that_fail()
     server.end = Reply(202, [], b"")
     await guarded.send(a_call("notifications/cancelled", "", kind="notification"))
     assert guarded.breaker.state == "half_open"
+
+
+async def test_a_probe_that_is_refused_shows_that_the_server_is_there() -> None:
+    """RES-01: a caller whose calls the server will not do neither opens a breaker nor keeps it open."""
+    guarded, server, clock = behind(failures=1)
+    server.end = r.BadUpstream(why="no JSON")
+    await ends(guarded)
+    assert guarded.breaker.state == "open"
+    clock.now_s += 60
+    server.end = r.BadUpstream.answered("it answered 413")
+    await ends(guarded)
+    assert guarded.breaker.state == "closed"

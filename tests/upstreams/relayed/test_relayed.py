@@ -372,6 +372,16 @@ def test_refusals_keep_their_class_and_words(kind: type[Refusal]) -> None:
     assert (got.detail, got.why, got.data) == (made.detail, "because", made.data)
 
 
+@pytest.mark.parametrize("said", ["", "no", "busy"])
+def test_whether_a_server_did_answer_is_told(said: str) -> None:
+    """RES-01"""
+    made = BadUpstream("Said.")
+    made.said = said  # type: ignore[assignment]
+    got = refusals.heard(read_at_worker(framed(refusals.told(7, made))[4:]))  # type: ignore[arg-type]
+    assert isinstance(got, BadUpstream)
+    assert got.said == said
+
+
 @pytest.mark.parametrize(
     ("raised", "heard"),
     [

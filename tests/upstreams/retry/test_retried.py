@@ -104,6 +104,8 @@ async def test_what_could_not_be_sent_is_sent_again_as_it_is() -> None:
         r.BreakerOpen(),
         r.Overloaded(),
         r.SessionNotFound(),
+        r.BadUpstream.answered("it answered 403"),
+        r.BadUpstream.answered("it answered 429", "busy"),
         r.EraUnavailable("x", ()),
         r.Denied(),
     ],

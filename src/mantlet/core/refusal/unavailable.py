@@ -1,7 +1,7 @@
 """The node, or what is behind it, cannot: now, in time, or as it should."""
 
 import math
-from typing import Any
+from typing import Any, Literal, Self
 
 from mantlet.core.refusal.root import Refusal
 
@@ -63,9 +63,22 @@ class BreakerOpen(UpstreamUnavailable):
 
 
 class BadUpstream(Refusal):
-    """The upstream answered with something that may not be passed on, or vanished in mid-call."""
+    """The upstream answered with something that may not be passed on, or vanished in mid-call.
+
+    `said` is set where it did answer, and is well: a `no` to this one call (a status from 400 to 499, an answer that is
+    too large), or that it is `busy`. A caller can bring that about, so it counts nothing against the server (RES-01),
+    and nothing is answered in its place: what stands in for a server is for when it cannot, not for when it will not.
+    """
 
     reason, title, fault = "bad_upstream", "Bad upstream answer", "upstream"
+    said: Literal["", "no", "busy"] = ""
+
+    @classmethod
+    def answered(cls, why: str, said: Literal["no", "busy"] = "no") -> Self:
+        """The refusal for such an answer."""
+        refusal = cls(why=why)
+        refusal.said = said
+        return refusal
 
 
 class InvalidResult(BadUpstream):

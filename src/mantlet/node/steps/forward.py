@@ -120,7 +120,11 @@ class Forward:
             if self._monotonic() - began_s >= PATIENCE_S:
                 places.adaptive.failed()
             raise
-        except (Unavailable, BadUpstream):
+        except BadUpstream as refusal:
+            if refusal.said != "no":
+                places.adaptive.failed()
+            raise
+        except Unavailable:
             places.adaptive.failed()
             raise
         else:

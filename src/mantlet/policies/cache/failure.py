@@ -24,21 +24,31 @@ def again(error: BaseException) -> BaseException:
 
 def is_servers(error: BaseException) -> bool:
     """Whether it is the server that failed: then an answer whose time is over is better than none (stale-if-error)."""
-    return isinstance(error, BadUpstream | DeadlineExceeded | Unavailable)
+    return _is_of_server(error) and not (isinstance(error, BadUpstream) and error.said)
 
 
 def is_shared(error: BaseException) -> bool:
     """Whether it is told all who wait: not what another's session or grant came to."""
-    return is_servers(error) or not isinstance(error, Refusal)
+    return _is_of_server(error) or not isinstance(error, Refusal)
+
+
+def _is_of_server(error: BaseException) -> bool:
+    return isinstance(error, BadUpstream | DeadlineExceeded | Unavailable)
 
 
 def name_of(error: BaseException) -> bytes:
     """For other processes; empty for what they had better find out themselves."""
     name = type(error).__name__
-    return name.encode() if _NAMED.get(name) is type(error) else b""
+    if _NAMED.get(name) is not type(error):
+        return b""
+    return f"{name} {error.said}".encode() if isinstance(error, BadUpstream) and error.said else name.encode()
 
 
 def named(name: bytes) -> Refusal | None:
     """The refusal of that name."""
-    kind = _NAMED.get(name.decode("latin-1"))
-    return None if kind is None else kind(why="another process was told so")
+    word, _, said = name.decode("latin-1").partition(" ")
+    kind = _NAMED.get(word)
+    refusal = None if kind is None else kind(why="another process was told so")
+    if isinstance(refusal, BadUpstream) and said:
+        refusal.said = "busy" if said == "busy" else "no"
+    return refusal

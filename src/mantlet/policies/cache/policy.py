@@ -170,7 +170,7 @@ class CachePolicy:
                 self._cache.refresh(entry, self._ask(call, onward, terms, key, mine))
             self._note(call, key)
             return self._hit(call, entry, now_s)
-        if over_s < self._while_stale_s:
+        if over_s < self._while_stale_s and not _is_failure(entry):
             self._cache.refresh(entry, self._ask(call, onward, terms, key, mine))
             return self._stale(call, entry, over_s)
         return None
@@ -182,7 +182,9 @@ class CachePolicy:
             made = await self._cache.get_or_compute(ask)
         except Refusal as refusal:
             entry = self._cache.look(key) if self._if_error_s and is_servers(refusal) else None
-            if entry is None or not 0 <= (over_s := entry.over_s(self._monotonic())) < self._if_error_s:
+            if entry is None or _is_failure(entry):
+                raise
+            if not 0 <= (over_s := entry.over_s(self._monotonic())) < self._if_error_s:
                 raise
             call.trail.notes["fallback"] = refusal.reason
             return self._stale(call, entry, over_s)
@@ -258,6 +260,11 @@ class CachePolicy:
 
 async def _given(reply: Reply) -> Reply:
     return reply
+
+
+def _is_failure(entry: Entry[Given]) -> bool:
+    """Then it is told for `negative_ttl` and no longer: an old failure is worth nothing, and could not be marked."""
+    return isinstance(entry.value, Answer) and entry.value.is_failure
 
 
 def _takes_json(headers: Headers) -> bool:

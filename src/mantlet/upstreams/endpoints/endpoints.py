@@ -23,7 +23,7 @@ from mantlet.core.stream import Lasting
 from mantlet.upstreams.balance.pickers import Picker
 from mantlet.upstreams.endpoints.endpoint import MARK_BYTES, Endpoint
 from mantlet.upstreams.endpoints.group import Changed, Group, Settings
-from mantlet.upstreams.guarded.verdict import is_failed_reply, is_failure
+from mantlet.upstreams.guarded.verdict import is_answer, is_failed_reply, is_failure
 from mantlet.upstreams.room import Room
 from mantlet.upstreams.transports.http.session import OpenedIds
 
@@ -135,7 +135,9 @@ class Endpoints(Group):
             is_its_fault = isinstance(error, Refusal) and is_failure(
                 error, self._monotonic() - began_s, self._settings.patience_s
             )
-            if breaker is not None:
+            if breaker is not None and is_answer(error):
+                breaker.succeeded(ticket, self._monotonic() - began_s)
+            elif breaker is not None:
                 (breaker.failed if is_its_fault else breaker.cancelled)(ticket)
             if is_its_fault and isinstance(error, Refusal):
                 self._failed(endpoint, error.why, unreached=isinstance(error, UpstreamUnavailable))

@@ -10,7 +10,7 @@ from mantlet import __version__
 from mantlet.core.call import Call, Reply
 from mantlet.core.refusal import BadUpstream, DeadlineExceeded, EgressDenied, Refusal, UpstreamUnavailable
 from mantlet.upstreams.fallback.config import FallbackRule
-from mantlet.upstreams.guarded.verdict import BUSY
+from mantlet.upstreams.guarded.verdict import BUSY, is_answer
 from mantlet.wire.mcp import calls
 from mantlet.wire.mcp.methods import META_CAPABILITIES, META_CLIENT_INFO, META_VERSION, MODERN_VERSIONS
 
@@ -43,7 +43,9 @@ def is_for(end: Reply | Refusal) -> bool:
     """Whether a call that ended so is answered by a fallback."""
     if isinstance(end, Reply):
         return end.status in BUSY
-    return isinstance(end, UpstreamUnavailable | BadUpstream | DeadlineExceeded) and not isinstance(end, EgressDenied)
+    if isinstance(end, EgressDenied) or is_answer(end):
+        return False
+    return isinstance(end, UpstreamUnavailable | BadUpstream | DeadlineExceeded)
 
 
 def at(call: Call, server: str) -> Call:

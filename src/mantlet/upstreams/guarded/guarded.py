@@ -7,7 +7,7 @@ from mantlet.core.call import Call, Reply
 from mantlet.core.ports import Upstream
 from mantlet.core.refusal import BreakerOpen, Refusal
 from mantlet.upstreams.breaker import Breaker
-from mantlet.upstreams.guarded.verdict import BUSY, is_failed_reply, is_failure
+from mantlet.upstreams.guarded.verdict import BUSY, is_answer, is_failed_reply, is_failure
 
 
 class Guarded:
@@ -43,6 +43,8 @@ class Guarded:
         except Refusal as refusal:
             if is_failure(refusal, self._monotonic() - began_s, self._patience_s):
                 breaker.failed(ticket)
+            elif is_answer(refusal):
+                breaker.succeeded(ticket, self._monotonic() - began_s)
             else:
                 breaker.cancelled(ticket)
             raise

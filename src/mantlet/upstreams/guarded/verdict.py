@@ -34,7 +34,14 @@ def is_failure(refusal: Refusal, elapsed_s: float, patience_s: float) -> bool:
     """Whether what was raised after `elapsed_s` counts against the server."""
     if not isinstance(refusal, _FAILURES) or isinstance(refusal, _OWN) or refusal.why.startswith(_IDENTITY):
         return False
+    if is_answer(refusal):
+        return False
     return elapsed_s >= patience_s or not isinstance(refusal, DeadlineExceeded)
+
+
+def is_answer(refusal: BaseException) -> bool:
+    """Whether the server answered, and only what it said could not be passed on."""
+    return isinstance(refusal, BadUpstream) and refusal.said != ""
 
 
 def is_failed_reply(reply: Reply) -> bool:

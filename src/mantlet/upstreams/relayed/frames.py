@@ -4,7 +4,7 @@ A call is known by a number that the worker gives; what belongs to it names it. 
 talk so: they are started together.
 """
 
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
@@ -82,6 +82,8 @@ class Refused(Frame):
     why: str
     requested: str = ""
     supported: tuple[str, ...] = ()
+    said: Literal["", "no", "busy"] = ""
+    """Of a `BadUpstream`."""
 
 
 class Health(Frame):

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from mantlet.core.refusal import MethodNotAllowed, Refusal, UnsupportedVersion
+from mantlet.core.refusal import BadUpstream, MethodNotAllowed, Refusal, UnsupportedVersion
 from mantlet.upstreams.relayed.frames import Refused
 from mantlet.wire.answer import WIRE
 
@@ -22,6 +22,8 @@ def told(number: int, refusal: Refusal) -> Refused:
         frame.requested, frame.supported = refusal.requested, tuple(refusal.supported)
     elif isinstance(refusal, MethodNotAllowed):
         frame.requested = refusal.allow
+    elif isinstance(refusal, BadUpstream):
+        frame.said = refusal.said
     return frame
 
 
@@ -35,5 +37,7 @@ def heard(frame: Refused) -> Refusal:
         refusal = kind(frame.requested, frame.detail)
     else:
         refusal = kind(frame.detail)
+        if isinstance(refusal, BadUpstream):
+            refusal.said = frame.said
     refusal.why = frame.why
     return refusal

@@ -13,7 +13,7 @@ from mantlet.core.call import Call, Reply
 from mantlet.core.clock import Clock
 from mantlet.core.ports import Upstream
 from mantlet.core.refusal import BadUpstream, BreakerOpen, EgressDenied, Refusal, UpstreamUnavailable
-from mantlet.upstreams.guarded.verdict import BUSY, is_failed_reply
+from mantlet.upstreams.guarded.verdict import BUSY, is_answer, is_failed_reply
 from mantlet.upstreams.retry.budget import Budget
 from mantlet.upstreams.retry.config import RetryConfig
 from mantlet.wire.mcp.rewriting import reissued, renamed, rewritten
@@ -147,7 +147,7 @@ def may_again(end: Reply | Refusal, *, is_idempotent: Callable[[], bool]) -> boo
     """Whether a call that ended so may be made again."""
     if isinstance(end, Reply):
         return end.status in BUSY and is_failed_reply(end) and is_idempotent()
-    if isinstance(end, BreakerOpen | EgressDenied):
+    if isinstance(end, BreakerOpen | EgressDenied) or is_answer(end):
         return False
     return isinstance(end, UpstreamUnavailable) or is_idempotent()
 

@@ -78,6 +78,31 @@ async def test_what_may_not_be_relayed_becomes_ours(
 
 
 @pytest.mark.parametrize(
+    ("raw", "said"),
+    [
+        (answer(401, ERROR, JSON), "no"),
+        (answer(403, b"<html>blocked"), "no"),
+        (answer(404, b"no such page"), "no"),
+        (answer(413, b"too much"), "no"),
+        (answer(429, b"slow down"), "busy"),
+        (b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 99999999\r\n\r\n", "no"),
+        (answer(302, b"", b"location: http://127.0.0.1/"), ""),
+        (answer(500, b"Traceback"), ""),
+        (answer(503, b"busy"), ""),
+        (answer(200, b"<html>", b"content-type: text/html"), ""),
+    ],
+)
+async def test_what_a_caller_can_bring_about_says_nothing_against_the_server(
+    opened: Any, serve: Any, raw: bytes, said: str
+) -> None:
+    """RES-01: a proxy before the server that blocks one caller's calls must not open the breaker for all."""
+    server = opened((await serve(raw)).url, era="modern")
+    with pytest.raises(BadUpstream) as refused:
+        await server.send(make_call())
+    assert refused.value.said == said
+
+
+@pytest.mark.parametrize(
     ("raw", "status"),
     [
         (answer(200, OK, JSON), 200),

@@ -155,7 +155,9 @@ class Mux:
         found = _ANSWER_HEAD.match(head)
         pending = self._pending.pop(int(found[1]), None) if found else None
         if pending is not None:
-            pending.receiver.on_lost(BadUpstream("The server's answer is too large.", why="line over max_line_bytes"))
+            refusal = BadUpstream("The server's answer is too large.", why="line over max_line_bytes")
+            refusal.said = "no"
+            pending.receiver.on_lost(refusal)
 
     def feed(self, line: bytes) -> bytes | None:
         """Take a line of the child; gives a line to send back, if one is due."""

@@ -69,7 +69,7 @@ def judge(call: Call, status: int, headers: Headers, body: bytes) -> tuple[int, 
     if 200 <= status < 300:
         return _accepted(call, status, message, body)
     if status in _NEVER_RELAYED:
-        raise BadUpstream(why=f"it answered {status}: the node's own credentials for it are not accepted")
+        raise BadUpstream.answered(f"it answered {status}: the node's own credentials for it are not accepted")
     if status >= 400 and message is not None and message.is_error:
         if _is_null(message.id) or same_id(message.id, call.id):
             return status, body
@@ -78,6 +78,8 @@ def judge(call: Call, status: int, headers: Headers, body: bytes) -> tuple[int, 
         raise MethodNotAllowed(_allow(headers), "This server does not offer that.")
     if status == 400 and (call.era == "legacy" or call.kind != "request"):
         raise InvalidRequest("The upstream server refused the message as a bad request.")
+    if 400 <= status < 500:
+        raise BadUpstream.answered(f"it answered {status}", "busy" if status == 429 else "no")
     raise BadUpstream(why=f"it answered {status}")
 
 

@@ -15,7 +15,7 @@ def result(status: int, headers: Headers, body: bytes) -> dict[str, Any]:
     """A tool result. Raises `BadUpstream` when the service refuses the node's own credentials (FWD-05): that is no
     word to the caller, and would be read as one."""
     if status in _NEVER_RELAYED:
-        raise BadUpstream(why=f"it answered {status}: the node's own credentials for it are not accepted")
+        raise BadUpstream.answered(f"it answered {status}: the node's own credentials for it are not accepted")
     content, structured = _content(media_type(headers).decode("latin-1"), body)
     if 200 <= status < 300:
         made: dict[str, Any] = {"content": content, "isError": False}
@@ -39,7 +39,7 @@ def _content(kind: str, body: bytes) -> tuple[list[dict[str, Any]], dict[str, An
     try:
         text = body.decode()
     except UnicodeDecodeError:
-        raise BadUpstream(why=f"its answer is {kind or 'of no type'}, and neither text nor a picture") from None
+        raise BadUpstream.answered(f"its answer is {kind or 'of no type'}, and neither text nor a picture") from None
     structured = None
     if kind == "application/json" or kind.endswith("+json"):
         try:

@@ -192,14 +192,14 @@ class ServiceServer:
         """`Location`, where it has one for callers. Raises `BadUpstream` for an answer that may not be passed on."""
         status = response.status
         if status in _NEVER_RELAYED:
-            raise BadUpstream(why=f"it answered {status}: the node's own credentials for it are not accepted")
+            raise BadUpstream.answered(f"it answered {status}: the node's own credentials for it are not accepted")
         if not 200 <= status < 600:
             raise BadUpstream(why=f"it answered {status}")
         is_redirect = 300 <= status < 400 and status != 304
         if is_redirect and self._config.redirects == "refuse":
-            raise BadUpstream(why=f"it answered {status}: redirects are not passed on")
+            raise BadUpstream.answered(f"it answered {status}: redirects are not passed on")
         value = response.headers.get(b"location")
         here = None if value is None else self._place.location(value, target)
         if is_redirect and here is None:
-            raise BadUpstream(why=f"it answered {status}, to somewhere else")
+            raise BadUpstream.answered(f"it answered {status}, to somewhere else")
         return [] if here is None else [(b"location", here)]

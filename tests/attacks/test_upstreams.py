@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tests.attacks.house import Client, House, call_body, fields_of, open_house
 
-from mantlet.node.build import root as node_build
+from mantlet.node.build import lasting
 from mantlet.node.storage import durable
 from mantlet.ops import keyring
 from mantlet.policies.aggregate.merge import ERRORS
@@ -121,7 +121,7 @@ async def test_a_client_that_leaves_takes_its_call_with_it(house: House) -> None
 async def test_a_stream_ends_when_its_key_is_revoked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """AUTHN-06: and the next request on the same connection is refused."""
     # The waits are the product's own, made short: what is proven is that nothing but them stands in between.
-    monkeypatch.setattr(node_build, "CHECK_S", 0.05)
+    monkeypatch.setattr(lasting, "CHECK_S", 0.05)
     monkeypatch.setattr(durable, "LOOK_S", 0.05)
     monkeypatch.setattr(key_provider.ApiKeyProvider, "fresh_s", 0.05)
     async with open_house(tmp_path) as house:

@@ -3,7 +3,7 @@ import asyncio
 import structlog
 
 from mantlet.core.refusal import StoreUnavailable
-from mantlet.node.build.root import request_ids
+from mantlet.node.build.lasting import request_ids
 from mantlet.node.housekeeping import audit_told, every
 
 

@@ -6,12 +6,14 @@ from mantlet.core.tasks import Tasks
 from mantlet.events.audit.administrative import note
 from mantlet.events.metrics import Metrics
 from mantlet.node.config.model import Config
+from mantlet.node.housekeeping import every
+from mantlet.policies.addresses.blocks import SYNC_S
 from mantlet.policies.addresses.policy import Addresses
 from mantlet.policies.addresses.table import Block
 
 
 def open_addresses(config: Config, state: State, journal: Journal, metrics: Metrics, tasks: Tasks) -> Addresses | None:
-    """The policy, or None where the section is absent."""
+    """The policy, which hears of the blocks of others from now on; None where the section is absent."""
     if config.addresses is None:
         return None
 
@@ -25,4 +27,5 @@ def open_addresses(config: Config, state: State, journal: Journal, metrics: Metr
     metrics.gauge(  # every process knows all of them
         "mantlet_addresses_blocked", "Addresses that are blocked", lambda: len(addresses.blocks.in_force()), "max"
     )
+    tasks.start(every(SYNC_S, addresses.blocks.sync), "blocks.sync")
     return addresses

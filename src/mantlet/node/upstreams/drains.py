@@ -13,7 +13,9 @@ from typing import Any, Final, Protocol
 from mantlet.core.clock import SYSTEM, Clock
 from mantlet.core.ports import State, StateKey
 from mantlet.core.refusal import StoreUnavailable
+from mantlet.core.tasks import Tasks
 from mantlet.node.config.model import Config
+from mantlet.node.housekeeping import every
 from mantlet.node.storage.durable import Durable
 from mantlet.stores.sql.drains import KEPT_S, DrainRows, Name
 from mantlet.upstreams.endpoints import Endpoints
@@ -124,9 +126,9 @@ class Drains:
             server.drain(endpoint, max(0.0, until_s - self._wall()))
 
 
-async def open_drains(config: Config, durable: Durable, state: State, servers: Iterable[Any]) -> Drains:
-    """With what was ordered before the start in force already. Raises `StoreUnavailable` where the database gives no
-    answer."""
+async def open_drains(config: Config, durable: Durable, state: State, tasks: Tasks, servers: Iterable[Any]) -> Drains:
+    """Followed from now on, with what was ordered before the start in force already. Raises `StoreUnavailable` where
+    the database gives no answer."""
     if durable.database.is_shared or config.store.is_own:
         rows = DrainRows(durable.database, SYSTEM.wall)
         await rows.load()
@@ -142,4 +144,5 @@ async def open_drains(config: Config, durable: Durable, state: State, servers: I
     if drains.has_any:
         with suppress(StoreUnavailable):  # a store that is not there yet; it is asked again every second
             await drains.sync()
+        tasks.start(every(SYNC_S, drains.sync), "drains.sync")
     return drains

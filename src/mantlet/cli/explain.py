@@ -8,10 +8,15 @@ from typing import Annotated, Any
 import typer
 
 from mantlet.cli import options
-from mantlet.cli.output import emit, examples, printable, table
+from mantlet.cli.output import emit, examples, printable, table, warn
 
 As = Annotated[
-    str, typer.Option("--as", metavar="CALLER", help="An API key's name in the configuration, or any subject.")
+    str,
+    typer.Option(
+        "--as",
+        metavar="CALLER",
+        help="An API key: its name in the configuration; its id, name or owner in the database. Or any subject.",
+    ),
 ]
 Method = Annotated[
     str, typer.Argument(metavar="METHOD", help="tools/call, resources/read, tools/list; or GET, POST, …")
@@ -110,16 +115,26 @@ def _offline(question: dict[str, Any], config: list[str] | None) -> dict[str, An
     import msgspec
 
     from mantlet.core.config_error import ConfigError
+    from mantlet.core.refusal import InvalidParams
     from mantlet.node.config import load
     from mantlet.node.operators.explain import answer, question_of
+    from mantlet.ops import keyring
 
     try:
         asked = question_of(question)
     except msgspec.ValidationError as error:
         raise typer.BadParameter(str(error)) from None
     loaded = load(options.files_of(config), os.environ).config
+    keys = []
+    if asked.is_of_database(loaded):
+        try:
+            keys = keyring.standing(loaded)
+        except ConfigError as error:
+            warn(f"keys of the database are not looked at: {error}")
     try:
-        return answer(loaded, asked)
+        return answer(loaded, asked, keys=keys)
+    except InvalidParams as refusal:
+        raise typer.BadParameter(refusal.detail, param_hint="--as") from None
     except ValueError as error:
         raise ConfigError("authorization.rules", str(error)) from None
 
@@ -127,6 +142,11 @@ def _offline(question: dict[str, Any], config: list[str] | None) -> dict[str, An
 def _show(told: dict[str, Any]) -> None:
     if told.get("named"):
         print(printable(f"rules name it {told['named']}" if told["server"] else told["named"]), end="\n\n")
+    if told.get("key"):
+        print(
+            printable(f"the API key {told['key']}: {told['caller']}, roles {' '.join(told['roles']) or '-'}"),
+            end="\n\n",
+        )
     steps = [(step["rule"], step["effect"], step["outcome"], step["why"]) for step in told["steps"]]
     if steps:
         table(("rule", "effect", "outcome", "why"), steps)

@@ -25,7 +25,8 @@ def exit_code_of(error: Exception) -> int | None:
 
 def told(error: Exception) -> str:
     """One line per fault."""
-    lines = [f"mantlet: {line}" for line in str(error).splitlines()]
+    said = [*str(error).splitlines(), *getattr(error, "__notes__", ())]
+    lines = [f"mantlet: {line}" for line in said]
     if getattr(error, "reason", "") == "unauthenticated":
         lines.append("mantlet: give a token with --token-file, MANTLET_TOKEN_FILE or MANTLET_TOKEN")
     return "\n".join(lines)

@@ -19,6 +19,7 @@ from mantlet.ops.recorded import recorded
 from mantlet.stores.sql.api_keys import ApiKeys
 from mantlet.stores.sql.changes import Changes
 from mantlet.stores.sql.database import Database
+from mantlet.stores.sql.opening import open_bare
 
 
 def create(config: Config, wanted: NewKey) -> tuple[ApiKeyRecord, Secret]:
@@ -49,6 +50,13 @@ def namesakes(config: Config, wanted: NewKey) -> list[str]:
 def listed(config: Config) -> list[ApiKeyRecord]:
     """All keys, revoked ones too, oldest first. Raises `ConfigError`."""
     return with_database(config, lambda database: _keys(database).list())
+
+
+def standing(config: Config) -> list[ApiKeyRecord]:
+    """All keys, without a change to the database or the making of one. Raises `ConfigError`."""
+    if config.database.is_sqlite and not config.database.path.exists():
+        return []
+    return with_database(config, lambda database: _keys(database).list(), open_bare)
 
 
 def revoke(config: Config, key_id: str) -> str:

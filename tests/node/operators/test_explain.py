@@ -1,5 +1,6 @@
 """What is explained, from the file and by the running node, is what happens."""
 
+import asyncio
 import json
 import re
 import shlex
@@ -59,6 +60,54 @@ async def test_the_running_node_says_what_it_does_and_why(tmp_path: Path) -> Non
         bearer = {"Authorization": f"Bearer {house.keys['root']}"}
         await house.ask("POST", "/admin/v1/kills?kind=tool&name=echo", bearer, door="admin")
         assert (await asked(house, echo())).json["rule"] == "kill tool"
+
+
+async def made(house: House, name: str, **more: Any) -> str:
+    headers = {"Authorization": f"Bearer {house.keys['root']}", "Content-Type": "application/json"}
+    body = json.dumps({"name": name, **more}).encode()
+    return str((await house.ask("POST", "/admin/v1/keys", headers, body, door="admin")).json["id"])
+
+
+async def test_keys_of_the_database_are_known_by_id_name_and_owner(tmp_path: Path) -> None:
+    async with open_house(tmp_path, authorization=SECTION) as house:
+        laptop = await made(house, "laptop", owner="ann", roles=["user"], kind="user")
+        for name, key, allowed in [
+            (laptop, laptop, True),
+            (f"mk_{laptop}", laptop, True),
+            ("laptop", laptop, True),
+            ("ann", laptop, True),
+            ("nobody", "", False),
+        ]:
+            told = (await asked(house, echo(caller=name))).json
+            assert (told["key"], told["allowed"]) == (key, allowed), name
+        assert (await asked(house, echo(caller="laptop"))).json["caller"].endswith("/ann")
+        assert not (await asked(house, echo(caller="ann", roles=["guest"]))).json["allowed"], "as it was said"
+        assert not (await asked(house, echo(caller="ann", tenant="other"))).json["allowed"]
+        phone = await made(house, "phone", owner="ann", roles=["guest"], kind="user")
+        two = await asked(house, echo(caller="ann"))
+        assert two.status == 400
+        assert laptop in two.json["detail"]
+        assert phone in two.json["detail"]
+        assert (await asked(house, echo(caller="alice"))).json["key"] == "", "the configuration's stand first"
+    offline = ["tools/call", "echo", "--at", NOON, "-c", str(tmp_path / "mantlet.yaml")]
+
+    def run(*words: str) -> Any:
+        return asyncio.to_thread(CliRunner().invoke, app, words)
+
+    told = await run("explain", "--as", laptop, *offline)
+    assert told.exit_code == 0, told.output
+    assert f"the API key {laptop}" in told.output
+    assert (await run("explain", "--as", "ann", *offline)).exit_code == 2
+    await run("keys", "revoke", laptop, "-c", str(tmp_path / "mantlet.yaml"))
+    assert (await run("explain", "--as", laptop, *offline)).exit_code == 1, "a revoked key gives nothing"
+
+
+def test_without_a_database_none_is_made(tmp_path: Path) -> None:
+    file = tmp_path / "mantlet.yaml"
+    file.write_text(f"environment: development\ndatabase: {{url: 'sqlite:///{tmp_path}/mantlet.db'}}\n")
+    found = CliRunner().invoke(app, ["explain", "--as", "ann", "tools/call", "echo", "-c", str(file)])
+    assert found.exit_code == 1, found.output
+    assert [each.name for each in tmp_path.iterdir()] == ["mantlet.yaml"]
 
 
 async def test_who_may_ask_and_what_is_no_question(tmp_path: Path) -> None:

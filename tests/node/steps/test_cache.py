@@ -63,6 +63,11 @@ async def test_purging_is_recorded_and_takes_effect(tmp_path: Path) -> None:
             assert calls(house) == expected + is_purged, query
         assert (await admin(house, "DELETE", "?kind=tools")).status == 400
         assert (await admin(house, "DELETE", "?server=one&kind=all")).status == 400
+        unknown = await admin(house, "DELETE", "?server=nosuch")
+        assert (unknown.status, unknown.json["detail"]) == (
+            404,
+            "There is no server called 'nosuch'; there are: one.",
+        )
 
 
 async def test_where_nothing_is_kept_that_is_said(tmp_path: Path) -> None:

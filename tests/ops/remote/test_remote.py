@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from mantlet.cli import failures
 from mantlet.core.config_error import ConfigError
 from mantlet.core.secret import Secret
 from mantlet.node.config.starter import starter, write
@@ -269,3 +270,14 @@ def test_a_path_in_the_url_is_told_and_not_passed_over(path: str, hint: str) -> 
         target("http", Wish(url=f"http://127.0.0.1:1{path}", token=Secret("t")), {})
     for known in ("", "/", "/mcp"):
         assert target("http", Wish(url=f"http://127.0.0.1:1{known}", token=Secret("t")), {})
+
+
+def test_a_broken_configuration_is_told_with_the_way_around_it(tmp_path: Path) -> None:
+    broken, token = tmp_path / "mantlet.yaml", tmp_path / "token"
+    broken.write_text("environment: development\nhtpp: {}\n")
+    token.touch(0o600)
+    token.write_text("from-file")
+    with pytest.raises(ConfigError, match="htpp") as refused:
+        target("admin", Wish(files=[str(broken)]), {})
+    assert "--url URL --token-file FILE" in failures.told(refused.value)
+    assert target("admin", Wish("http://127.0.0.1:1", None, str(token), [str(broken)]), {}).url == "http://127.0.0.1:1"

@@ -58,7 +58,9 @@ def admin_app(
         *key_routes(KeysAdmin(node.config, node.durable, node.journal)),
         *grant_routes(GrantsAdmin(node.config, node.durable.database, node.journal, node.egress)),
         *token_routes(TokensAdmin(node.config, node.durable.database, node.journal)),
-        *explain_routes(running(lambda: node.current.generation.config, node.kills.switches)),
+        *explain_routes(
+            running(lambda: node.current.generation.config, node.kills.switches, node.durable.api_keys.list)
+        ),
         *approval_routes(ApprovalsAdmin(node.approvals, node.journal)),
         *kill_routes(KillsAdmin(node.kills.switches, node.journal, node.config)),
         *restart_routes(restart),
@@ -76,7 +78,7 @@ def _cache_routes(node: Node, members: Callable[[], Sequence[Member]]) -> Sequen
         return cache_routes(None)
     from mantlet.node.operators.cache import CacheAdmin
 
-    return cache_routes(CacheAdmin(node.config, members, node.journal))
+    return cache_routes(CacheAdmin(lambda: node.current.generation.config, members, node.journal))
 
 
 async def _reloaded(reload: Reload, by: str) -> dict[str, Any]:

@@ -1,14 +1,15 @@
 """`mantlet explain`: what would become of a call, from the configuration alone or as the running node decides."""
 
 import datetime
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
+from mantlet.core.api_key import PREFIX, ApiKeyRecord
 from mantlet.core.caller import Caller, CallerKind
 from mantlet.core.clock import SYSTEM
-from mantlet.core.refusal import DelegationRefused
+from mantlet.core.refusal import DelegationRefused, InvalidParams
 from mantlet.node.config.model import Config
 from mantlet.policies.authenticate.api_keys import ISSUER, METHOD
 from mantlet.policies.authorize.compiling import compile_rules, patterns
@@ -22,8 +23,9 @@ from mantlet.policies.kill.table import Stopped
 
 
 class Question(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Who asks for what. `caller` is the name of an API key of the configuration, or any subject; what is given besides
-    stands in place of what the key says. Without `args` it is asked what some call may do."""
+    """Who asks for what. `caller` is the name of an API key of the configuration; the id, name or owner of one of the
+    database; or any subject, as it is whenever `roles` are said. What is given besides stands in place of what the key
+    says. Without `args` it is asked what some call may do."""
 
     caller: str
     method: str
@@ -39,19 +41,28 @@ class Question(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     address: str | None = None
     at: datetime.datetime | None = None
 
+    def is_of_database(self, config: Config) -> bool:
+        """Whether only the keys of the database can say who is meant."""
+        return self.roles is None and all(key.name != self.caller for key in config.auth.api_keys)
 
-def answer(config: Config, question: Question, stopped: Stopped | None = None) -> dict[str, Any]:
-    """The verdict and the way to it. `stopped` is what kill switches say, where a node is there to ask.
 
-    Raises `ValueError` for rules that cannot be read.
+def answer(
+    config: Config, question: Question, stopped: Stopped | None = None, keys: Sequence[ApiKeyRecord] = ()
+) -> dict[str, Any]:
+    """The verdict and the way to it. `stopped` is what kill switches say, where a node is there to ask; `keys` are
+    those of the database, where `is_of_database`.
+
+    Raises `ValueError` for rules that cannot be read, `InvalidParams` where several keys are meant.
     """
-    caller = _caller(config, question)
+    key = _key_of(question, keys)
+    caller = _caller(config, question, key)
     server, target = _place(config, question)
     told: dict[str, Any] = {
         "caller": caller.name,
         "roles": sorted(caller.roles),
         "scopes": sorted(caller.scopes),
         "act": list(caller.act),
+        "key": "" if key is None else key.id,
         "server": server,
         "method": question.method,
         "target": target,
@@ -93,10 +104,22 @@ def answer(config: Config, question: Question, stopped: Stopped | None = None) -
     }
 
 
-def _caller(config: Config, question: Question) -> Caller:
-    key = next((key for key in config.auth.api_keys if key.name == question.caller), None)
+def _key_of(question: Question, keys: Sequence[ApiKeyRecord]) -> ApiKeyRecord | None:
+    """The live key of the database that is meant: by its id, or as the only one of that name or owner."""
+    now_s, said = SYSTEM.wall(), question.caller
+    live = [key for key in keys if key.is_live(now_s) and question.tenant in (None, key.tenant)]
+    key_id = said.removeprefix(PREFIX)
+    meant = [key for key in live if key.id == key_id] or [key for key in live if said in (key.name, key.owner)]
+    if len({(key.owner, key.tenant, key.kind, key.roles, key.scopes) for key in meant}) > 1:
+        ids = ", ".join(key.id for key in meant)
+        raise InvalidParams(f"Several keys are called {said!r}, and give different rights; say which: {ids}.")
+    return meant[0] if meant else None
+
+
+def _caller(config: Config, question: Question, held: ApiKeyRecord | None) -> Caller:
+    key = held or next((key for key in config.auth.api_keys if key.name == question.caller), None)
     return Caller(
-        question.caller,
+        question.caller if held is None else held.owner,
         question.issuer or ISSUER,
         METHOD,
         question.tenant or ("default" if key is None else key.tenant),
@@ -107,7 +130,7 @@ def _caller(config: Config, question: Question) -> Caller:
     )
 
 
-def _given(said: Sequence[str] | None, otherwise: Sequence[str]) -> Sequence[str]:
+def _given(said: Sequence[str] | None, otherwise: Collection[str]) -> Collection[str]:
     return otherwise if said is None else said
 
 
@@ -151,11 +174,13 @@ def question_of(said: Mapping[str, Any]) -> Question:
 
 
 def running(
-    config: Callable[[], Config], switches: Switches
+    config: Callable[[], Config], switches: Switches, keys: Callable[[], Awaitable[Sequence[ApiKeyRecord]]]
 ) -> Callable[[Mapping[str, Any]], Awaitable[Mapping[str, Any]]]:
-    """How a running node answers: by the configuration in force, and with its kill switches."""
+    """How a running node answers: by the configuration in force, with its kill switches and its database's keys."""
 
     async def explained(said: Mapping[str, Any]) -> Mapping[str, Any]:
-        return answer(config(), question_of(said), switches.stopped)
+        in_force, question = config(), question_of(said)
+        held = await keys() if question.is_of_database(in_force) else ()
+        return answer(in_force, question, switches.stopped, held)
 
     return explained

@@ -16,6 +16,7 @@ Door = Literal["http", "admin"]
 URL_VARIABLE: Final[Mapping[Door, str]] = {"http": "MANTLET_URL", "admin": "MANTLET_ADMIN_URL"}
 DEFAULT_URL: Final[Mapping[Door, str]] = {"http": "http://127.0.0.1:8000", "admin": "http://127.0.0.1:9501"}
 ADMIN: Final = "admin"
+_AROUND: Final = "a running node can be reached without its configuration: --url URL --token-file FILE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +71,10 @@ def _config(wish: Wish, environ: Mapping[str, str], *, is_needed: bool) -> Confi
         return None
     try:
         return load(files, environ).config
-    except ConfigError:
+    except ConfigError as error:
         # Only what was asked for by name, or is the sole way to an address, must be sound.
         if wish.files or is_needed:
+            error.add_note(_AROUND)
             raise
         return None
 

@@ -206,6 +206,43 @@ async def test_a_small_limit_leaves_every_node_one() -> None:
     assert await world.spend(30, [Charge(("a",), 2, 60)]) == 3
 
 
+async def test_why_the_store_is_away_is_told_as_it_turns_out_and_each_reason_once() -> None:
+    """RATE-05: first the connection was lost; that the password is wrong by now is what an operator must know."""
+    world, told, why = World(nodes=1), [], "it closed the connection"
+    limits = FailoverLimits(
+        world,
+        world.clock,
+        on_failure="local_share",
+        sharers=1,
+        epoch=lambda: 1,
+        is_ready=lambda: world.is_connected,
+        lost=lambda: why,
+        on_change=lambda state, why: told.append((state, why)),
+    )
+    world.is_connected = False
+    for why in (
+        "it closed the connection",
+        "refused",
+        "log-in refused: WRONGPASS",
+        "refused",
+        "log-in refused: WRONGPASS",
+    ):
+        limits.look()
+        assert limits.why == why
+    assert told == [
+        ("degraded", "it closed the connection"),
+        ("degraded", "refused"),
+        ("degraded", "log-in refused: WRONGPASS"),
+    ]
+    for number in range(100):
+        why = f"reason {number}"
+        limits.look()
+    assert len(told) == 8
+    world.is_connected = True
+    limits.look()
+    assert told[-1] == ("recovering", "the store answers")
+
+
 async def test_a_look_notices_that_the_store_is_gone_and_back_without_a_call() -> None:
     world = World(nodes=1)
     await world.spend(1)

@@ -24,6 +24,8 @@ from mantlet.stores.memory import MAX_KEYS, MemoryLimits
 OnFailure = Literal["local_share", "closed", "open"]
 State = Literal["shared", "degraded", "recovering"]
 
+MAX_REASONS: Final = 8
+"""Why the store is away, told in one absence: first its connection is lost, and then it will not let us in again."""
 WHOLE: Final = 1.05
 """Windows that must pass until one counts as whole: 101 sub-buckets of 100, and a little for the store's clock."""
 
@@ -73,8 +75,9 @@ def needs_both(standing: Standing, window_s: float, *, epoch: int, now_s: float)
 class FailoverLimits:
     """A `LimitStore` that survives its shared store, as `on_failure` says.
 
-    `epoch` numbers the connection to the store; `is_ready` says whether there is one. `on_change(state, why)` is told
-    of every change, for log, metric, audit and health; it must not raise.
+    `epoch` numbers the connection to the store; `is_ready` says whether there is one, and `lost` why not.
+    `on_change(state, why)` is told of every change, and of each further reason while the store is away, for log,
+    metric, audit and health; it must not raise.
     """
 
     def __init__(
@@ -86,6 +89,7 @@ class FailoverLimits:
         sharers: int,
         epoch: Callable[[], int],
         is_ready: Callable[[], bool] = lambda: True,
+        lost: Callable[[], str] = lambda: "no connection to the store",
         on_change: Callable[[State, str], None] = lambda state, why: None,
         max_keys: int = MAX_KEYS,
     ) -> None:
@@ -96,8 +100,10 @@ class FailoverLimits:
         self._sharers = max(1, sharers)
         self._epoch = epoch
         self._is_ready = is_ready
+        self._lost = lost
         self._on_change = on_change
         self._why = ""
+        self._reasons: set[str] = set()
         # Epoch 1 is the first connection ever: nothing was granted before it that could be granted twice.
         self._standing = Standing("shared", clock.monotonic(), 1)
         self._born = 0
@@ -110,14 +116,16 @@ class FailoverLimits:
 
     @property
     def why(self) -> str:
-        """What the latest change came from; for health. Holds no secret."""
+        """What the latest change came from, or why the store is away by now; for health. Holds no secret."""
         return self._why
 
     def look(self) -> None:
         """Notice without a call that the store is gone or back; to be called now and then."""
         is_ready = self._is_ready()
         if not is_ready and self._standing.state != "degraded":
-            self._failed(StoreUnavailable(why="no connection to the store"))
+            self._failed(StoreUnavailable(why=self._lost()))
+        elif not is_ready:
+            self._still_away(self._lost())
         elif is_ready and self._standing.state != "shared" and not self._is_refusing:
             self._answered()
 
@@ -221,10 +229,17 @@ class FailoverLimits:
         self._is_refusing = self._is_ready()
         self._move(failed(self._standing, now_s=self._monotonic()), error.why)
 
+    def _still_away(self, why: str) -> None:
+        self._why = why
+        if why not in self._reasons and len(self._reasons) < MAX_REASONS:
+            self._reasons.add(why)
+            self._on_change(self._standing.state, why)
+
     def _move(self, standing: Standing, why: str) -> None:
         before, self._standing = self._standing, standing
         if before.state != standing.state:
             self._why = why
+            self._reasons = {why}
             self._on_change(standing.state, why)
 
     def _shares(self, charges: Sequence[Charge]) -> list[Charge]:

@@ -62,6 +62,7 @@ async def open_limits(
             sharers=sharers,
             epoch=lambda: client.epoch_of(SLOT),
             is_ready=lambda: client.is_ready_for(SLOT),
+            lost=lambda: client.why or "no connection to the store",
             on_change=on_change,
             max_keys=max_keys,
         )

@@ -62,12 +62,16 @@ class _Telling:
     def __init__(self, journal: Journal, metrics: Metrics, tasks: Tasks, on_failure: str) -> None:
         self._journal, self._metrics, self._tasks, self._on_failure = journal, metrics, tasks, on_failure
         self._failures = 0
+        self._state: State = "shared"
 
     def __call__(self, state: State, why: str) -> None:
         """On the loop."""
+        log.warning("limits.store", state=state, why=why, on_failure=self._on_failure)
+        before, self._state = self._state, state
+        if state == before:
+            return  # another reason for the same, which the trail has
         if state == "degraded":
             self._failures += 1
-        log.warning("limits.store", state=state, why=why, on_failure=self._on_failure)
         self._tasks.start(self._record(state, why), "store.changed")
 
     def watch(self, limits: FailoverLimits) -> None:

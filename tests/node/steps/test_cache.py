@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
+import structlog
 from tests.attacks.house import Answer, House, call_body, open_house
 
 CACHE: dict[str, Any] = {"enabled": True, "tools": ["one__echo"]}
@@ -68,6 +70,20 @@ async def test_purging_is_recorded_and_takes_effect(tmp_path: Path) -> None:
             404,
             "There is no server called 'nosuch'; there are: one.",
         )
+
+
+@pytest.mark.parametrize(
+    ("level", "told"), [("INFO", ["cache.computed"]), ("DEBUG", ["cache.compute", "cache.computed"])]
+)
+async def test_a_miss_is_one_line(
+    tmp_path: Path, level: str, told: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(level)
+    async with open_house(tmp_path, cache=CACHE) as house:
+        with structlog.testing.capture_logs() as logs:
+            await house.call()
+            await house.call()
+    assert [line["event"] for line in logs if line["event"].startswith("cache.comp")] == told
 
 
 async def test_where_nothing_is_kept_that_is_said(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The cache as this node has it: opened once, asked by the step of whichever configuration is in force."""
 
+import logging
 import random
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
@@ -31,6 +32,7 @@ from mantlet.stores.valkey.cache import ValkeyCache, open_cache_store
 if TYPE_CHECKING:
     from mantlet.node.shared import Shared
 
+_BEGINNINGS: Final = frozenset({"cache.compute", "cache.coalesce"})
 LOOK_S: Final = 1.0
 """How long a store that is gone can go unnoticed by a node that nobody calls."""
 OWN_STORE_SHARE: Final = 4
@@ -137,13 +139,21 @@ async def open_cache(
         chance=random.random,
         store=store,
         early_refresh=section.early_refresh,
-        tell=log_event,
+        tell=told,
         dispose=dispose,
     )
     watch_cache(metrics, cache, section.max_bytes // workers)
     if store is not None:
         tasks.start(every(LOOK_S, _Look(store)), "cache.look")
     return NodeCache(cache, store, metrics, upstreams, definitions)
+
+
+def told(event: str, fields: Mapping[str, Any]) -> None:
+    """A line for each answer that was fetched, and one for those who shared it; how they began is for who debugs."""
+    if event not in _BEGINNINGS:
+        log_event(event, fields)
+    elif logging.getLogger("mantlet").isEnabledFor(logging.DEBUG):
+        log.debug(event, **fields)
 
 
 async def _open_store(config: Config, url: str, opened: AsyncExitStack) -> ValkeyCache | None:

@@ -1,5 +1,7 @@
 """Real stores, as child processes: one server, a server with its replica and Sentinels, a cluster."""
 
+import contextlib
+import random
 import shutil
 import signal
 import socket
@@ -101,13 +103,13 @@ class Servers:
 
 
 def free_port() -> int:
-    """One that nobody has just now. A cluster's bus takes the port 10000 above, which must exist."""
+    """One that is free with that of a cluster's bus, 10000 above; both lie below those of outgoing connections."""
     while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port: int = probe.getsockname()[1]
-            if port < 55_000:
-                return port
+        port = random.randrange(10_000, 22_000)
+        with socket.socket() as own, socket.socket() as bus, contextlib.suppress(OSError):
+            own.bind(("127.0.0.1", port))
+            bus.bind(("127.0.0.1", port + 10_000))
+            return port
 
 
 def until(condition: Callable[[], bool], timeout_s: float = START_S) -> None:

@@ -198,7 +198,7 @@ async def test_a_fail_over_grants_no_second_quota_and_is_over_by_itself(own: Ser
         for number in range(600 * times):
             admitted += (await (one, other)[number % 2].take([charge])).allowed
         assert 200 * times <= admitted <= 300 * times
-        assert changes == ["degraded", "recovering"]
+        assert [*dict.fromkeys(changes)] == ["degraded", "recovering"]  # one word more for each new reason
 
         async def is_heard() -> bool:
             try:

@@ -5,6 +5,13 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import Any
 
 
+async def aclose(body: bytes | AsyncIterator[bytes]) -> None:
+    """Give up the rest of a body, and with it the work behind it. An iterator need not be one that can be closed."""
+    close = getattr(body, "aclose", None)
+    if close is not None:
+        await close()
+
+
 class Derived:
     """What a generator makes of `source`. Closing it closes both.
 
@@ -29,9 +36,7 @@ class Derived:
         try:
             await self._made.aclose()
         finally:
-            close = getattr(self._source, "aclose", None)
-            if close is not None:
-                await close()
+            await aclose(self._source)
 
 
 class Lasting:
@@ -56,9 +61,7 @@ class Lasting:
     async def aclose(self) -> None:
         """Give up the rest."""
         self._leave()
-        close = getattr(self._source, "aclose", None)
-        if close is not None:
-            await close()
+        await aclose(self._source)
 
     def _leave(self) -> None:
         has_ended, self._has_ended = self._has_ended, None
@@ -109,6 +112,4 @@ class Endable:
     async def aclose(self) -> None:
         """Close what is behind it."""
         self._has_ended(self)
-        close = getattr(self._chunks, "aclose", None)
-        if close is not None:
-            await close()
+        await aclose(self._chunks)

@@ -10,10 +10,10 @@ from tests.policies.support import call
 
 from mantlet.core.call import Call, Reply
 from mantlet.core.ports import CacheStore
+from mantlet.core.stream import aclose
 from mantlet.core.tasks import Tasks
 from mantlet.policies.cache.answer import dump, load
 from mantlet.policies.cache.cache import Cache
-from mantlet.policies.cache.carried import close
 from mantlet.policies.cache.config import CacheConfig
 from mantlet.policies.cache.memory import Memory
 from mantlet.policies.cache.plan import Plan
@@ -85,7 +85,7 @@ class House:
             store=store,
             early_refresh=config.early_refresh,
             tell=lambda event, fields: self.told.append((event, fields)),
-            dispose=lambda given: tasks.start(close(given), "close") if isinstance(given, Reply) else None,  # type: ignore[arg-type, return-value]
+            dispose=lambda given: tasks.start(aclose(given.body), "close") if isinstance(given, Reply) else None,  # type: ignore[arg-type, return-value]
         )
         self.step = CachePolicy(
             Plan(config),

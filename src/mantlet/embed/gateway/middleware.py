@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +16,7 @@ from mantlet.core.clock import SYSTEM
 from mantlet.core.config_error import ConfigError
 from mantlet.core.record import Trail
 from mantlet.core.refusal import Refusal
+from mantlet.core.stream import aclose
 from mantlet.embed.gateway.application import Behind
 from mantlet.embed.gateway.asgi import Application, Message, Receive, Scope, Send
 from mantlet.embed.gateway.request import Reader, Request
@@ -194,7 +195,7 @@ async def _send(reply: Reply, extra: list[tuple[bytes, bytes]], trail: Trail, se
             await send({"type": "http.response.body", "body": part, "more_body": True})
         await send({"type": "http.response.body", "body": b""})
     finally:
-        await _closed(body)
+        await aclose(body)
 
 
 async def _refuse_websocket(
@@ -207,9 +208,3 @@ async def _refuse_websocket(
     await send({"type": "websocket.http.response.start", "status": reply.status, "headers": headers})
     body = reply.body if isinstance(reply.body, bytes) else b""
     await send({"type": "websocket.http.response.body", "body": body})
-
-
-async def _closed(body: AsyncIterator[bytes]) -> None:
-    close = getattr(body, "aclose", None)
-    if close is not None:
-        await close()

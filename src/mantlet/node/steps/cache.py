@@ -14,6 +14,7 @@ from mantlet.core.clock import SYSTEM
 from mantlet.core.ports import Upstream
 from mantlet.core.refusal import StoreUnavailable
 from mantlet.core.secret import Secret
+from mantlet.core.stream import aclose
 from mantlet.core.tasks import Tasks
 from mantlet.events.metrics import Metrics
 from mantlet.node.config.model import Config
@@ -21,7 +22,6 @@ from mantlet.node.housekeeping import every, failed, log, log_event
 from mantlet.node.upstreams.definitions import Definitions
 from mantlet.policies.cache.answer import Answer, dump, load
 from mantlet.policies.cache.cache import Cache
-from mantlet.policies.cache.carried import close
 from mantlet.policies.cache.key import key_of
 from mantlet.policies.cache.memory import Memory
 from mantlet.policies.cache.plan import Plan
@@ -119,7 +119,7 @@ async def open_cache(
 
     def dispose(given: Given) -> None:
         if not isinstance(given, Answer):
-            tasks.start(close(given), "cache.close")
+            tasks.start(aclose(given.body), "cache.close")
 
     def evicted(why: str) -> None:
         cache.figures.evicted += why == "room"

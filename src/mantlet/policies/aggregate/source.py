@@ -19,7 +19,7 @@ from mantlet.core.refusal import (
     NotAcceptable,
     Refusal,
 )
-from mantlet.policies.record.stream import aclose
+from mantlet.core.stream import aclose
 from mantlet.wire.sse import SseSplitter
 
 OPEN_TIMEOUT_S: Final = 10.0

@@ -14,7 +14,7 @@ import msgspec
 
 from mantlet.core.call import Call, Hints, Reply
 from mantlet.core.refusal import BadUpstream
-from mantlet.core.stream import Derived
+from mantlet.core.stream import Derived, aclose
 from mantlet.wire import jsonrpc
 from mantlet.wire.sse import Event, SseSplitter, format_event
 
@@ -73,9 +73,9 @@ async def whole(reply: Reply) -> Reply:
             reply.body = Derived(_rest(before, source, splitter), chunks)
             return reply
     except BaseException:
-        await _close(chunks)
+        await aclose(chunks)
         raise
-    await _close(chunks)
+    await aclose(chunks)
     raise BadUpstream(why="the stream ended without an answer")
 
 
@@ -96,19 +96,7 @@ async def _ended(source: AsyncIterator[bytes], chunks: AsyncIterator[bytes]) -> 
                 pass
     except TimeoutError:
         pass
-    await _close(chunks)
-
-
-async def close(reply: Reply) -> None:
-    """End what nobody is going to send."""
-    if not isinstance(reply.body, bytes):
-        await _close(reply.body)
-
-
-async def _close(chunks: AsyncIterator[bytes]) -> None:
-    aclose = getattr(chunks, "aclose", None)
-    if aclose is not None:
-        await aclose()
+    await aclose(chunks)
 
 
 def _is_answer(event: Event) -> bool:

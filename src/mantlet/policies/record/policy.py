@@ -14,8 +14,9 @@ from mantlet.core.policy import ArrivalHandler
 from mantlet.core.ports import Journal
 from mantlet.core.record import Record, Trail
 from mantlet.core.refusal import AuditUnavailable, Refusal
+from mantlet.core.stream import aclose
 from mantlet.policies.record import outcome
-from mantlet.policies.record.stream import CountedStream, aclose
+from mantlet.policies.record.stream import CountedStream
 
 
 class Meter(Protocol):

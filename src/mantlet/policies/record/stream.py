@@ -1,7 +1,8 @@
 """A streaming body that is counted while it passes."""
 
 from collections.abc import AsyncIterator, Callable
-from inspect import isawaitable
+
+from mantlet.core.stream import aclose
 
 Ended = Callable[[int], None]
 """Told once, with the bytes that passed, when the stream ends, fails or is closed."""
@@ -38,10 +39,3 @@ class CountedStream:
         ended, self._ended = self._ended, None
         if ended is not None:
             ended(self._sent_bytes)
-
-
-async def aclose(chunks: AsyncIterator[bytes]) -> None:
-    """Close a stream, whatever kind of iterator it is."""
-    close = getattr(chunks, "aclose", None)
-    if close is not None and isawaitable(closing := close()):
-        await closing

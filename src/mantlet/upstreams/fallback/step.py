@@ -12,6 +12,7 @@ import msgspec
 from mantlet.core.call import Call, Reply
 from mantlet.core.policy import CallHandler, Policy
 from mantlet.core.refusal import Refusal
+from mantlet.core.stream import aclose
 from mantlet.upstreams.fallback.answers import Answers
 from mantlet.upstreams.fallback.config import FallbackRule
 from mantlet.upstreams.fallback.plan import Plan, at, is_for
@@ -94,7 +95,7 @@ class Fallback:
         for rule in rules:
             if (reply := await self._instead(call, rule, reason, again)) is not None:
                 if isinstance(end, Reply):
-                    await _give_up(end)
+                    await aclose(end.body)
                 return reply
         if isinstance(end, Refusal):
             raise end
@@ -173,8 +174,3 @@ def _without_type(result: msgspec.Raw) -> bytes:
     members = msgspec.json.decode(result, type=dict[str, msgspec.Raw])
     members.pop("resultType", None)
     return msgspec.json.encode(members)
-
-
-async def _give_up(reply: Reply) -> None:
-    if (close := getattr(reply.body, "aclose", None)) is not None:
-        await close()

@@ -10,6 +10,7 @@ import msgspec
 from mantlet.core.call import Call, Reply
 from mantlet.core.ports import Upstream
 from mantlet.core.refusal import Refusal
+from mantlet.core.stream import aclose
 from mantlet.core.tasks import Tasks
 from mantlet.upstreams.guarded.verdict import BUSY
 from mantlet.upstreams.hedge.config import HedgeConfig
@@ -118,7 +119,7 @@ class Race:
                 if made.era == "legacy" and made.session and self._won is not None:
                     self._tasks.start(self._tell_cancelled(made), "hedge.cancelled")
             elif not runner.cancelled() and runner.exception() is None and isinstance(end := runner.result(), Reply):
-                self._tasks.start(_close(end), "hedge.close")
+                self._tasks.start(aclose(end.body), "hedge.close")
 
     async def _tell_cancelled(self, made: Call) -> None:
         # To a legacy server a closed connection does not say that nobody waits (2025-11-25, "Cancellation").
@@ -140,8 +141,3 @@ def _is_good(runner: "asyncio.Task[Reply | Refusal]") -> bool:
         return False
     end = runner.result()
     return isinstance(end, Reply) and end.status not in BUSY
-
-
-async def _close(reply: Reply) -> None:
-    if (close := getattr(reply.body, "aclose", None)) is not None:
-        await close()

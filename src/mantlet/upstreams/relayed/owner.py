@@ -22,6 +22,7 @@ from mantlet.core.headers import Headers
 from mantlet.core.ports import Upstream
 from mantlet.core.record import Trail
 from mantlet.core.refusal import Refusal
+from mantlet.core.stream import aclose
 from mantlet.core.tasks import Tasks
 from mantlet.upstreams.relayed import refusals
 from mantlet.upstreams.relayed.frames import (
@@ -146,9 +147,7 @@ class Worker:
             self.protocol.send(Ended(number))
         finally:
             del self._windows[number]
-            close = getattr(reply.body, "aclose", None)
-            if close is not None:
-                await close()
+            await aclose(reply.body)
 
     async def _health(self, number: int) -> None:
         self.protocol.send(Health(number, msgspec.json.encode(await self._owner.upstream.health())))

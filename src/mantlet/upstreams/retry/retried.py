@@ -13,6 +13,7 @@ from mantlet.core.call import Call, Reply
 from mantlet.core.clock import Clock
 from mantlet.core.ports import Upstream
 from mantlet.core.refusal import BadUpstream, BreakerOpen, EgressDenied, Refusal, UpstreamUnavailable
+from mantlet.core.stream import aclose
 from mantlet.upstreams.guarded.verdict import BUSY, is_answer, is_failed_reply
 from mantlet.upstreams.retry.budget import Budget
 from mantlet.upstreams.retry.config import RetryConfig
@@ -160,5 +161,5 @@ def _asked_s(end: Reply | Refusal) -> float | None:
 
 
 async def _give_up(end: Reply | Refusal) -> None:
-    if isinstance(end, Reply) and (close := getattr(end.body, "aclose", None)) is not None:
-        await close()
+    if isinstance(end, Reply):
+        await aclose(end.body)

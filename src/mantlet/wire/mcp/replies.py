@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from mantlet.core.call import Reply
 from mantlet.core.refusal import BadUpstream, InvalidJson
+from mantlet.core.stream import aclose
 from mantlet.wire import jsonrpc
 from mantlet.wire.sse import SseSplitter
 
@@ -29,9 +30,7 @@ async def answer_in(reply: Reply) -> bytes:
                 if "result" in message or "error" in message:
                     return event.data
     finally:
-        close = getattr(reply.body, "aclose", None)
-        if close is not None:
-            await close()
+        await aclose(reply.body)
     raise BadUpstream(why="the stream ended without an answer")
 
 

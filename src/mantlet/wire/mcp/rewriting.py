@@ -8,6 +8,7 @@ import msgspec
 
 from mantlet.core.call import Call, Reply
 from mantlet.core.refusal import Refusal
+from mantlet.core.stream import aclose
 from mantlet.wire import jsonrpc
 from mantlet.wire.sse import SseSplitter, format_event
 
@@ -112,8 +113,7 @@ class RewrittenStream(AsyncIterator[bytes]):
 
     async def aclose(self) -> None:
         """Give up the rest, and tell the source."""
-        if (close := getattr(self._source, "aclose", None)) is not None:
-            await close()
+        await aclose(self._source)
 
 
 def _is_same(one: bytes, other: bytes) -> bool:

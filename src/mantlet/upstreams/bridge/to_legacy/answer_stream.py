@@ -10,6 +10,7 @@ from typing import Final
 
 from mantlet.core.call import Reply
 from mantlet.core.refusal import BadUpstream, MethodNotAllowed, Refusal, SessionNotFound
+from mantlet.core.stream import aclose
 from mantlet.upstreams.bridge.to_legacy.session import Opened, Session
 from mantlet.wire.sse import SseSplitter
 
@@ -80,9 +81,7 @@ class AnswerStream:
                     await self._linger(reply)
                     break
         finally:
-            close = getattr(reply.body, "aclose", None)
-            if close is not None:
-                await close()
+            await aclose(reply.body)
 
     async def _linger(self, reply: Reply) -> None:
         assert not isinstance(reply.body, bytes)

@@ -22,6 +22,7 @@ from mantlet.core.refusal import (
     Refusal,
     SessionNotFound,
 )
+from mantlet.core.stream import aclose
 from mantlet.core.tasks import Tasks
 from mantlet.upstreams.bridge.to_legacy.places import Places
 from mantlet.upstreams.bridge.to_legacy.session import Opened, Session
@@ -284,9 +285,7 @@ class Feed:
                     if event.data and (message := answers.read(event.data)) is not None:
                         await self._heard(opened, message, event.data)
         finally:
-            close = getattr(reply.body, "aclose", None)
-            if close is not None:
-                await close()
+            await aclose(reply.body)
 
     async def _heard(self, opened: Opened, message: answers.Message, data: bytes) -> None:
         if not isinstance(message.method, str):

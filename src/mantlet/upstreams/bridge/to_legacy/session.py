@@ -18,6 +18,7 @@ from mantlet.core.caller import Caller
 from mantlet.core.clock import Clock
 from mantlet.core.ports import Upstream
 from mantlet.core.refusal import BadUpstream, DeadlineExceeded, Refusal, SessionNotFound
+from mantlet.core.stream import aclose
 from mantlet.core.tasks import Tasks
 from mantlet.wire.mcp import replies
 from mantlet.wire.mcp.bridge import to_legacy_answers as answers
@@ -256,9 +257,7 @@ class Session:
         try:
             async with asyncio.timeout(TELL_TIMEOUT_S):
                 reply = await self.inner.send(call)
-                close = getattr(reply.body, "aclose", None)
-                if close is not None:
-                    await close()
+                await aclose(reply.body)
         except TimeoutError as error:
             raise DeadlineExceeded(why="the server did not take a message in time") from error
 

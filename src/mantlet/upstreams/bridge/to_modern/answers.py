@@ -1,12 +1,12 @@
-"""Reading a reply whole, and giving one up."""
+"""Reading a reply whole."""
 
-from collections.abc import AsyncIterator
 from typing import Final
 
 import msgspec
 
 from mantlet.core.call import Reply
 from mantlet.core.refusal import BadUpstream
+from mantlet.core.stream import aclose
 from mantlet.wire.mcp.bridge import to_modern_result as results
 from mantlet.wire.sse import SseSplitter
 
@@ -24,13 +24,5 @@ async def whole(reply: Reply) -> bytes:
                 if event.data and results.read(event.data).method is msgspec.UNSET:
                     return event.data
     finally:
-        await closed(reply)
+        await aclose(reply.body)
     raise BadUpstream(why="the stream ended without an answer")
-
-
-async def closed(what: Reply | AsyncIterator[bytes]) -> None:
-    """Give up a reply or its body, and with it the work behind it."""
-    body = what.body if isinstance(what, Reply) else what
-    close = getattr(body, "aclose", None)
-    if close is not None:
-        await close()

@@ -16,10 +16,11 @@ from mantlet.core.call import Call, Reply
 from mantlet.core.clock import Clock
 from mantlet.core.ports import Upstream
 from mantlet.core.refusal import BadUpstream, DeadlineExceeded, NotAcceptable, Refusal
+from mantlet.core.stream import aclose
 from mantlet.core.tasks import Tasks
 from mantlet.upstreams.bridge.config import BridgeConfig
 from mantlet.upstreams.bridge.to_modern import calls
-from mantlet.upstreams.bridge.to_modern.answers import MAX_EVENT_BYTES, closed, whole
+from mantlet.upstreams.bridge.to_modern.answers import MAX_EVENT_BYTES, whole
 from mantlet.upstreams.bridge.to_modern.held import Held, Round
 from mantlet.upstreams.bridge.to_modern.in_flight import Handle, InFlight
 from mantlet.upstreams.bridge.to_modern.session import Standing
@@ -99,7 +100,7 @@ class Exchange:
                     return Reply(200, [JSON], answered)
                 outcome = answered
             if not accepts_stream(call):
-                await closed(reply)
+                await aclose(reply.body)
                 raise NotAcceptable("The answer to this is an event stream; the client must accept text/event-stream.")
             is_carried_on = True
             return self._carried_on(handle, reply, outcome)
@@ -169,7 +170,7 @@ class Exchange:
         if self._round is not None:
             self._parts.held.close(self._round)
         if self._source is not None:
-            self._parts.tasks.start(closed(self._source), "to-modern close")
+            self._parts.tasks.start(aclose(self._source), "to-modern close")
         if not self._is_answered:
             self._is_answered = True
             code, said = (CANCELLED, "Request cancelled") if task.cancelled() else (-32603, "Internal error")
@@ -241,7 +242,7 @@ class Exchange:
                     pass
         except (Refusal, TimeoutError):
             pass  # how it ends changes nothing
-        await closed(self._source)
+        await aclose(self._source)
         self._source = None
 
     async def _asked(self, stream: EventStream, wanted: InputRequired) -> dict[str, Raw]:

@@ -16,9 +16,10 @@ from mantlet.core.caller import Caller
 from mantlet.core.clock import Clock
 from mantlet.core.ports import Upstream
 from mantlet.core.refusal import InvalidParams, Refusal
+from mantlet.core.stream import aclose
 from mantlet.core.tasks import Tasks
 from mantlet.upstreams.bridge.to_modern import calls
-from mantlet.upstreams.bridge.to_modern.answers import MAX_EVENT_BYTES, closed
+from mantlet.upstreams.bridge.to_modern.answers import MAX_EVENT_BYTES
 from mantlet.wire.mcp.bridge import to_modern_events as events
 from mantlet.wire.mcp.bridge import to_modern_result as results
 from mantlet.wire.mcp.bridge.to_modern_handshake import Offers
@@ -248,7 +249,7 @@ class Feed:
     async def _close(self, listening: _Listening) -> None:
         if listening.task is not None:
             listening.task.cancel()
-        await closed(listening.source)
+        await aclose(listening.source)
 
     async def _pause(self) -> None:
         pause_s = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** min(self._failures - 1, 10))

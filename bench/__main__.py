@@ -37,6 +37,10 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--full", action="store_true", help="longer rounds, more of them, a million checked calls")
     parser.add_argument("--only", choices=list(EXPERIMENTS), action="append", help="this experiment (may be repeated)")
     parser.add_argument(
+        "--rows", action="append", default=[], metavar="TEXT",
+        help="only the rows of `connections` and `growth` whose names contain this (may be repeated)",
+    )  # fmt: skip
+    parser.add_argument(
         "--against",
         type=_against,
         action="append",
@@ -88,9 +92,11 @@ def main() -> int:
                 rivals=options.rival,
                 asgi_python=options.asgi_python,
                 with_gateway=not options.without_gateway,
+                rows=options.rows,
             )
             for name in options.only or [name for name in EXPERIMENTS if options.full or name not in ASKED_FOR]:
                 started_s = time.monotonic()
+                lab.progress(name)
                 try:
                     found = EXPERIMENTS[name](lab)
                 except (RoundFailed, NotStarted) as error:

@@ -60,6 +60,8 @@ class Lab:
     """Names and programs of other gateways to start."""
     asgi_python: str = sys.executable
     with_gateway: bool = True
+    rows: Sequence[str] = ()
+    """What the names of the rows that are wanted contain, in experiments that take a minute a row; empty: all."""
     facts: dict[str, float] = field(default_factory=dict)
     """Every figure under a dotted name, for the targets and the JSON file."""
     notes: list[str] = field(default_factory=list)
@@ -82,6 +84,14 @@ class Lab:
             text = text.replace(path, "…")
         if text not in self.notes:
             self.notes.append(text)
+
+    def wants(self, row: str) -> bool:
+        """Whether `row` is asked for."""
+        return not self.rows or any(part in row for part in self.rows)
+
+    def progress(self, text: str) -> None:
+        """Tell whoever waits how far it is; reports go to standard output, this does not."""
+        print(f".. {text}", file=sys.stderr, flush=True)
 
     def server(self, module: str, *arguments: str) -> tuple[int, int]:
         """(port, pid) of a server of `bench.servers`, started on first use."""

@@ -89,7 +89,7 @@ def connections(lab: Lab) -> list[Table]:
     certificates = lab.place("certificates")
     authority(certificates)
     tls = sign(certificates, "server")
-    cells = [_row(lab, number, tls) for number in range(len(_kinds("")))]
+    cells = [_row(lab, number, tls) for number, kind in enumerate(_kinds("")) if lab.wants(kind.name)]
     title = f"{HELD:,} connections that are slow or silent, and {GOOD} good callers"
     columns = (
         "what they are", "held", "turned away", "MiB more", "deadline, s", "closed after, s", "still open",
@@ -120,6 +120,7 @@ def _row(lab: Lab, number: int, tls: Mapping[str, str]) -> Sequence[str]:
     upstream, _ = lab.server("http_echo", *era_arguments("modern"))
     ports = {"websocket": free_port(), "tcp": free_port()}
     kind = _kinds("")[number]
+    lab.progress(f"connections: {kind.name}, about {4 * (kind.deadline_s + AFTER_S) + 15:.0f} s")
     entry = http("echo", f"http://127.0.0.1:{upstream}/mcp")
     gateway = lab.gateway(f"connections-{number}", [entry], **_sections(kind, ports, tls))
     if gateway is None:

@@ -55,7 +55,8 @@ class _Kind:
 def growth(lab: Lab) -> list[Table]:
     """Few and ten times as many in turn, each at a node of its own."""
     cells: list[Sequence[str]] = []
-    for kind in KINDS:
+    for kind in filter(lambda kind: lab.wants(kind.name), KINDS):
+        lab.progress(f"growth: {kind.name}")
         with ExitStack() as stack:
             try:
                 arranged = [kind.arrange(lab, count, stack) for count in (kind.few, TIMES * kind.few)]

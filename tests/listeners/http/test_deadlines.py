@@ -3,8 +3,8 @@
 import asyncio
 
 from mantlet.core.call import Arrival, Reply
-from mantlet.listeners.http.connection import LINGER_BYTES, LINGER_S
 from mantlet.listeners.http.door import EXPIRED_A_TURN
+from mantlet.listeners.http.lifetime import LINGER_BYTES, LINGER_S
 
 
 async def test_a_silent_connection_is_closed(serve) -> None:

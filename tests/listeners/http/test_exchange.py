@@ -82,7 +82,7 @@ async def test_what_is_sent_ahead_is_bounded(serve) -> None:
     client.send(house.get() * wanted)
     (connection,) = house.listener._door.guests
     await house.until(lambda: connection._is_read_paused)
-    assert len(connection._buffer) < 65536 + 262144 + 1
+    assert len(connection._ahead.buffer) < 65536 + 262144 + 1
     gate.set()
     for _ in range(3000):
         assert (await client.answer())[0] == 200
@@ -95,7 +95,7 @@ async def test_what_is_sent_ahead_stays_bounded_while_it_is_being_answered(serve
     async def handler(arrival: Arrival) -> Reply:
         nonlocal largest
         (connection,) = house.listener._door.guests
-        largest = max(largest, len(connection._buffer))
+        largest = max(largest, len(connection._ahead.buffer))
         await asyncio.sleep(0)
         return Reply(200, [], b"ok")
 
@@ -109,7 +109,7 @@ async def test_what_is_sent_ahead_stays_bounded_while_it_is_being_answered(serve
     (connection,) = house.listener._door.guests
     client.reset()
     await house.until(lambda: connection._is_lost)
-    assert not connection._buffer
+    assert not connection._ahead.buffer
 
 
 @pytest.mark.parametrize("step", [1, 3, 1000])

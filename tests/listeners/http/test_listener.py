@@ -22,7 +22,12 @@ from mantlet.listeners.http.listener import bound
 
 async def test_connections_over_the_cap_are_refused_at_once_and_others_go_on(serve) -> None:
     """RATE-06"""
-    house = await serve(max_connections=2)
+
+    async def handler(arrival: Arrival) -> Reply:
+        arrival.caller = Caller("alice", "idp", "jwt")
+        return Reply(200, [], b"x")
+
+    house = await serve(handler, max_connections=2)
     first, second = await house.connect(), await house.connect()
     for client in (first, second):
         client.send(house.get())
@@ -205,13 +210,17 @@ async def test_old_tls_and_plaintext_get_nothing(serve, certificate: tuple[str, 
 
 
 async def test_a_handshake_takes_a_seat_and_gives_it_back(serve, certificate: tuple[str, str]) -> None:
-    """RATE-06: half-open connections count."""
-    house = await serve(max_connections=1, tls={"cert_file": certificate[0], "key_file": certificate[1]})
+    """RATE-06: half-open connections count, against each other and before all others."""
+    tls = {"cert_file": certificate[0], "key_file": certificate[1]}
+    house = await serve(max_connections=2, per_address_connections=1, tls=tls)
     silent = await house.connect()
     await house.until(lambda: bool(house.listener._door.seats))
     with pytest.raises((ConnectionError, ssl.SSLError)):
         await house.connect(ssl=trusting(certificate), server_hostname="localhost")
-    silent.close()
+    others = [await house.connect(local_addr=(f"127.0.0.{number}", 0)) for number in (2, 3)]
+    assert await silent.rest() == b""
+    for client in others:
+        client.close()
     await house.until(lambda: not house.listener._door.seats)
     client = await house.connect(ssl=trusting(certificate), server_hostname="localhost")
     client.send(house.get())

@@ -5,7 +5,8 @@ import asyncio
 import pytest
 
 from mantlet.core.call import Arrival, Reply
-from mantlet.listeners.http.connection import MAX_TOLD, PIPELINED_BYTES
+from mantlet.listeners.http.framing import PIPELINED_BYTES
+from mantlet.listeners.http.told import MAX_TOLD
 
 PROXY = {"trusted_proxies": ["127.0.0.1"]}
 READ_BYTES = 262_144
@@ -138,7 +139,7 @@ async def test_what_is_sent_ahead_does_not_gather(serve) -> None:
         client.send(request * 1000)
         for _ in range(20):
             await asyncio.sleep(0)
-            most = max(most, len(connection._buffer))
+            most = max(most, len(connection._ahead.buffer))
     assert most < PIPELINED_BYTES + 2 * READ_BYTES
     assert house.errors == []
 

@@ -10,6 +10,7 @@ from h2.errors import ErrorCodes
 from h2.settings import SettingCodes
 
 from mantlet.core.call import Arrival, Reply
+from mantlet.core.caller import Caller
 from mantlet.listeners.http2.connection import STREAM_BYTES
 
 
@@ -471,3 +472,32 @@ async def test_forwarded_clients_are_told_apart(serve2, connect) -> None:
     for address in (b"192.0.2.1", b"192.0.2.2"):
         await client.answer(client.ask(client.fields(more=((b"x-forwarded-for", address),))))
     assert [arrival.peer for arrival in house.arrivals] == ["192.0.2.1", "192.0.2.2"]
+
+
+async def test_whoever_is_nobody_leaves_for_a_newcomer_and_who_is_served_stays(serve2, connect) -> None:
+    """RATE-06, HTTP-05: a stranger's body may come as slowly as it likes, and keeps nobody out by it."""
+    gate = asyncio.Event()
+
+    async def handler(arrival: Arrival) -> Reply:
+        if arrival.path == "/known":
+            arrival.caller = Caller("alice", "idp", "jwt")
+        elif arrival.path == "/wait":
+            await gate.wait()
+        return Reply(200, [], await arrival.read())
+
+    house = await serve2(handler, max_connections=4)
+    waiting, slow, silent, known = [await connect(house) for _ in range(4)]
+    await known.answer(known.ask(known.fields(path="/known")))
+    waited = waiting.ask(waiting.fields(path="/wait"))
+    slow.ask(slow.fields("POST", "/slow"), b"x", ends=False)
+    await house.until(lambda: len(house.arrivals) == 3)
+    assert house.listener._door.seats.lent
+    for leaving in (slow, silent):
+        newcomer = await connect(house)
+        await leaving.end()
+        await newcomer.answer(newcomer.ask(newcomer.fields(path="/known")))
+    with pytest.raises((ConnectionError, ssl.SSLError)):
+        await connect(house)
+    gate.set()
+    assert (await waiting.answer(waited))[0] == 200
+    assert (await known.answer(known.ask(known.fields(path="/known"))))[0] == 200

@@ -84,8 +84,9 @@ async def test_noise_ends_or_is_answered(serve2, seed: int) -> None:
     chance = random.Random(seed)
     for _ in range(120):
         wire = Wire()
-        assert door.seats.take("192.0.2.1")
-        connection = Http2Connection(door, Accepted("192.0.2.1", house.now_s, None, "h2"))
+        seat = door.seats.take("192.0.2.1")
+        assert seat is not None
+        connection = Http2Connection(door, Accepted(seat, house.now_s, None, "h2"))
         wire.protocol = connection
         connection.connection_made(wire)
         whole = bytearray(PREFACE + b"".join(frames(chance, house.listener.port)))

@@ -317,8 +317,11 @@ async def test_a_revoked_credential_ends_the_connection(serve: Serve) -> None:
 async def test_caps_hold_at_the_door_and_those_inside_work_on(serve: Serve) -> None:
     """RATE-06"""
     house = await serve(max_connections=2)
-    client, _ = await house.ready(), await house.connect()
+    client, stranger = await house.ready(), await house.connect()
     await house.until(lambda: len(house.listener.connections()) == 2)
+    await house.ready()
+    assert await stranger.end() == b""
+    assert (house.listener.refused_connections, house.listener.displaced_connections) == (0, 1)
     assert await (await house.connect()).end() == b""
     assert house.listener.refused_connections == 1
     client.say(id=1, method="ping")

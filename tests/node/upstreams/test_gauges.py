@@ -56,10 +56,11 @@ def test_who_did_not_get_in_is_told_by_door() -> None:
     """RATE-06"""
     metrics = Metrics()
     for name, refused in (("http", 3), ("tcp", 0)):
-        listener: Any = SimpleNamespace(refused_connections=refused)
+        listener: Any = SimpleNamespace(refused_connections=refused, displaced_connections=5)
         watch_door(metrics, name, listener)
     assert figures(metrics)["mantlet_http_connections_refused"] == 3
     assert figures(metrics)["mantlet_tcp_connections_refused"] == 0
+    assert figures(metrics)["mantlet_tcp_connections_displaced"] == 5
 
 
 @pytest.mark.parametrize("taken", [0, 4])

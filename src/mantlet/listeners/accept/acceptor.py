@@ -11,7 +11,8 @@ from typing import Final, cast
 
 from mantlet.core.certificate import PeerCertificate
 from mantlet.core.tasks import Tasks
-from mantlet.listeners.accept.seats import Seats
+from mantlet.listeners.accept.handshakes import Handshakes
+from mantlet.listeners.accept.seats import Seat, Seats
 from mantlet.listeners.peer import Network, address_of, is_within
 from mantlet.listeners.proxy_protocol import NotProxied, receive
 from mantlet.listeners.tls.hello import wait_for_hello
@@ -26,15 +27,20 @@ SHUTDOWN_S: Final = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """A connection that may speak. It has a seat, which whoever serves it gives back under the name of `peer`."""
+    """A connection that may speak."""
 
-    peer: str
-    """Its address; behind a PROXY protocol that of the balancer's client."""
+    seat: Seat
+    """Lent, unless it is a proxy's; whoever serves the connection is its holder from now on, and gives it back."""
     at_s: float
     """When it was accepted, on the loop's clock given to `Acceptor`: deadlines of receipt begin here (HTTP-05)."""
     certificate: PeerCertificate | None
     alpn: str | None
     """What TLS agreed on; None without TLS or agreement."""
+
+    @property
+    def peer(self) -> str:
+        """Its address; behind a PROXY protocol that of the balancer's client."""
+        return self.seat.peer
 
 
 Make = Callable[[Accepted], asyncio.Protocol]
@@ -71,7 +77,8 @@ class Acceptor:
         self._sock = sock
         self._is_open = True
         self._loop = asyncio.get_running_loop()
-        self._opening: set[asyncio.Task[None]] = set()
+        self._handshakes = Handshakes(self._loop, seats.displace)
+        self._opening: set[Opening] = set()
         sock.setblocking(False)
         sock.listen(BACKLOG)
         self._loop.add_reader(sock.fileno(), self._accept)
@@ -90,8 +97,8 @@ class Acceptor:
 
     def abort_openings(self) -> None:
         """Give up on connections that are not ready to speak."""
-        for task in list(self._opening):
-            task.cancel()
+        for opening in list(self._opening):
+            opening.cancel()
 
     def _accept(self) -> None:
         for _ in range(ACCEPTS_A_TURN):
@@ -106,34 +113,23 @@ class Acceptor:
                 return
             peer = address_of(address)
             is_foreign = self._proxies is not None and not is_within(peer, self._proxies)
-            if is_foreign or not self._seats.take(peer):
+            seat = None if is_foreign else self._seats.take(peer)
+            if seat is None:
                 accepted.close()  # no plaintext answer on a TLS port (TLS-01)
                 continue
             accepted.setblocking(False)
-            task = self._tasks.start(self._open(accepted, peer), "opening")
-            self._opening.add(task)
-            task.add_done_callback(self._opening.discard)
+            opening = Opening(self._make, seat, self._monotonic(), self._tls)
+            self._opening.add(opening)
+            opening.task = self._tasks.start(self._open(opening, accepted), "opening")
 
     def _resume(self) -> None:
         if self._is_open:
             self._loop.add_reader(self._sock.fileno(), self._accept)
 
-    async def _open(self, accepted: socket.socket, peer: str) -> None:
-        at_s = self._monotonic()
+    async def _open(self, opening: "Opening", accepted: socket.socket) -> None:
         ends_s = self._loop.time() + self._opening_s
-        opening: Opening | None = None
-        is_seated = True
         try:
-            if self._proxies is not None:
-                async with asyncio.timeout_at(ends_s):
-                    source = (await receive(accepted)).source
-                if source:
-                    # The client's seat instead of the balancer's: caps are for who comes, not for who brings them.
-                    self._seats.give_back(peer)
-                    peer = source
-                    is_seated = self._seats.take(peer)
-            if is_seated:
-                opening = Opening(self._make, peer, at_s, self._tls)
+            if self._proxies is None or await self._is_seated(opening, accepted, ends_s):
                 await self._connect(opening, accepted, ends_s)
         except NotProxied:
             pass  # whoever it is, nothing it says counts
@@ -141,10 +137,22 @@ class Acceptor:
             if self._tls is not None:
                 self._tls.failed(error)
         finally:
-            if opening is None or not opening.is_made:
+            self._opening.discard(opening)
+            if not opening.is_made:
                 accepted.close()
-                if is_seated:
-                    self._seats.give_back(peer)
+                opening.seat.leave()
+
+    async def _is_seated(self, opening: "Opening", accepted: socket.socket, ends_s: float) -> bool:
+        """The client's seat instead of the balancer's: caps are for who comes, not for who brings them."""
+        async with asyncio.timeout_at(ends_s):
+            source = (await receive(accepted)).source
+        if not source:
+            return True
+        opening.seat.leave()
+        seat = self._seats.take(source)
+        if seat is not None:
+            opening.sit(seat)
+        return seat is not None
 
     async def _connect(self, opening: "Opening", accepted: socket.socket, ends_s: float) -> None:
         if self._tls is None:
@@ -152,21 +160,43 @@ class Acceptor:
             return
         async with asyncio.timeout_at(ends_s):
             await wait_for_hello(accepted)
-        await self._loop.connect_accepted_socket(
-            lambda: opening,
-            accepted,
-            ssl=self._tls.context,  # the newest: a renewed certificate is for whoever comes next
-            ssl_handshake_timeout=max(0.001, ends_s - self._loop.time()),
-            ssl_shutdown_timeout=SHUTDOWN_S,
-        )
+            await self._handshakes.begin(opening)
+        try:
+            await self._loop.connect_accepted_socket(
+                lambda: opening,
+                accepted,
+                ssl=self._tls.context,  # the newest: a renewed certificate is for whoever comes next
+                ssl_handshake_timeout=max(0.001, ends_s - self._loop.time()),
+                ssl_shutdown_timeout=SHUTDOWN_S,
+            )
+        finally:
+            self._handshakes.over(opening)
 
 
 class Opening(asyncio.Protocol):
-    """Holds the place of a protocol until TLS has said which, then gives it the connection."""
+    """Holds the place, and the seat, of a protocol until it is known which; then gives it the connection."""
 
-    def __init__(self, make: Make, peer: str, at_s: float, tls: Served | None) -> None:
-        self._make, self._peer, self._at_s, self._tls = make, peer, at_s, tls
+    def __init__(self, make: Make, seat: Seat, at_s: float, tls: Served | None) -> None:
+        self._make, self._at_s, self._tls = make, at_s, tls
+        self.task: asyncio.Task[None] | None = None
         self.is_made = False
+        self.sit(seat)
+
+    def sit(self, seat: Seat) -> None:
+        """Take a seat. Whoever has not so much as shaken hands gives way first."""
+        self.seat = seat
+        seat.lend(self)
+
+    def make_room(self) -> bool:
+        """Leave for a newcomer."""
+        self.seat.leave()
+        self.cancel()
+        return True
+
+    def cancel(self) -> None:
+        """Give it up."""
+        if self.task is not None:
+            self.task.cancel()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Hand over."""
@@ -180,7 +210,7 @@ class Opening(asyncio.Protocol):
                 self._tls.failed(error)
                 transport.abort()
                 return
-        protocol = self._make(Accepted(self._peer, self._at_s, certificate, alpn))
+        protocol = self._make(Accepted(self.seat, self._at_s, certificate, alpn))
         self.is_made = True
         transport.set_protocol(protocol)
         protocol.connection_made(transport)

@@ -4,6 +4,7 @@ import math
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Final, Protocol
 
 from mantlet.core.call import Arrival, Reply
@@ -12,7 +13,7 @@ from mantlet.core.policy import ArrivalHandler
 from mantlet.core.record import Trail
 from mantlet.core.refusal import Refusal
 from mantlet.core.tasks import Tasks
-from mantlet.listeners.accept.seats import Seats
+from mantlet.listeners.accept.seats import RESTED_S, Seats
 from mantlet.listeners.http.answer import Constant
 from mantlet.listeners.http.canned import Canned
 from mantlet.listeners.http.config import HttpConfig
@@ -55,6 +56,15 @@ class Guest(Protocol):
 
     receive_deadline_s: float
     write_deadline_s: float
+
+    @property
+    def rests_since_s(self) -> float:
+        """When its last request was answered, where it may be closed for a newcomer; infinite where it may not."""
+        ...
+
+    def make_room(self) -> bool:
+        """As `accept.Holder`."""
+        ...
 
     def expire(self, now_s: float) -> None:
         """A deadline has passed."""
@@ -139,10 +149,16 @@ class Door:
             guest = self.late.popleft()
             if guest in self.guests and _is_late(guest, now_s):  # it may have gone on meanwhile
                 guest.expire(now_s)
+        if self.seats.is_scarce:
+            self.seats.rest(self._rested(now_s - RESTED_S))
         while self.held and self.held[0][0] <= now_s:
             _, held, closes = self.held.popleft()
             held.release(closes)
         return bool(self.late)
+
+    def _rested(self, since_s: float) -> list[Guest]:
+        resting = [(at_s, guest) for guest in self.guests if (at_s := guest.rests_since_s) <= since_s]
+        return [guest for _, guest in sorted(resting, key=itemgetter(0))]
 
 
 def _is_late(guest: Guest, now_s: float) -> bool:

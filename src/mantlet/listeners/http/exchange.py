@@ -14,6 +14,7 @@ from mantlet.wire.answer import unhandled
 
 if TYPE_CHECKING:
     from mantlet.listeners.http.connection import Connection
+    from mantlet.listeners.http.request import Request
 
 ACLOSE_S: Final = 5.0
 """How long a stream's clean-up may take before it is left to its own."""
@@ -22,7 +23,7 @@ ACLOSE_S: Final = 5.0
 class Exchange:
     """Owned by its connection, one at a time. Its answer is written by its own task."""
 
-    __slots__ = ("body", "closes", "connection", "expects_continue", "extra", "is_http10", "trail", "verb")
+    __slots__ = ("arrival", "body", "closes", "connection", "expects_continue", "extra", "is_http10", "trail", "verb")
 
     def __init__(self, connection: "Connection", trail: Trail) -> None:
         self.connection = connection
@@ -34,6 +35,16 @@ class Exchange:
         self.closes = True
         self.expects_continue = False
         self.extra: Fields = []
+        self.arrival: Arrival | None = None
+        """Set while its body is still coming in."""
+
+    def begin(self, head: "Request") -> None:
+        """Hear what the head says of the answer."""
+        framing = head.framing
+        self.verb = head.verb
+        self.is_http10 = head.is_http10
+        self.closes = not framing.is_persistent or head.verb == "CONNECT"
+        self.expects_continue = framing.expects_continue
 
     async def serve(self, arrival: Arrival) -> None:
         """Run the path and write its reply; whatever happens, one answer or the end of the connection."""

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from mantlet.listeners.accept import Seat
 from mantlet.listeners.http.door import Door, Guest
 
 
@@ -14,7 +15,7 @@ class Handover:
 
     transport: asyncio.Transport
     door: Door
-    peer: str
+    seat: Seat
     id: int
     accepted_s: float
     rest: bytes
@@ -23,7 +24,7 @@ class Handover:
     def left(self, guest: Guest) -> None:
         """Give the seat back, once, when the connection is lost."""
         self.door.guests.discard(guest)
-        self.door.seats.give_back(self.peer)
+        self.seat.leave()
 
 
 class Successor(Guest, Protocol):

@@ -49,6 +49,11 @@ class HttpListener:
         return self._door.seats.refused
 
     @property
+    def displaced_connections(self) -> int:
+        """How many connections left for newcomers, because all seats were taken."""
+        return self._door.seats.displaced
+
+    @property
     def connected(self) -> int:
         """How many connections are open."""
         return len(self._door.guests)

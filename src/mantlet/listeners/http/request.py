@@ -4,8 +4,11 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from mantlet.core.headers import Headers
+from mantlet.core.record import Trail
 from mantlet.core.refusal import MethodNotAllowed, PayloadTooLarge, UnsupportedMediaType
+from mantlet.listeners.http.door import Door
 from mantlet.listeners.http.origin import Fields, Names, check_host, check_origin, cors_fields
+from mantlet.listeners.peer import first_untrusted
 from mantlet.wire import http1
 
 ALLOW: Final = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
@@ -48,3 +51,13 @@ def admit(request: Request, names: Names, *, max_body_bytes: int) -> None:
         raise MethodNotAllowed(ALLOW)
     if request.framing.length > max_body_bytes:
         raise PayloadTooLarge(f"The body is larger than {max_body_bytes} bytes.")
+
+
+def trace(request: Request, trail: Trail, door: Door, *, is_trusted: bool) -> None:
+    """Note whom a trusted proxy brings, and what the client calls its request."""
+    headers = request.headers
+    if is_trusted:
+        trail.peer = first_untrusted(trail.peer, headers.all(door.forwarded), door.trusted, door.forwarded)
+    if not request.framing.is_plain:
+        trail.client_request_id = http1.client_request_id(headers)
+        trail.trace_id = http1.trace_id(headers)

@@ -14,11 +14,10 @@ from h2.exceptions import ProtocolError, StreamClosedError
 from mantlet.core.caller import Caller
 from mantlet.core.record import Trail
 from mantlet.core.refusal import Malformed
-from mantlet.listeners.accept import Accepted
+from mantlet.listeners.accept import RESTED_S, Accepted
 from mantlet.listeners.http.door import NEVER_S, ConnectionInfo, Door
 from mantlet.listeners.http2.engine import RECEIVE_BYTES, STREAM_BYTES, TABLE_BYTES, engine
 from mantlet.listeners.http2.stream import Stream
-from mantlet.listeners.peer import is_within
 from mantlet.wire.http2 import abuse, codes
 from mantlet.wire.http2.abuse import Abuse, Points
 from mantlet.wire.http2.frames import Gate, goaway
@@ -41,8 +40,9 @@ class Http2Connection(asyncio.Protocol):
     def __init__(self, door: Door, accepted: Accepted) -> None:
         self.door = door
         self.peer = accepted.peer
+        self._seat = accepted.seat
         self.certificate = accepted.certificate
-        self.is_trusted = is_within(accepted.peer, door.trusted)
+        self.is_trusted = accepted.seat.is_trusted
         self.caller: Caller | None = None
         self.id = 0
         self.is_write_paused = False
@@ -70,6 +70,7 @@ class Http2Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Say what we take."""
         self._transport = cast(asyncio.Transport, transport)
+        self._seat.holder = self
         self.door.served += 1
         self.id = self.door.served
         self.door.guests.add(self)
@@ -84,7 +85,7 @@ class Http2Connection(asyncio.Protocol):
         """The client is gone: the work for it stops (MCP-07)."""
         self._is_lost = self._is_closing = True
         self.door.guests.discard(self)
-        self.door.seats.give_back(self.peer)
+        self._seat.leave()
         self._stop_all()
         self._can_write.set()
 
@@ -292,7 +293,32 @@ class Http2Connection(asyncio.Protocol):
                 self._close()
                 return
             self._idle_deadline_s = self.door.now_s + self.door.config.idle_timeout
+            if self.caller is None:
+                self._seat.lend(self)
         self.reckon()
+
+    # --- giving way ---------------------------------------------------------------------------------------------
+
+    @property
+    def rests_since_s(self) -> float:
+        """When its last request was answered; infinite while anything is under way."""
+        if self._streams or self._is_closing or self.is_trusted or self._transport.get_write_buffer_size():
+            return NEVER_S
+        return self._idle_deadline_s - self.door.config.idle_timeout
+
+    def make_room(self) -> bool:
+        """Leave for a newcomer: while nobody is known here, or when who is has rested (RATE-06)."""
+        if any(stream.is_at_work for stream in self._streams.values()):
+            return False
+        if self.caller is not None and not (
+            (self._is_closing and not self._transport.get_write_buffer_size())
+            or self.rests_since_s + RESTED_S <= self.door.now_s
+        ):
+            return False
+        self.door.guests.discard(self)
+        self._seat.leave()
+        self.abort()
+        return True
 
     # --- deadlines and the end ----------------------------------------------------------------------------------
 
@@ -349,6 +375,7 @@ class Http2Connection(asyncio.Protocol):
         flush_s = config.write_timeout if self._transport.get_write_buffer_size() else LINGER_S
         self.receive_deadline_s = self.door.clock.monotonic() + flush_s
         self.write_deadline_s = NEVER_S
+        self._seat.lend(self)
         self._transport.close()
 
     def _stop_all(self) -> None:

@@ -31,6 +31,7 @@ class Stream:
     """Owned by its connection. It lives until its task has ended, also when the client has taken the request back."""
 
     __slots__ = (
+        "_arrived",
         "_body",
         "_connection",
         "_expects_continue",
@@ -62,6 +63,8 @@ class Stream:
         self._connection = connection
         self._verb = "GET"
         self._extra: Fields = []
+        self._arrived: Arrival | None = None
+        """Set while its body is still coming in."""
         self._body: Body | None = None
         self._expects_continue = self._is_wanted = self._has_ended = False
         self._is_broken = False
@@ -85,6 +88,8 @@ class Stream:
         if is_preflight(arrival.verb, arrival.headers):
             self._run(self._serve_preflight(arrival))
             return
+        if not self._has_ended:
+            self._arrived = arrival
         self._run(self._serve(arrival))
 
     def _arrival(self, fields: Sequence[tuple[bytes, bytes]], now_s: float) -> Arrival:
@@ -168,6 +173,13 @@ class Stream:
         self.body_deadline_s = NEVER_S
         if self._body is not None:
             self._body.finish()
+
+    @property
+    def is_at_work(self) -> bool:
+        """Whether it is being answered. A stranger's request that is still coming in is not: it may take its time."""
+        if self._has_ended or self._arrived is None:
+            return True
+        return self._arrived.caller is not None
 
     def spoil(self) -> None:
         """Fields behind the body would pass every check made on the head."""

@@ -79,12 +79,22 @@ class TcpConnection(asyncio.Protocol):
         """It may speak."""
         self._transport = cast(asyncio.Transport, transport)
         self._door.guests.add(self)
+        self._accepted.seat.holder = self
+
+    def make_room(self) -> bool:
+        """Leave for a newcomer: only who has not authenticated, or is leaving (RATE-06)."""
+        if self._auth is not None or (self._conversation is not None and not self._is_ending):
+            return False
+        self._door.guests.discard(self)
+        self._accepted.seat.leave()
+        self.abort()
+        return True
 
     def connection_lost(self, error: Exception | None) -> None:
         """The client is gone: the work for it stops, its session ends (MCP-07)."""
         self._is_lost = True
         self._door.guests.discard(self)
-        self._door.seats.give_back(self._accepted.peer)
+        self._accepted.seat.leave()
         self._end()
         self._gate.open()
 
@@ -331,6 +341,7 @@ class TcpConnection(asyncio.Protocol):
             return
         self._is_ending = True
         self._end()
+        self._accepted.seat.lend(self)
         self.receive_deadline_s = self._door.terms.clock.monotonic() + CLOSE_S
         if self._is_read_paused:
             self._is_read_paused = False

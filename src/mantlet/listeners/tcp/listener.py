@@ -34,6 +34,11 @@ class TcpListener:
         """How many connections a cap has turned away."""
         return self._door.seats.refused
 
+    @property
+    def displaced_connections(self) -> int:
+        """How many connections left for newcomers, because all seats were taken."""
+        return self._door.seats.displaced
+
     def connections(self) -> list[ConnectionInfo]:
         """Who is connected now, oldest first."""
         now_s = self._door.terms.clock.monotonic()

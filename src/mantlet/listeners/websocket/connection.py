@@ -144,6 +144,13 @@ class WebSocketConnection(asyncio.Protocol):
             caller=self._conversation.caller.name,
         )
 
+    rests_since_s = NEVER_S
+    """It holds a conversation, which is not cut off for a newcomer."""
+
+    def make_room(self) -> bool:
+        """Its seat is its own."""
+        return False
+
     def expire(self, now_s: float) -> None:
         """A deadline may have passed: see which."""
         if self._protocol.state is not State.OPEN or self.write_deadline_s <= now_s:

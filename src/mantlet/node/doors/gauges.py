@@ -14,6 +14,11 @@ def watch_door(metrics: Metrics, name: str, listener: HttpListener | TcpListener
         f"Connections that a limit on connections turned away, since the start ({name})",
         lambda: listener.refused_connections,
     )
+    metrics.gauge(
+        f"mantlet_{name}_connections_displaced",
+        f"Connections of nobody known, or at rest, that left for newcomers since the start ({name})",
+        lambda: listener.displaced_connections,
+    )
 
 
 def watch_loop(metrics: Metrics) -> None:

@@ -81,3 +81,26 @@ def test_bounds_that_make_no_sense_are_refused(wrong: dict[str, Any]) -> None:
 async def test_it_is_opened_first() -> None:
     with pytest.raises(RuntimeError, match="async with"):
         await Cache().get_or_compute("k", lambda: asyncio.sleep(0))
+
+
+async def test_a_failure_is_kept_where_that_was_asked_for_and_never_after_its_time() -> None:
+    """CACHE-02, CACHE-04"""
+    times = 0
+
+    async def failing() -> Any:
+        nonlocal times
+        times += 1
+        raise KeyError("gone")
+
+    async with Cache(negative_ttl=0.2, stale_while_revalidate=60, early_refresh=0) as cache:
+        with pytest.raises(KeyError):
+            await cache.get_or_compute("k", failing)
+        for _ in range(3):
+            with pytest.raises(ComputeFailed, match="KeyError: 'gone'") as told:
+                await cache.get_or_compute("k", failing)
+            assert told.value.__cause__ is None, "it would keep the frames that it came through"
+        assert times == 1
+        await asyncio.sleep(0.25)
+        with pytest.raises(KeyError):
+            await cache.get_or_compute("k", failing)
+        assert times == 2

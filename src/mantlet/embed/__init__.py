@@ -18,9 +18,11 @@ if TYPE_CHECKING:
     from mantlet.embed.rate_limiter import RateLimiter
     from mantlet.embed.tools import ToolGuard
     from mantlet.embed.used import MemoryUsed
+    from mantlet.stores.valkey.access import Access, StoreTls
     from mantlet.wire.forwarded import Forwarded
 
 __all__ = [
+    "Access",
     "AuditTrail",
     "Cache",
     "CircuitBreaker",
@@ -33,11 +35,13 @@ __all__ = [
     "Node",
     "RateLimiter",
     "SecureAgentClient",
+    "StoreTls",
     "ToolGuard",
     "open_forwarded",
 ]
 
 _FROM: Final = {
+    "Access": "mantlet.stores.valkey.access",
     "AuditTrail": "mantlet.embed.audit_trail",
     "Cache": "mantlet.embed.cache",
     "CircuitBreaker": "mantlet.embed.circuit_breaker",
@@ -50,6 +54,7 @@ _FROM: Final = {
     "Node": "mantlet.embed.node",
     "RateLimiter": "mantlet.embed.rate_limiter",
     "SecureAgentClient": "mantlet.embed.agent_client",
+    "StoreTls": "mantlet.stores.valkey.access",
     "ToolGuard": "mantlet.embed.tools",
     "open_forwarded": "mantlet.embed.node",
 }

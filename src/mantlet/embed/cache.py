@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
 from math import inf
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import msgspec
 
@@ -18,6 +18,9 @@ from mantlet.policies.cache.cache import Cache as Core
 from mantlet.policies.cache.key import key_of
 from mantlet.policies.cache.memory import Memory
 from mantlet.policies.cache.turns import Codec
+
+if TYPE_CHECKING:
+    from mantlet.stores.valkey.access import Access
 
 _FAILED: Final = b"\xff"
 """Before the text of a failure: no JSON begins so."""
@@ -44,8 +47,9 @@ class Cache:
     `url` is as for `RateLimiter`: what is in memory is this process's alone; with a store one process computes for all,
     and what it keeps is found by all. A store that is gone or does not let us in turns keeping off, never the calls.
     `ttl` is how long a value is given again, in seconds; for `stale_while_revalidate` more it is still given while a
-    new one is computed. What `compute` raises is raised by its caller, and by those who waited as `ComputeFailed`; it
-    is not kept. Use it by `async with`.
+    new one is computed. What `compute` raises is raised by its caller, and by those who waited as `ComputeFailed`; with
+    `negative_ttl` it is kept for so long and told as `ComputeFailed`, else it is not kept. `access` holds what a log-in
+    to the store needs beside the URL. Use it by `async with`.
 
     >>> async with Cache(ttl=60) as cache:
     ...     key = cache.generate_cache_key("weather", city="Berlin")
@@ -58,15 +62,22 @@ class Cache:
         *,
         ttl: float = 300.0,
         stale_while_revalidate: float = 0.0,
+        negative_ttl: float = 0.0,
         max_bytes: int = 67_108_864,
         max_entries: int = 100_000,
         max_entry_bytes: int = 1_048_576,
         early_refresh: float = 1.0,
+        access: "Access | None" = None,
     ) -> None:
-        if ttl <= 0 or stale_while_revalidate < 0 or min(max_bytes, max_entries, max_entry_bytes) < 1:
+        if (
+            ttl <= 0
+            or min(stale_while_revalidate, negative_ttl) < 0
+            or min(max_bytes, max_entries, max_entry_bytes) < 1
+        ):
             raise ValueError("ttl and bounds must be above 0")
         self._url = url
-        self._ttl_s, self._stale_s = ttl, stale_while_revalidate
+        self._ttl_s, self._stale_s, self._negative_s = ttl, stale_while_revalidate, negative_ttl
+        self._access = access
         self._max_bytes, self._early_refresh = max_bytes, early_refresh
         self._evicted = 0
         self._memory: Memory[_Value] = Memory(
@@ -83,7 +94,9 @@ class Cache:
             from mantlet.stores.valkey.cache import open_cache_store  # what is in memory needs no client
 
             self._store = await self._opened.enter_async_context(
-                open_cache_store(self._url, None, max_bytes=self._max_bytes, chance=random.random, on_error=failed)
+                open_cache_store(
+                    self._url, self._access, max_bytes=self._max_bytes, chance=random.random, on_error=failed
+                )
             )
         self._opened.push_async_callback(tasks.close)
         self._core = Core(
@@ -117,8 +130,8 @@ class Cache:
         ask, mine = self._ask(key, compute, self._ttl_s if ttl is None else ttl)
         now_s = SYSTEM.monotonic()
         entry = core.look(ask.key)
-        if entry is not None:
-            is_stale = now_s - entry.born_s >= entry.ttl_s
+        is_stale = entry is not None and now_s - entry.born_s >= entry.ttl_s
+        if entry is not None and not (is_stale and isinstance(entry.value, _Failure)):
             core.figures.hits += 1
             core.figures.stale += is_stale
             if is_stale or core.is_due(entry, now_s):
@@ -156,7 +169,9 @@ class Cache:
                 value = _encode(await compute())
             except Exception as error:  # it is everybody's who waits, and raised by each of them
                 mine.append(error)
-                return Made(_Failure(f"{type(error).__name__}: {error}", error))
+                said = f"{type(error).__name__}: {error}"
+                # What is kept must not keep the frames that the exception came through.
+                return Made(_Failure(said, None if self._negative_s else error), self._negative_s)
             return Made(value, ttl_s)
 
         return Ask(key_of(key), computed, scopes=("", f"key/{key}"), deadline_s=inf, stale_s=self._stale_s), mine

@@ -3,16 +3,20 @@
 import asyncio
 import math
 import random
-from contextlib import AsyncExitStack
-from typing import Any, Final, Self
+from contextlib import AsyncExitStack, suppress
+from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 from mantlet.core.clock import SYSTEM, Clock
 from mantlet.core.ports import Charge, LimitStore, Taken
+from mantlet.core.refusal import StoreUnavailable
 from mantlet.embed.log import failed
 from mantlet.stores.memory import MemoryLimits
 
-_CLIENT: Final = "library"
-_GLOBAL: Final = ("global", "library")
+if TYPE_CHECKING:
+    from mantlet.stores.valkey.access import Access
+
+_LIBRARY: Final = "library"
+"""Before all names of ours: a store may be shared with a gateway, whose windows are others."""
 _MIN_WINDOW_S: Final = 0.2
 
 
@@ -21,8 +25,10 @@ class RateLimiter:
 
     `store` is a URL as `store.url` has it (`memory://`, `valkey://:password@host:6379/0`; docs/stores.md), or any
     `LimitStore`. In no true window are more admitted than allowed, by however many processes that share the store; a
-    refusal in one window spends nothing in the other. While a shared store is gone each process goes on by itself with
-    its part of the limits: tell by `sharers` how many there are.
+    refusal in one window spends nothing in the other. Limiters with one `name` at one store count together, those with
+    different names apart. While a shared store is gone each process goes on by itself with its part of the limits: tell
+    by `sharers` how many there are. `on_store_failure` may say otherwise, as in the configuration; `access` holds what
+    a log-in needs beside the URL.
 
     >>> async with RateLimiter("valkey://cache:6379/0", client_max_requests=100) as limiter:
     ...     allowed, info = await limiter.check_rate_limit("alice")
@@ -38,7 +44,10 @@ class RateLimiter:
         global_max_requests: int = 1000,
         global_window_seconds: float = 60,
         *,
+        name: str = "default",
         sharers: int = 1,
+        on_store_failure: Literal["local_share", "closed", "open"] = "local_share",
+        access: "Access | None" = None,
         clock: Clock = SYSTEM,
     ) -> None:
         if min(client_max_requests, global_max_requests) < 1:
@@ -50,8 +59,9 @@ class RateLimiter:
         self._url = store if isinstance(store, str) else ""
         self._store = None if isinstance(store, str) else store
         self._client = (client_max_requests, float(client_window_seconds))
-        self._all = Charge(_GLOBAL, global_max_requests, float(global_window_seconds), "global")
-        self._sharers = sharers
+        self._name = name
+        self._all = Charge(("global", _LIBRARY, name), global_max_requests, float(global_window_seconds), "global")
+        self._sharers, self._on_store_failure, self._access = sharers, on_store_failure, access
         self._clock = clock
         self._opened = AsyncExitStack()
         self._opening = asyncio.Lock()
@@ -69,15 +79,25 @@ class RateLimiter:
             self._store = None
         await self._opened.aclose()
 
+    @property
+    def state(self) -> str:
+        """`local` without a shared store; else `shared` while it is exact, `degraded` or `recovering` when the store is
+        gone or just back (docs/stores.md)."""
+        return str(getattr(self._store, "state", "local"))
+
     async def check_rate_limit(self, client_id: str) -> tuple[bool, dict[str, Any]]:
-        """Take one request. `info` has limit, remaining, reset (Unix time), retry_after (s) and global_limit_hit."""
+        """Take one request. `info` has limit, remaining, reset (Unix time), retry_after (s) and global_limit_hit.
+
+        Raises `StoreUnavailable` only with `on_store_failure="closed"`.
+        """
         store = self._store or await self._ready()
         charges = (self._charge(client_id), self._all)
         taken = await store.take(charges)
         if taken.allowed:
             # The client's own numbers, whichever is tighter: that is what a client is told it has.
             if taken.tightest != 0:
-                taken = await store.count(charges[0])
+                with suppress(StoreUnavailable):  # it went in this very moment; what it admitted is admitted
+                    taken = await store.count(charges[0])
             return True, self._info(charges[0], taken, is_allowed=True, is_global=False)
         return False, self._info(charges[taken.refused], taken, is_allowed=False, is_global=taken.refused == 1)
 
@@ -91,7 +111,7 @@ class RateLimiter:
     async def reset_client_limit(self, client_id: str) -> bool:
         """Forget what the client used; gives whether there was anything."""
         store = self._store or await self._ready()
-        return await store.reset((_CLIENT, client_id)) > 0
+        return await store.reset((_LIBRARY, self._name, client_id)) > 0
 
     async def _ready(self) -> LimitStore:
         async with self._opening:
@@ -100,13 +120,19 @@ class RateLimiter:
 
                 self._store = await self._opened.enter_async_context(
                     open_limits(
-                        self._url, clock=self._clock, chance=random.random, on_error=failed, sharers=self._sharers
+                        self._url,
+                        self._access,
+                        clock=self._clock,
+                        chance=random.random,
+                        on_error=failed,
+                        on_failure=self._on_store_failure,
+                        sharers=self._sharers,
                     )
                 )
             return self._store
 
     def _charge(self, client_id: str) -> Charge:
-        return Charge((_CLIENT, client_id), self._client[0], self._client[1])
+        return Charge((_LIBRARY, self._name, client_id), self._client[0], self._client[1])
 
     def _info(self, charge: Charge, taken: Taken, *, is_allowed: bool, is_global: bool) -> dict[str, Any]:
         wait_s = taken.reset_in_s or (0.0 if not is_allowed else charge.window_s)

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
+from urllib.parse import quote
 
 from mantlet.core.caller import Caller
 from mantlet.core.refusal import BreakerOpen, RateLimited, Refusal
@@ -85,7 +86,7 @@ def client_of(context: Any) -> str:
             request = None
     caller = request.scope.get(CALLER) if request is not None else None
     if isinstance(caller, Caller):
-        return "/".join(caller.key)
+        return "/".join(quote(part, safe="") for part in caller.key)  # an issuer's slashes are no separators
     from mcp.server.auth.middleware.auth_context import get_access_token
 
     token = get_access_token()

@@ -1,12 +1,15 @@
 """`mantlet approvals`: calls that wait for a human's yes."""
 
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mantlet.cli import options
 from mantlet.cli.output import clock, emit, examples, facts, table
+
+if TYPE_CHECKING:
+    from mantlet.ops.remote import Admin
 
 app = typer.Typer(help="Decide on calls that wait for a human's yes.", no_args_is_help=True)
 Id = Annotated[str, typer.Argument(metavar="ID", help="The request's id, as `mantlet approvals list` shows it.")]
@@ -53,7 +56,7 @@ def approve(
     as_json: options.Json = False,
 ) -> None:
     """Let this call through, once."""
-    _decide(request_id, "approve", note, options.wish_of(url, token, token_file, config), as_json)
+    _decide(options.admin(url, token, token_file, config), request_id, "approve", note, as_json)
 
 
 @app.command(epilog=examples("mantlet approvals deny 3Jv9pQx2Lk0a --note 'not on a Friday'"))
@@ -67,13 +70,11 @@ def deny(
     as_json: options.Json = False,
 ) -> None:
     """Refuse this call."""
-    _decide(request_id, "deny", note, options.wish_of(url, token, token_file, config), as_json)
+    _decide(options.admin(url, token, token_file, config), request_id, "deny", note, as_json)
 
 
-def _decide(request_id: str, decision: str, note: str, wish: object, as_json: bool) -> None:
-    from mantlet.ops.remote import Admin
-
-    told = Admin(options.address_of("admin", wish)).decide(request_id, decision, note)  # type: ignore[arg-type]
+def _decide(admin: "Admin", request_id: str, decision: str, note: str, as_json: bool) -> None:
+    told = admin.decide(request_id, decision, note)
     emit(told, as_json, lambda: print(f"{told['id']} is {told['state']}: {told['tool']} for {told['caller']}"))
 
 

@@ -52,19 +52,13 @@ def make_approvals(
     if section is None or book is None or matches is None:
         return None
     announce = Announce(section.webhook, fetch, journal, tasks)
-    pins = definitions.pins
-
-    def definition_of(server: str, tool: str) -> str:
-        definition = None if pins is None else pins.definition_of(server, tool)
-        return "" if definition is None else definition.hash
-
     approvals = Approvals(
         book,
         matches,
         clock=SYSTEM,
         timeout_s=section.timeout,
         hold_s=section.hold,
-        definition_of=definition_of,
+        definition_of=definitions.hash_of,
         announce=announce,
         recheck=recheck,
     )

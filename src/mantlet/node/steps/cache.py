@@ -83,17 +83,12 @@ class NodeCache:
 
     def step(self, config: Config) -> CachePolicy:
         """The step of the path under `config`."""
-        section, pins = config.cache, self.definitions.pins
-
-        def definition_of(server: str, tool: str) -> str:
-            definition = None if pins is None else pins.definition_of(server, tool)
-            return "" if definition is None else definition.hash
-
+        section = config.cache
         return CachePolicy(
             Plan(section),
             self.cache,
             revision=revisions(config),
-            definition_of=definition_of,
+            definition_of=self.definitions.hash_of,
             speaks_legacy=partial(speaks_legacy, self.upstreams),
             monotonic=SYSTEM.monotonic,
             changed=self.cache.forget,

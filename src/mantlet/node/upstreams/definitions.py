@@ -32,6 +32,11 @@ class Definitions:
     settle: Settle = _nothing
     """Returns once what was decided is written. Raises `StoreUnavailable`."""
 
+    def hash_of(self, server: str, tool: str) -> str:
+        """Of what was approved of a tool; empty where nothing is known."""
+        definition = None if self.pins is None else self.pins.definition_of(server, tool)
+        return "" if definition is None else definition.hash
+
 
 async def open_definitions(
     config: Config, forward: CallHandler, journal: Journal, metrics: Metrics, tasks: Tasks, durable: Durable

@@ -21,6 +21,7 @@ from mantlet.upstreams.balance import EndpointConfig, make_picker
 from mantlet.upstreams.balance.config import endpoint_names
 from mantlet.upstreams.breaker.config import BreakerConfig
 from mantlet.upstreams.client import Bounds, HttpClient, Resolve, parse
+from mantlet.upstreams.client.own import configured
 from mantlet.upstreams.client.tls import context
 from mantlet.upstreams.endpoints import Breaker, Endpoint, Endpoints, Settings
 from mantlet.upstreams.endpoints.endpoint import mark_of
@@ -217,7 +218,7 @@ def _probe(
     client = HttpClient(
         endpoint, SYSTEM, bounds=bounds, tls=config.tls, resolve=around.resolve, tls_context=transport.tls_context
     )
-    own = [(name.lower().encode(), value.reveal().encode()) for name, value in config.headers.items()]
+    own = configured(config.headers)
     return HttpProbe(client, (health.path or "/").encode(), own, health.status, SYSTEM)
 
 

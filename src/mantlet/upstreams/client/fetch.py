@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urljoin
 
-from mantlet import __version__
 from mantlet.core.clock import SYSTEM, Clock
 from mantlet.core.ports import Fetched
 from mantlet.core.refusal import BadUpstream, EgressDenied, Overloaded
 from mantlet.upstreams.client.client import HttpClient
 from mantlet.upstreams.client.config import Bounds, TlsConfig
 from mantlet.upstreams.client.endpoint import Endpoint, parse
+from mantlet.upstreams.client.own import OWN
 from mantlet.upstreams.client.reach import Resolve
 from mantlet.upstreams.client.request import Field, head, prefix
 from mantlet.upstreams.client.response import BodyStream, Response
@@ -117,8 +117,7 @@ class Fetcher:
     async def _ask(
         self, method: str, endpoint: Endpoint, headers: Sequence[Field], body: bytes, deadline_s: float, max_bytes: int
     ) -> Response:
-        own = [(b"user-agent", b"mantlet/" + __version__.encode()), (b"accept-encoding", b"identity")]
-        start = prefix(method.encode(), endpoint.target, endpoint.authority, own)
+        start = prefix(method.encode(), endpoint.target, endpoint.authority, OWN)
         has_body = bool(body) or method not in _BODILESS
         message = head(start, headers, len(body) if has_body else None) + body
         key = (endpoint.is_tls, endpoint.host, endpoint.port, max_bytes)

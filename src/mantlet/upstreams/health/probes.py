@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import Collection
 from typing import Final
 
-from mantlet import __version__
 from mantlet.core.clock import Clock
 from mantlet.core.refusal import BadUpstream, UpstreamUnavailable
 from mantlet.upstreams.client import BodyStream, HttpClient, Resolve, prefix
 from mantlet.upstreams.client.endpoint import Endpoint
+from mantlet.upstreams.client.own import USER_AGENT
 from mantlet.upstreams.client.reach import reach
 from mantlet.upstreams.client.request import Field, head
 
@@ -21,7 +21,7 @@ class HttpProbe:
     def __init__(
         self, client: HttpClient, target: bytes, fields: list[Field], statuses: Collection[int], clock: Clock
     ) -> None:
-        own = [(b"user-agent", b"mantlet/" + __version__.encode()), (b"accept", b"*/*"), *fields]
+        own = [USER_AGENT, (b"accept", b"*/*"), *fields]
         self._message = head(prefix(b"GET", target, client.endpoint.authority, own), [], None)
         self._client = client
         self._statuses = frozenset(statuses)

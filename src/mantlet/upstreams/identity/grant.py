@@ -1,13 +1,13 @@
 """A token exchange at the caller's own issuer: what is asked, what is believed. Pure (RFC 8693; OAUTH-07)."""
 
 import base64
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Final
-from urllib.parse import quote, quote_plus, urlencode, urlsplit
+from urllib.parse import quote, quote_plus, urlencode
 
-from mantlet.core.refusal import BadUpstream, Denied, InvalidJson, Refusal
-from mantlet.wire.jsonrpc import Bounds, decode
+from mantlet.core.refusal import BadUpstream, Denied, Refusal
+from mantlet.upstreams.oauth.document import origin, read_object
 from mantlet.wire.jws import looks_like_token, parse
 
 GRANT: Final = "urn:ietf:params:oauth:grant-type:token-exchange"
@@ -16,7 +16,6 @@ JWT: Final = "urn:ietf:params:oauth:token-type:jwt"
 MAX_BYTES: Final = 65_536
 MAX_TOKEN_CHARACTERS: Final = 16_384
 
-_BOUNDS: Final = Bounds(max_depth=16, max_keys=1000)
 _REFUSED: Final = frozenset({"invalid_request", "invalid_scope", "invalid_target", "invalid_grant", "access_denied"})
 """What the issuer says of this caller and this target; anything else it says of this node."""
 
@@ -57,7 +56,7 @@ def read(
     Raises `Denied` when the issuer refuses this caller, `BadUpstream` for an answer that is not to be believed: one
     that gives more than was asked for, another type, more than one audience, or no end.
     """
-    answer = _object(body)
+    answer = read_object(body, "identity: the issuer's answer")
     if status != 200:
         error = answer.get("error")
         if status in (400, 403) and error in _REFUSED:
@@ -82,11 +81,11 @@ def read_endpoint(body: bytes, issuer: str) -> str:
 
     Raises `BadUpstream`.
     """
-    metadata = _object(body)
+    metadata = read_object(body, "identity: the issuer's answer")
     endpoint = metadata.get("token_endpoint")
     if metadata.get("issuer") != issuer:
         raise BadUpstream(why="identity: the metadata is another issuer's")
-    if type(endpoint) is not str or _origin(endpoint) != _origin(issuer):
+    if type(endpoint) is not str or origin(endpoint) != origin(issuer):
         raise BadUpstream(why="identity: the token endpoint is on another host; set exchange.token_endpoint if it is")
     return endpoint
 
@@ -107,21 +106,3 @@ def _check_scopes(scope: Any, allowed: frozenset[str]) -> None:
     words = scope.split() if type(scope) is str else scope
     if type(words) is not list or not all(type(word) is str for word in words) or not allowed.issuperset(words):
         raise BadUpstream(why="identity: the issued token has more scopes than were asked for")
-
-
-def _object(body: bytes) -> Mapping[str, Any]:
-    try:
-        value = decode(body, _BOUNDS)
-    except InvalidJson as error:
-        raise BadUpstream(why="identity: the issuer's answer is no JSON") from error
-    if type(value) is not dict:
-        raise BadUpstream(why="identity: the issuer's answer is no object")
-    return value
-
-
-def _origin(url: str) -> tuple[str, str | None, int | None]:
-    try:
-        parts = urlsplit(url)
-        return parts.scheme, parts.hostname, parts.port
-    except ValueError:
-        return "", None, None

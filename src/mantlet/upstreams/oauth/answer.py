@@ -5,14 +5,13 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import quote
 
-from mantlet.core.refusal import BadUpstream, InvalidJson
-from mantlet.wire.jsonrpc import Bounds, decode
+from mantlet.core.refusal import BadUpstream
+from mantlet.upstreams.oauth.document import read_object
 
 MAX_BYTES: Final = 131_072
 MAX_TOKEN_CHARACTERS: Final = 16_384
 MAX_SCOPE_CHARACTERS: Final = 4_096
 MAX_LIFE_S: Final = 10 * 365 * 86_400.0
-_BOUNDS: Final = Bounds(max_depth=16, max_keys=1000)
 _PLAIN: Final = "+/=~:!*'()@,;$&"
 
 
@@ -39,7 +38,7 @@ def read_tokens(status: int, body: bytes, *, now_s: float, issued_types: frozens
 
     `issued_types`: of an exchange, which kinds of token are taken (RFC 8693); their `token_type` may be `N_A`.
     """
-    answer = _object(body)
+    answer = read_object(body, "oauth: the token endpoint's answer")
     if status != 200:
         error = answer.get("error")
         if status in (400, 401, 403) and type(error) is str and 0 < len(error) <= 64 and _is_word(error):
@@ -82,13 +81,3 @@ def _token(answer: Mapping[str, Any], name: str) -> str:
 
 def _is_word(text: str) -> bool:
     return text.isascii() and text.replace("_", "").replace("-", "").isalnum()
-
-
-def _object(body: bytes) -> Mapping[str, Any]:
-    try:
-        value = decode(body, _BOUNDS)
-    except InvalidJson as error:
-        raise BadUpstream(why="oauth: the token endpoint's answer is no JSON") from error
-    if type(value) is not dict:
-        raise BadUpstream(why="oauth: the token endpoint's answer is no object")
-    return value

@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from mantlet.core.refusal import BadUpstream, InvalidJson
-from mantlet.wire.jsonrpc import Bounds, decode
+from mantlet.core.refusal import BadUpstream
+from mantlet.upstreams.oauth.document import origin, read_object
 
 MAX_BYTES: Final = 262_144
-_BOUNDS: Final = Bounds(max_depth=16, max_keys=2000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +38,7 @@ def read_endpoints(body: bytes, issuer: str, *, token: str = "", authorization: 
     A client secret goes to the issuer's own origin, or to where the operator says (OAUTH-02). Without S256 there is no
     flow (OAUTH-03). Raises `BadUpstream`.
     """
-    document = _object(body)
+    document = read_object(body, "oauth: the metadata")
     if document.get("issuer") != issuer:
         raise BadUpstream(why="oauth: the metadata is another issuer's")
     found = token or _url(document, "token_endpoint")
@@ -56,29 +55,10 @@ def read_endpoints(body: bytes, issuer: str, *, token: str = "", authorization: 
     )
 
 
-def origin(url: str) -> tuple[str, str | None, int | None]:
-    """Scheme, host and port; of what is no URL, nothing that equals anything's."""
-    try:
-        parts = urlsplit(url)
-        return parts.scheme, parts.hostname, parts.port
-    except ValueError:
-        return "", None, None
-
-
 def _url(document: Mapping[str, Any], name: str) -> str:
     value = document.get(name, "")
     if type(value) is not str or len(value) > 2048 or not value.isascii() or not value.isprintable():
         raise BadUpstream(why=f"oauth: {name} is no URL")
     if value and (" " in value or origin(value)[0] not in ("https", "http") or not origin(value)[1] or "#" in value):
         raise BadUpstream(why=f"oauth: {name} is no URL")
-    return value
-
-
-def _object(body: bytes) -> Mapping[str, Any]:
-    try:
-        value = decode(body, _BOUNDS)
-    except InvalidJson as error:
-        raise BadUpstream(why="oauth: the metadata is no JSON") from error
-    if type(value) is not dict:
-        raise BadUpstream(why="oauth: the metadata is no object")
     return value

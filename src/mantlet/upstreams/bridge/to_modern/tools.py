@@ -1,33 +1,13 @@
 """Which arguments of which tools are mirrored in headers, learnt from the lists that pass."""
 
 from collections import OrderedDict
-from typing import Any, Final
+from typing import Final
 
-import msgspec
-
-from mantlet.wire.mcp.header_values import ANNOTATION, ParamPaths, annotated
+from mantlet.wire.mcp.annotated_tools import HINT, ToolPage
+from mantlet.wire.mcp.header_values import ParamPaths
 
 MAX_TOOLS: Final = 1_000
 """Annotated tools remembered of a server; the longest unseen is forgotten, and learnt anew when it is called."""
-
-_HINT: Final = ANNOTATION.encode()
-
-
-class _Tool(msgspec.Struct):
-    name: str = ""
-    inputSchema: Any = None  # noqa: N815 - the specification's spelling
-
-
-class _Result(msgspec.Struct):
-    tools: list[_Tool] = []
-    nextCursor: str | None = None  # noqa: N815
-
-
-class _List(msgspec.Struct):
-    result: _Result | None = None
-
-
-_LIST: Final = msgspec.json.Decoder(_List)
 
 
 class Tools:
@@ -42,19 +22,15 @@ class Tools:
 
     def learn(self, message: bytes) -> str | None:
         """Take in one answer to `tools/list`; gives the cursor of the next page."""
-        if not self._paths and _HINT not in message and b'"nextCursor"' not in message:
+        if not self._paths and HINT not in message and b'"nextCursor"' not in message:
             return None
-        try:
-            found = _LIST.decode(message).result
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            return None
-        for tool in found.tools if found is not None else ():
-            paths = annotated(tool.inputSchema)
+        page = ToolPage(message)
+        for tool, paths in page.tools():
             if paths:
-                self._paths[tool.name] = paths
-                self._paths.move_to_end(tool.name)
+                self._paths[tool] = paths
+                self._paths.move_to_end(tool)
             else:
-                self._paths.pop(tool.name, None)
+                self._paths.pop(tool, None)
             if len(self._paths) > MAX_TOOLS:
                 self._paths.popitem(last=False)
-        return found.nextCursor if found is not None else None
+        return page.cursor

@@ -1,7 +1,6 @@
 """Carry one request over an open link and make a reply of what comes back."""
 
 import asyncio
-from collections.abc import Mapping
 from functools import partial
 from typing import Final
 
@@ -13,21 +12,12 @@ from mantlet.upstreams.transports.channel.link import Link
 from mantlet.upstreams.transports.channel.mux import Pending
 from mantlet.wire import jsonrpc
 from mantlet.wire.event_stream import HEADERS
+from mantlet.wire.mcp.statuses import status_of
 
 LOG_LEVEL: Final = "io.modelcontextprotocol/logLevel"
 MAX_LISTEN_S: Final = 86_400.0
 """A subscription is a stream without an end of its own; after a day its client opens a new one."""
 JSON: Final = (b"content-type", b"application/json")
-_STATUS: Final[Mapping[int, int]] = {
-    -32700: 400,
-    -32600: 400,
-    -32601: 404,
-    -32602: 400,
-    -32020: 400,
-    -32021: 400,
-    -32022: 400,
-}
-"""HTTP statuses of a modern server's errors (2026-07-28, transports/streamable-http and basic/index)."""
 
 
 def accepts_stream(call: Call) -> bool:
@@ -84,7 +74,7 @@ async def carry(call: Call, link: Link, clock: Clock, in_session: dict[bytes, Pe
         return Reply(200, list(HEADERS), stream)
     status = 200
     if answer.code is not None and is_modern:
-        status = _STATUS.get(answer.code, 200)
+        status = status_of(answer.code)
     return Reply(status, [JSON], answer.body)
 
 

@@ -5,7 +5,6 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
-from mantlet import __version__
 from mantlet.core.call import Call, Era, Reply
 from mantlet.core.clock import SYSTEM, Clock
 from mantlet.core.headers import Headers
@@ -20,6 +19,7 @@ from mantlet.core.refusal import (
 )
 from mantlet.core.stream import Lasting
 from mantlet.upstreams.client import BodyStream, Bounds, HttpClient, Resolve, Response, lines, parse, prefix
+from mantlet.upstreams.client.own import OWN, configured
 from mantlet.upstreams.client.pool import Pool
 from mantlet.upstreams.identity import Field, Identity, Outgoing, Renewable
 from mantlet.upstreams.room import Room
@@ -92,8 +92,7 @@ class HttpServer:
             tls_context=tls_context,
         )
         self._resolve = resolve
-        own = [(b"user-agent", b"mantlet/" + __version__.encode()), (b"accept-encoding", b"identity")]
-        own += [(name.lower().encode(), value.reveal().encode()) for name, value in config.headers.items()]
+        own = [*OWN, *configured(config.headers)]
         json = [*own, (b"content-type", b"application/json")]
         self._post = prefix(b"POST", endpoint.target, endpoint.authority, json)
         self._others = {kind: prefix(verb, endpoint.target, endpoint.authority, own) for kind, verb in _VERBS.items()}

@@ -11,6 +11,7 @@ from mantlet.core.call import Call, Reply
 from mantlet.core.clock import SYSTEM, Clock
 from mantlet.core.refusal import ConsentRequired, InvalidParams, MethodNotAllowed, MethodNotFound, Refusal
 from mantlet.upstreams.client import BodyStream, HttpClient, Resolve, head, parse, prefix
+from mantlet.upstreams.client.own import OWN, configured
 from mantlet.upstreams.identity import Field, Identity, Outgoing, Renewable
 from mantlet.upstreams.transports.openapi import answer
 from mantlet.upstreams.transports.openapi.config import OpenApiServerConfig
@@ -54,9 +55,7 @@ class OpenApiServer:
         self._renewable: Renewable | None = identity if isinstance(identity, Renewable) else None
         self._authority = endpoint.authority
         self._base = endpoint.target.rstrip(b"/").decode()
-        self._own = [(b"user-agent", b"mantlet/" + __version__.encode()), (b"accept-encoding", b"identity")]
-        self._own += [(b"accept", b"application/json, text/*;q=0.9, */*;q=0.1")]
-        self._own += [(name.lower().encode(), value.reveal().encode()) for name, value in config.headers.items()]
+        self._own = [*OWN, (b"accept", b"application/json, text/*;q=0.9, */*;q=0.1"), *configured(config.headers)]
         self._own_names = {name for name, _ in self._own} | {b"host", b"content-length", b"content-type"}
         self._client = HttpClient(endpoint, clock, bounds=config.bounds(), tls=config.tls, resolve=resolve)
         self._tools = [operation.tool for operation in self.operations.tools.values()]

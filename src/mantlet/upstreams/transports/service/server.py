@@ -8,13 +8,13 @@ import ssl
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from mantlet import __version__
 from mantlet.core.call import Call, Reply
 from mantlet.core.clock import SYSTEM, Clock
 from mantlet.core.headers import Headers
 from mantlet.core.refusal import BadUpstream, Refusal
 from mantlet.core.tasks import Tasks
 from mantlet.upstreams.client import BodyStream, HttpClient, Relay, Resolve, Response, lines, parse, prefix
+from mantlet.upstreams.client.own import OWN, configured
 from mantlet.upstreams.client.pool import Pool
 from mantlet.upstreams.identity import Identity, Outgoing, Renewable
 from mantlet.upstreams.transports.service.config import ServiceConfig
@@ -57,8 +57,7 @@ class ServiceServer:
         self._client = HttpClient(
             endpoint, clock, bounds=config.bounds(), tls=config.tls, resolve=resolve, tls_context=tls_context
         )
-        own = [(b"user-agent", b"mantlet/" + __version__.encode()), (b"accept-encoding", b"identity")]
-        own += [(name.lower().encode(), value.reveal().encode()) for name, value in config.headers.items()]
+        own = [*OWN, *configured(config.headers)]
         # Checked as a whole, then without its request line: that one differs from call to call.
         self._own = prefix(b"GET", b"/", endpoint.authority, own).partition(b"\r\n")[2]
         self._start = tasks.start

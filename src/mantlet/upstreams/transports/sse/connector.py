@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 
-from mantlet import __version__
 from mantlet.core.clock import SYSTEM, Clock
 from mantlet.core.refusal import UpstreamUnavailable
 from mantlet.upstreams.client import BodyStream, HttpClient, Resolve, head, parse, prefix
+from mantlet.upstreams.client.own import OWN, configured
 from mantlet.upstreams.transports.channel.channel import LineReader
 from mantlet.upstreams.transports.sse.channel import SseChannel
 from mantlet.upstreams.transports.sse.config import SseServerConfig
@@ -31,8 +31,7 @@ class SseConnector:
         self._config = config
         self._clock = clock
         self._client = HttpClient(endpoint, clock, bounds=config.bounds(), tls=config.tls, resolve=resolve)
-        own = [(b"user-agent", b"mantlet/" + __version__.encode()), (b"accept-encoding", b"identity")]
-        own += [(name.lower().encode(), value.reveal().encode()) for name, value in config.headers.items()]
+        own = [*OWN, *configured(config.headers)]
         self._own = own
         get = prefix(b"GET", endpoint.target, endpoint.authority, own)
         self._get = head(get, [(b"accept", b"text/event-stream"), (b"cache-control", b"no-store")], None)

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
-from mantlet import __version__
 from mantlet.core.refusal import UpstreamUnavailable
 from mantlet.upstreams.client import Resolve, prefix
+from mantlet.upstreams.client.own import USER_AGENT, configured
 from mantlet.upstreams.transports.channel.channel import LineReader
 from mantlet.upstreams.transports.dialer import Dialer
 from mantlet.upstreams.transports.websocket.channel import WebSocketChannel
@@ -36,9 +36,9 @@ class WebSocketConnector:
             (b"connection", b"Upgrade"),
             (b"sec-websocket-version", b"13"),
             (b"sec-websocket-protocol", b"mcp"),
-            (b"user-agent", b"mantlet/" + __version__.encode()),
+            USER_AGENT,
+            *configured(config.headers),
         ]
-        fields += [(name.lower().encode(), value.reveal().encode()) for name, value in config.headers.items()]
         self._head = prefix(b"GET", endpoint.target, endpoint.authority, fields)
 
     async def __call__(self, reader: LineReader, _on_stderr: Callable[[str], None]) -> WebSocketChannel:

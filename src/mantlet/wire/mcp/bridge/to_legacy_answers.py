@@ -12,18 +12,9 @@ import msgspec
 from mantlet.core.refusal import BadUpstream
 from mantlet.wire.mcp.bridge.to_legacy_requests import LOG_LEVELS, TASKS
 from mantlet.wire.mcp.methods import LISTS, MODERN_VERSIONS
+from mantlet.wire.mcp.statuses import status_of
 
 META_SERVER_INFO: Final = "io.modelcontextprotocol/serverInfo"
-STATUS: Final[Mapping[int, int]] = {
-    -32700: 400,
-    -32600: 400,
-    -32601: 404,
-    -32602: 400,
-    -32020: 400,
-    -32021: 400,
-    -32022: 400,
-}
-"""HTTP statuses of JSON-RPC errors (2026-07-28, transports/streamable-http and basic/index); of all others 200."""
 RESOURCE_NOT_FOUND: Final = -32002
 URL_ELICITATION_REQUIRED: Final = -32042
 MISSING_CAPABILITY: Final = -32021
@@ -171,7 +162,7 @@ def failed(raw_id: bytes, error: Error) -> tuple[int, bytes]:
     body: dict[str, Any] = {"code": code, "message": message}
     if data is not None:
         body["data"] = data
-    return STATUS.get(code, 200), b'{"jsonrpc":"2.0","id":%b,"error":%b}' % (raw_id, _ENCODE(body))
+    return status_of(code), b'{"jsonrpc":"2.0","id":%b,"error":%b}' % (raw_id, _ENCODE(body))
 
 
 def lacking(raw_id: bytes, capabilities: Mapping[str, Any]) -> tuple[int, bytes]:

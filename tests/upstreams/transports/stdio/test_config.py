@@ -30,7 +30,13 @@ def test_the_documented_example_reads() -> None:
         ({"shell": True}, "unknown field"),
         ({"stop_timeout": 0}, "stop_timeout"),
         ({"rlimits": {"files": 0}}, "rlimits"),
-        ({"rlimits": {"cpu": 1}}, "unknown field"),
+        ({"rlimits": {"cpu": 0}}, "rlimits"),
+        ({"rlimits": {"nice": 1}}, "unknown field"),
+        ({"paths": {"read": ["relative"]}}, "absolute"),
+        ({"paths": {"write": ["/a\0b"]}}, "absolute"),
+        ({"paths": {}, "sandbox": "off"}, "sandbox"),
+        ({"umask": "8"}, "umask"),
+        ({"umask": "01777"}, "umask"),
     ],
 )
 def test_what_makes_no_sense_is_refused(change: dict[str, object], says: str) -> None:

@@ -19,6 +19,7 @@ from mantlet.upstreams.transports.channel.lines import LineSplitter
 from mantlet.upstreams.transports.channel.writer import LineWriter
 from mantlet.upstreams.transports.stdio.account import Account, account_of
 from mantlet.upstreams.transports.stdio.config import StdioServerConfig
+from mantlet.upstreams.transports.stdio.guard import guard
 
 LAUNCHER: Final = str(Path(__file__).with_name("launcher.py"))
 INHERITED: Final = frozenset({"PATH", "HOME", "LANG", "TZ", "TMPDIR"})
@@ -114,15 +115,20 @@ class Child(asyncio.SubprocessProtocol):
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         child._lifeline = ours  # from here on closing it is the end of all that was started
-        limits = [f"{name}={value}" for name, value in config.rlimits.named().items()]
-        user = [] if account is None else [account.spelt]
-        guard = ",".join(["1" if config.sandbox == "auto" else "0", *limits, *user])
         # A spawn that is cancelled half way leaks its transport (uvloop) or waits without bound (asyncio): so it is
         # a task of its own that runs to its end, and what it made is ended after it.
         spawning = Tasks(lambda _error: None).start(
             child._loop.subprocess_exec(
                 lambda: child,
-                *(sys.executable, "-I", "-S", LAUNCHER, str(theirs.fileno()), guard, *command),
+                *(
+                    sys.executable,
+                    "-I",
+                    "-S",
+                    LAUNCHER,
+                    str(theirs.fileno()),
+                    guard(config, account, command),
+                    *command,
+                ),
                 env=env,
                 cwd=config.cwd,
                 pass_fds=(theirs.fileno(),),

@@ -8,9 +8,10 @@ leave it. The launcher is a *subreaper*: whoever loses its parent below it becom
 kill them all. It holds one end of the lifeline socket; when the other end closes, for whatever reason (`kill -9` of
 the node too), it kills everything below it and ends. It also does so when the command itself ends.
 
-GUARD is `1` or `0`, whether the command and all below it can gain no privileges and leave no core files; after it may
-follow limits for each of its processes, by the names of getrlimit(2), and as whom it runs (uid, gid and all groups):
-`1,NOFILE=4096,DATA=1073741824,USER=1000:1000:1000`. What cannot be set is no start.
+GUARD is `1` or `0`, whether the command and all below it is guarded (see `guard_self`). After it may follow limits for
+each of its processes, by the names of getrlimit(2); as whom it runs (uid, gid and all groups); its umask; and the only
+paths that it may read and write, in hexadecimal: `1,NOFILE=4096,USER=1000:1000:1000,UMASK=077,READ=2f737276`. What
+cannot be set is no start; of what guards every program, that is set which this kernel has.
 
 The command gets a session of its own, the inherited stdin, stdout and stderr, no other descriptor, and SIGKILL should
 the launcher die. SIGTERM to the launcher is passed on to the command's process group. The launcher tells the
@@ -24,11 +25,14 @@ import resource
 import select
 import signal
 import sys
+from types import ModuleType
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 PR_SET_NO_NEW_PRIVS = 38
 NOT_STARTED = 127
+DIES_FIRST = 500
+"""Of 1,000, in oom_score_adj: as much more as half of the machine's memory would make it."""
 
 
 def prctl(option: int, value: int) -> None:
@@ -53,9 +57,10 @@ def main(argv: list[str]) -> int:
     signal.signal(signal.SIGCHLD, lambda _got, _frame: None)
 
     launcher = os.getpid()
+    confinement = neighbour() if guard[0] == "1" else None
     child = os.fork()
     if child == 0:
-        start(command, launcher, guard)
+        start(command, launcher, guard, confinement)
     nowhere = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):  # the pipes must close when the command closes them
         os.dup2(nowhere, descriptor)
@@ -81,23 +86,56 @@ def become(uid: int, gid: int, *groups: int) -> None:
     os.setresuid(uid, uid, uid)
 
 
-def start(command: list[str], launcher: int, guard: str) -> None:
+def guard_self(confinement: ModuleType, read: list[bytes], write: list[bytes], is_bound: bool) -> None:
+    """The command and all below it gain no privileges, leave no core files, die before the node does when memory ends,
+    and can neither look into others' processes nor use calls that no tool server needs (see `confinement.py`).
+
+    With `is_bound` it is kept to its paths, or not started.
+    """
+    prctl(PR_SET_NO_NEW_PRIVS, 1)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform != "linux":
+        if is_bound:
+            raise OSError("only Linux can keep it to its paths")
+        return
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "r+") as score:  # noqa: PTH123
+        if int(score.read()) < DIES_FIRST:
+            score.write(str(DIES_FIRST))
+    if not confinement.keep_apart(read, write, is_bound) and is_bound:
+        raise OSError("this kernel cannot keep it to its paths (Landlock)")
+    confinement.refuse_calls()
+
+
+def neighbour() -> ModuleType:
+    """`confinement.py`, which lies beside this file. Loaded before the fork: another user may not be let in here."""
+    sys.path.append(os.path.dirname(__file__))  # noqa: PTH120 - last, so that nothing here stands for a library
+    import confinement  # type: ignore[import-not-found]
+
+    loaded: ModuleType = confinement
+    return loaded
+
+
+def start(command: list[str], launcher: int, guard: str, confinement: ModuleType | None) -> None:
     """In the forked child: become the command."""
     try:
         os.setsid()
-        no_new_privs, *limits = guard.split(",")
+        _, *limits = guard.split(",")
+        paths: dict[str, list[bytes]] = {"READ": [], "WRITE": []}
         for each in limits:
             name, _, value = each.partition("=")
             if name == "USER":
                 become(*map(int, value.split(":")))
+            elif name == "UMASK":
+                os.umask(int(value, 8))
+            elif name in paths:
+                paths[name].append(bytes.fromhex(value))
             else:
                 limit(name, int(value))
         prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # after another user, which would take it away
         if os.getppid() != launcher:  # it died before the line above
             os._exit(NOT_STARTED)
-        if no_new_privs == "1":
-            prctl(PR_SET_NO_NEW_PRIVS, 1)
-            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        if confinement is not None:
+            guard_self(confinement, paths["READ"], paths["WRITE"], bool(paths["READ"]))
         signal.set_wakeup_fd(-1)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, signal.SIGPIPE, signal.SIGXFSZ):
             signal.signal(number, signal.SIG_DFL)  # CPython ignores the last two, and ignoring is inherited

@@ -24,7 +24,10 @@ def stats(
 ) -> None:
     """Show hits, misses, what is kept, and whether the cache is on, for each worker."""
     found = options.admin(url, token, token_file, config).cache()
-    columns = ("worker", "state", "hit_rate", "hits", "misses", "coalesced", "computed", "evicted", "entries", "bytes")
+    columns = (
+        *("worker", "state", "hit_rate", "hits", "misses", "from_store", "coalesced", "computed", "fetch_ms"),
+        *("evicted", "entries", "bytes"),
+    )
     rows = [tuple(row.get(column, "") for column in columns) for row in found]
     emit({"cache": found}, as_json, lambda: table(columns, rows))
 

@@ -13,6 +13,7 @@ from mantlet.stores.valkey.embedded import EmbeddedValkey
 from mantlet.stores.valkey.leased import LeasedLimits
 from mantlet.stores.valkey.limits import SLOT, ValkeyLimits
 from mantlet.stores.valkey.opening import make_client
+from mantlet.stores.valkey.waits import Waits
 
 SLOW_S: Final = 0.008
 """Longer answers of a store, one after the other, and limits go on without it: a decision has 10 ms."""
@@ -32,11 +33,13 @@ async def open_limits(
     leases: bool = True,
     slow_s: float = SLOW_S,
     max_keys: int = MAX_KEYS,
+    waits: Waits | None = None,
 ) -> AsyncIterator[LimitStore]:
     """The store that `store.url` names, open until the block ends.
 
     `sharers` is nodes x workers: between so many the limits are shared out while a shared store is gone. `leases` lets
-    large limits be taken for many calls at once. A store that is not there yet is no error: limits begin degraded.
+    large limits be taken for many calls at once; `waits` is told how long answers take. A store that is not there yet
+    is no error: limits begin degraded.
     `embedded://` is for a single process; a supervisor starts `EmbeddedValkey` itself and hands its URL to the workers.
     Raises `ValueError` for a URL that is not understood.
     """
@@ -51,7 +54,7 @@ async def open_limits(
         client = make_client(url, access, chance=chance, on_error=on_error, slow_s=slow_s)
         opened.push_async_callback(client.close)
         await client.start()
-        exact = ValkeyLimits(client)
+        exact = ValkeyLimits(client, waits)
         leased = LeasedLimits(exact, clock, sharers=sharers) if leases else None
         if leased is not None:
             opened.push_async_callback(leased.close)

@@ -95,6 +95,8 @@ async def test_nodes_share_limits_kills_blocks_and_sessions(tmp_path: Path, stor
             admitted += (await one.call(credential=token)).status == 200
             admitted += (await other.call(credential=as_seen_there)).status == 200
         assert admitted == 12
+        assert await figure(one, 'mantlet_store_answers{use="limits"}') >= 10
+        assert 0 < await figure(one, 'mantlet_store_wait_seconds{use="limits"}') < 60
 
         name = f"tool{tmp_path.name}"
         assert (await ask_admin(one, "POST", "kills", kind="tool", name=name, reason="drill")).status == 200

@@ -19,6 +19,7 @@ from mantlet.core.tasks import Tasks
 from mantlet.events.metrics import Metrics
 from mantlet.node.config.model import Config
 from mantlet.node.housekeeping import every, failed, log, log_event
+from mantlet.node.storage.store import watch_waits
 from mantlet.node.upstreams.definitions import Definitions
 from mantlet.policies.cache.answer import Answer, dump, load
 from mantlet.policies.cache.cache import Cache
@@ -28,6 +29,7 @@ from mantlet.policies.cache.plan import Plan
 from mantlet.policies.cache.policy import CachePolicy, Given
 from mantlet.policies.cache.turns import Codec
 from mantlet.stores.valkey.cache import ValkeyCache, open_cache_store
+from mantlet.stores.valkey.waits import Waits
 
 if TYPE_CHECKING:
     from mantlet.node.shared import Shared
@@ -70,6 +72,7 @@ class NodeCache:
             "hit_rate": round(figures.hit_rate, 4),
             **asdict(figures),
             "took_s": round(figures.took_s, 6),
+            "fetch_ms": round(figures.took_s / max(1, figures.computed) * 1000, 1),
             "entries": len(memory),
             "bytes": memory.size,
             "under_way": self.cache.under_way,
@@ -108,7 +111,8 @@ async def open_cache(
 ) -> NodeCache:
     """The memory of this process, which has its part of the node's."""
     section, workers = config.cache, shared.workers
-    store = await _open_store(config, shared.store_url, opened)
+    waits = Waits(SYSTEM.monotonic)
+    store = await _open_store(config, shared.store_url, opened, waits)
     tasks = Tasks(failed)
     opened.push_async_callback(tasks.close)
 
@@ -139,6 +143,7 @@ async def open_cache(
     )
     watch_cache(metrics, cache, section.max_bytes // workers)
     if store is not None:
+        watch_waits(metrics, waits, "cache")
         tasks.start(every(LOOK_S, _Look(store)), "cache.look")
     return NodeCache(cache, store, metrics, upstreams, definitions)
 
@@ -151,7 +156,7 @@ def told(event: str, fields: Mapping[str, Any]) -> None:
         log.debug(event, **fields)
 
 
-async def _open_store(config: Config, url: str, opened: AsyncExitStack) -> ValkeyCache | None:
+async def _open_store(config: Config, url: str, opened: AsyncExitStack, waits: Waits) -> ValkeyCache | None:
     """What this process has in common with others; None where it is alone, or keeps to itself by configuration."""
     max_bytes = config.cache.store_max_bytes
     if url.startswith(("memory:", "embedded:")) or max_bytes == 0:
@@ -161,7 +166,7 @@ async def _open_store(config: Config, url: str, opened: AsyncExitStack) -> Valke
         max_bytes = min(own, config.cache.max_bytes) if config.store.is_own else config.cache.max_bytes
     access = config.store.access
     return await opened.enter_async_context(
-        open_cache_store(url, access, max_bytes=max_bytes, chance=random.random, on_error=failed)
+        open_cache_store(url, access, max_bytes=max_bytes, chance=random.random, on_error=failed, waits=waits)
     )
 
 

@@ -20,6 +20,7 @@ from mantlet.node.housekeeping import every, failed, log
 from mantlet.stores.failover import FailoverLimits, State
 from mantlet.stores.limits import open_limits
 from mantlet.stores.shared import open_shared
+from mantlet.stores.valkey.waits import Waits
 
 LOOK_S: Final = 1.0
 """How long a store that is gone can go unnoticed by a node that nobody calls."""
@@ -35,7 +36,7 @@ async def open_store(
     One that is not there, or does not let us in, is no error: limits go on as `limits.on_store_failure` says.
     """
     telling = _Telling(journal, metrics, tasks, config.limits.on_store_failure)
-    access = config.store.access
+    access, waits = config.store.access, Waits(SYSTEM.monotonic)
     async with (
         open_limits(
             url,
@@ -48,12 +49,22 @@ async def open_store(
             leases=config.limits.leases,
             slow_s=config.store.slow_after,
             on_change=telling,
+            waits=waits,
         ) as limits,
         open_shared(url, access, clock=SYSTEM, chance=random.random, on_error=failed) as (state, post),
     ):
         if isinstance(limits, FailoverLimits):
             telling.watch(limits)
+            watch_waits(metrics, waits, "limits")
         yield limits, state, post
+
+
+def watch_waits(metrics: Metrics, waits: Waits, use: str) -> None:
+    """Show them. Divided, their rates are how long an answer of the store takes."""
+    metrics.gauge("mantlet_store_answers", "Answers of the shared store, since the start",
+                  lambda: waits.answers, labels={"use": use})  # fmt: skip
+    metrics.gauge("mantlet_store_wait_seconds", "Time spent waiting for them, since the start",
+                  lambda: waits.seconds, labels={"use": use})  # fmt: skip
 
 
 class _Telling:

@@ -22,6 +22,7 @@ from mantlet.stores.valkey.connection import ReplyError
 from mantlet.stores.valkey.opening import make_client
 from mantlet.stores.valkey.slots import slot_of
 from mantlet.stores.valkey.subscription import Subscription
+from mantlet.stores.valkey.waits import Waits
 
 PREFIX: Final = "mantlet:{cache}:"
 SLOT: Final = slot_of(PREFIX)
@@ -56,8 +57,9 @@ class ValkeyCache:
         chance: Callable[[], float],
         on_error: Callable[[BaseException], None],
         access: Access | None = None,
+        waits: Waits | None = None,
     ) -> None:
-        self._client = client
+        self._client, self._waits = client, waits
         self._max_bytes = max_bytes
         self._origin = secrets.token_bytes(_ORIGIN_BYTES)
         self._refused, self._refused_until_s, self._refusals = "", 0.0, 0
@@ -163,7 +165,10 @@ class ValkeyCache:
 
     async def _run(self, step: "_Step", keys: Sequence[str], arguments: Sequence[bytes | str | int]) -> Any:
         command = step.command(keys, arguments)
+        asked_s = 0.0 if self._waits is None else self._waits.monotonic()
         reply = await self._client.settle(await self._client.send(command, SLOT), command, SLOT)
+        if self._waits is not None:
+            self._waits.came(asked_s)
         if isinstance(reply, ReplyError) and str(reply).startswith("NOSCRIPT"):
             # A restarted server forgot it. EVAL loads and runs in one, so a second miss cannot come between.
             command = step.command(keys, arguments, is_whole=True)
@@ -203,12 +208,13 @@ async def open_cache_store(
     max_bytes: int,
     chance: Callable[[], float],
     on_error: Callable[[BaseException], None],
+    waits: Waits | None = None,
 ) -> AsyncIterator[ValkeyCache]:
     """What the caches of all processes at `url` have in common, open until the block ends. A store that is not there
-    yet, or does not let us in, is no error: it is not able until then."""
+    yet, or does not let us in, is no error: it is not able until then. `waits` is told how long its answers take."""
     client = make_client(url, access, chance=chance, on_error=on_error, timeout_s=TIMEOUT_S)
     await client.start()
-    store = ValkeyCache(client, url, max_bytes=max_bytes, chance=chance, on_error=on_error, access=access)
+    store = ValkeyCache(client, url, max_bytes=max_bytes, chance=chance, on_error=on_error, access=access, waits=waits)
     try:
         await store.start()
         yield store

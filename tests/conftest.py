@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 from tests.stores.authority import Authority
-from tests.stores.postgres import PostgresServer, binaries
+from tests.stores.postgres import PostgresServer, running_postgres
 from tests.stores.proxy import Proxy
 from tests.stores.servers import ACL, PASSWORD, REDIS, Servers, Store, start_cluster, start_sentinels
 
@@ -91,9 +91,5 @@ def access_for(authority: Authority) -> Access:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
     """A real PostgreSQL; every test makes a database of its own there."""
-    bins = binaries()
-    if bins is None:
-        pytest.skip("no PostgreSQL here: neither the package's nor the machine's can be run")
-    server = PostgresServer(bins)
-    yield server
-    server.close()
+    with running_postgres() as server:
+        yield server

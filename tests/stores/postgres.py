@@ -11,14 +11,15 @@ import ssl
 import subprocess
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import asyncpg
+import pytest
 
 SSL_REQUEST = b"\x00\x00\x00\x08\x04\xd2\x16\x2f"
 NOBODY = "nobody"
@@ -247,3 +248,16 @@ def _free_port() -> int:
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         return int(one.getsockname()[1])
+
+
+@contextmanager
+def running_postgres() -> Iterator[PostgresServer]:
+    """A server of one's own; skips where there is none to run."""
+    bins = binaries()
+    if bins is None:
+        pytest.skip("no PostgreSQL here: neither the package's nor the machine's can be run")
+    server = PostgresServer(bins)
+    try:
+        yield server
+    finally:
+        server.close()

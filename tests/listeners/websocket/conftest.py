@@ -2,10 +2,10 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
 
 import pytest
 import uvloop
+from tests.listeners.messages.door_house import serving
 from tests.listeners.websocket.house import House
 
 Serve = Callable[..., Awaitable[House]]
@@ -18,14 +18,5 @@ def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEv
 
 @pytest.fixture
 async def serve() -> AsyncIterator[Serve]:
-    houses: list[House] = []
-
-    async def open_house(**settings: Any) -> House:
-        house = House()
-        await house.open(**settings)
-        houses.append(house)
-        return house
-
-    yield open_house
-    for house in houses:
-        await house.close()
+    async with serving(House) as serve:
+        yield serve

@@ -2,32 +2,25 @@
 
 import asyncio
 import base64
-import itertools
 import json
 import os
 import struct
-from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import msgspec
+from tests.listeners.messages.door_house import PATIENCE_S, DoorHouse
 
 from mantlet.core.call import Arrival, Reply
 from mantlet.core.caller import Caller
-from mantlet.core.clock import Clock
-from mantlet.core.record import Trail
-from mantlet.core.refusal import InvalidCredential, Refusal, Unauthenticated
-from mantlet.core.tasks import Tasks
+from mantlet.core.refusal import InvalidCredential, Refusal
 from mantlet.keys.seal import NodeSealer
 from mantlet.listeners.http import HttpListener, listen
-from mantlet.listeners.messages.carrier import Terms
 from mantlet.listeners.websocket.config import WebSocketConfig
 from mantlet.listeners.websocket.door import WebSocketDoor
 from mantlet.listeners.websocket.tickets import Tickets
 from mantlet.stores.state import MemoryState
-from mantlet.wire import jsonrpc
 from mantlet.wire.answer import refused
 
-PATIENCE_S: Final = 10.0
 TOKEN: Final = b"alice-token"
 AUTHORIZED: Final = b"Authorization: Bearer " + TOKEN + b"\r\n"
 TEXT, BINARY, CONT, CLOSE, PING, PONG = 1, 2, 0, 8, 9, 10
@@ -113,41 +106,20 @@ class RawClient:
                 return b""
 
 
-class House:
+class House(DoorHouse[RawClient]):
     """What is served, and what reached its handlers."""
 
+    listener: HttpListener
+
     def __init__(self) -> None:
-        self.now_s = 1000.0
-        self.arrivals: list[Arrival] = []
+        super().__init__("websocket", RawClient, {TOKEN: Caller("alice", "test", "test", roles=frozenset({"user"}))})
         self.opened: list[Arrival] = []
-        self.refusals: list[Refusal] = []
-        self.errors: list[BaseException] = []
-        self.cancelled = 0
-        self.holders: dict[bytes, Caller] = {TOKEN: Caller("alice", "test", "test", roles=frozenset({"user"}))}
-        self.handler: Callable[[Arrival, Any], Awaitable[Reply]] = self.echo
-        self.clock = Clock(lambda: self.now_s, lambda: self.now_s)
         self.state = MemoryState(self.clock)
-        self.tasks = Tasks(self.errors.append)
-        self.clients: list[RawClient] = []
-        self.listener: HttpListener
-        self.terms: Terms
         self.tickets: Tickets
 
     async def open(self, **settings: Any) -> None:
         config = msgspec.convert({"port": 0, "enabled": True, **settings}, WebSocketConfig)
-        ids = itertools.count(1)
-        self.terms = Terms(
-            handler=self._handle,
-            refuse=self._refuse,
-            clock=self.clock,
-            tasks=self.tasks,
-            new_id=lambda: f"r{next(ids)}",
-            on_error=lambda error, _: self.errors.append(error),
-            door="websocket",
-            max_in_flight=config.max_in_flight,
-            max_refused=config.max_refused,
-            max_per_caller=config.per_caller_connections,
-        )
+        self.terms = self.terms_of(config)
         self.tickets = Tickets(self.state, NodeSealer([os.urandom(32)]), self.clock.wall, config.ticket_lifetime)
         door = WebSocketDoor(
             config,
@@ -178,55 +150,16 @@ class House:
             door="websocket",
         )
 
-    async def close(self) -> None:
-        for client in self.clients:
-            client.writer.close()
-        await self.listener.close()
-        await self.tasks.close()
-
     async def _holds(self, caller: Caller) -> bool:
         return caller in self.holders.values()
 
     async def _identify(self, arrival: Arrival) -> Caller:
-        value = arrival.headers.get(b"authorization")
-        if value is None:
-            raise Unauthenticated
-        caller = self.holders.get(value.removeprefix(b"Bearer "))
-        if caller is None:
-            raise InvalidCredential("unknown")
-        return caller
+        return self.holder(arrival)
 
     async def _handle(self, arrival: Arrival) -> Reply:
-        assert arrival.caller is not None
         if arrival.caller not in self.holders.values():
             raise InvalidCredential("revoked")
-        self.arrivals.append(arrival)
-        body = await arrival.read()
-        try:
-            message = jsonrpc.envelope(jsonrpc.decode(body)).message if arrival.verb == "POST" else None
-            return await self.handler(arrival, message)
-        except asyncio.CancelledError:
-            self.cancelled += 1
-            raise
-
-    async def echo(self, arrival: Arrival, message: Any) -> Reply:
-        if message is None or "id" not in message:
-            return Reply(202, [])
-        body = {"jsonrpc": "2.0", "id": message["id"], "result": message.get("params")}
-        return Reply(200, [], json.dumps(body).encode())
-
-    async def hang(self, arrival: Arrival, message: Any) -> Reply:
-        await asyncio.Event().wait()
-        raise AssertionError
-
-    async def _refuse(self, trail: Trail, refusal: Refusal) -> Reply:
-        self.refusals.append(refusal)
-        return refused(refusal, trail)
-
-    async def connect(self, **kwargs: Any) -> RawClient:
-        client = RawClient(*await asyncio.open_connection("127.0.0.1", self.listener.port, **kwargs))
-        self.clients.append(client)
-        return client
+        return await super()._handle(arrival)
 
     def hello(self, path: bytes = b"/ws", fields: bytes = OFFER + AUTHORIZED, host: bytes | None = None) -> bytes:
         host = host or b"127.0.0.1:%d" % self.listener.port
@@ -244,13 +177,3 @@ class House:
         client = await self.knock(path)
         assert client.status == 101
         return client
-
-    def pass_s(self, seconds: float) -> None:
-        """Let time go by, and the listener notice."""
-        self.now_s += seconds
-        self.listener._door.sweep()
-
-    async def until(self, condition: Callable[[], bool]) -> None:
-        async with asyncio.timeout(PATIENCE_S):
-            while not condition():
-                await asyncio.sleep(0)

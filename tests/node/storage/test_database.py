@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from tests.attacks.house import House, open_house
-from tests.stores.postgres import PostgresServer, binaries
+from tests.stores.postgres import PostgresServer, running_postgres
 
 from mantlet.core.config_error import ConfigError
 from mantlet.core.refusal import StoreUnavailable
@@ -22,12 +22,8 @@ ADMIN = "admin"
 @pytest.fixture(scope="module")
 def own() -> Iterator[PostgresServer]:
     """One to stop and to pause."""
-    bins = binaries()
-    if bins is None:
-        pytest.skip("no PostgreSQL here")
-    server = PostgresServer(bins)
-    yield server
-    server.close()
+    with running_postgres() as server:
+        yield server
 
 
 def database(url: str, folder: Path) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from tests.core.body import Body
 
 from mantlet.core.call import Arrival, Reply
 from mantlet.core.clock import Clock
@@ -63,23 +64,6 @@ class Ticks:
     def __call__(self) -> float:
         self.now_s += 1
         return self.now_s
-
-
-class Stream:
-    def __init__(self, *chunks: bytes) -> None:
-        self.chunks = list(chunks)
-        self.is_closed = False
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self
-
-    async def __anext__(self) -> bytes:
-        if not self.chunks:
-            raise StopAsyncIteration
-        return self.chunks.pop(0)
-
-    async def aclose(self) -> None:
-        self.is_closed = True
 
 
 async def body() -> bytes:
@@ -196,7 +180,7 @@ async def test_work_goes_on_without_records_only_by_name_and_never_in_production
 async def test_a_stream_is_recorded_at_its_head_and_counted_at_its_end() -> None:
     """AUD-02"""
     stage = Stage()
-    reply = await stage.run(Reply(200, [], Stream(b"ab", b"cde")))
+    reply = await stage.run(Reply(200, [], Body(b"ab", b"cde")))
     assert len(stage.book.records) == 1
     assert isinstance(reply.body, AsyncIterator)
     assert stage.counts.streams == []
@@ -207,7 +191,7 @@ async def test_a_stream_is_recorded_at_its_head_and_counted_at_its_end() -> None
 
 
 async def test_closing_a_stream_closes_the_one_behind_it() -> None:
-    stage, behind = Stage(), Stream(b"ab", b"cde")
+    stage, behind = Stage(), Body(b"ab", b"cde")
     reply: Any = await stage.run(Reply(200, [], behind))
     assert await anext(reply.body) == b"ab"
     await reply.body.aclose()
@@ -217,7 +201,7 @@ async def test_closing_a_stream_closes_the_one_behind_it() -> None:
 
 async def test_a_stream_that_could_not_be_recorded_is_closed() -> None:
     """AUD-02"""
-    stage, behind = Stage(), Stream(b"ab")
+    stage, behind = Stage(), Body(b"ab")
     stage.book.fails = True
     with pytest.raises(AuditUnavailable):
         await stage.run(Reply(200, [], behind))
@@ -226,7 +210,7 @@ async def test_a_stream_that_could_not_be_recorded_is_closed() -> None:
 
 
 async def test_a_stream_whose_client_leaves_while_its_record_is_written_is_closed() -> None:
-    stage, behind = Stage(), Stream(b"ab")
+    stage, behind = Stage(), Body(b"ab")
     stage.book.gate = asyncio.get_running_loop().create_future()
     async with asyncio.TaskGroup() as group:
         task = group.create_task(stage.run(Reply(200, [], behind)))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from tests.stores.authority import Authority
-from tests.stores.postgres import PostgresServer, behind_tls, binaries
+from tests.stores.postgres import PostgresServer, behind_tls, binaries, running_postgres
 
 from mantlet.core.config_error import ConfigError
 from mantlet.core.refusal import StoreUnavailable
@@ -21,12 +21,8 @@ from mantlet.stores.sql.schema import KNOWN
 @pytest.fixture(scope="module")
 def own() -> Iterator[PostgresServer]:
     """One to stop and to pause."""
-    bins = binaries()
-    if bins is None:
-        pytest.skip("no PostgreSQL here")
-    server = PostgresServer(bins)
-    yield server
-    server.close()
+    with running_postgres() as server:
+        yield server
 
 
 def config(server: PostgresServer, query: str = "", **more: object) -> DatabaseConfig:

@@ -1,10 +1,10 @@
 import asyncio
-from collections.abc import AsyncIterator
 from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from tests.core.body import Body
 from tests.upstreams.before_server import a_call
 from tests.upstreams.endpoints.support import FINE, TERMS, House
 
@@ -530,20 +530,6 @@ async def test_the_last_one_can_be_drained_too() -> None:
 
 
 # --- streams and reports ----------------------------------------------------------------------------------------------
-
-
-class Body(AsyncIterator[bytes]):
-    def __init__(self, *chunks: bytes) -> None:
-        self.chunks = list(chunks)
-        self.is_closed = False
-
-    async def __anext__(self) -> bytes:
-        if not self.chunks:
-            raise StopAsyncIteration
-        return self.chunks.pop(0)
-
-    async def aclose(self) -> None:
-        self.is_closed = True
 
 
 async def test_a_stream_is_under_way_until_its_end() -> None:

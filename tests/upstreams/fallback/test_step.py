@@ -1,11 +1,11 @@
 """RES-02"""
 
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
 import pytest
+from tests.core.body import Body
 from tests.upstreams.before_server import Clock, a_call
 
 from mantlet.core import refusal as r
@@ -177,28 +177,11 @@ async def test_only_good_answers_are_worth_giving_again(result: dict[str, Any]) 
     assert len(bench.answers) == 0
 
 
-class Stream:
-    def __init__(self, *chunks: bytes) -> None:
-        self.chunks = list(chunks)
-        self.is_closed = False
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self
-
-    async def __anext__(self) -> bytes:
-        if not self.chunks:
-            raise StopAsyncIteration
-        return self.chunks.pop(0)
-
-    async def aclose(self) -> None:
-        self.is_closed = True
-
-
 def streamed(call: Call) -> Reply:
     note = b'data: {"jsonrpc":"2.0","method":"notifications/message","params":{"data":1}}\n\n'
     body = good(call).body
     assert isinstance(body, bytes)
-    return Reply(200, [], Stream(note, b"data: " + body + b"\n\n"))
+    return Reply(200, [], Body(note, b"data: " + body + b"\n\n"))
 
 
 async def test_streamed_answers_are_kept_as_whole_ones_are() -> None:

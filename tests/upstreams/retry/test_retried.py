@@ -2,11 +2,11 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
 import pytest
+from tests.core.body import Body
 from tests.upstreams.before_server import Clock, Server, a_call
 
 from mantlet.core import refusal as r
@@ -264,30 +264,11 @@ async def test_another_endpoint_is_asked_where_there_is_one() -> None:
     assert asked == [set(), {"endpoint-1"}]
 
 
-class Stream:
-    """A body; knows whether it was closed."""
-
-    def __init__(self, *chunks: bytes) -> None:
-        self.chunks = list(chunks)
-        self.is_closed = False
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self
-
-    async def __anext__(self) -> bytes:
-        if not self.chunks:
-            raise StopAsyncIteration
-        return self.chunks.pop(0)
-
-    async def aclose(self) -> None:
-        self.is_closed = True
-
-
 async def test_a_streamed_answer_is_one_to_the_callers_own_id() -> None:
     """RES-03"""
     server, clock = answering(r.BadUpstream())
     first = server.end
-    source = Stream()
+    source = Body()
 
     def end(call: Call) -> Any:
         found = first(call)  # type: ignore[operator]
@@ -313,7 +294,7 @@ async def test_a_streamed_answer_is_one_to_the_callers_own_id() -> None:
 
 async def test_a_caller_that_leaves_while_it_waits_leaves_nothing_open() -> None:
     """RES-03"""
-    failed = Stream()
+    failed = Body()
     server, clock = answering(Reply(503, [], failed))
     forever = asyncio.Event()
 

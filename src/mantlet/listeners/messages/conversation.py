@@ -23,10 +23,11 @@ from mantlet.core.refusal import (
     Refusal,
     SessionNotFound,
 )
+from mantlet.core.stream import aclose
 from mantlet.listeners.messages import envelope
 from mantlet.listeners.messages.carrier import Carrier, Ending, Terms
 from mantlet.listeners.messages.envelope import Head, Id
-from mantlet.listeners.messages.exchange import Exchange, Whole, aclose
+from mantlet.listeners.messages.exchange import Exchange, Whole
 from mantlet.listeners.messages.session_stream import SessionStream
 from mantlet.wire import answer
 from mantlet.wire.mcp.inbound import LAST_EVENT_ID, SESSION_ID

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from mantlet.core.call import Arrival, Reply
 from mantlet.core.refusal import BadUpstream, InvalidJson, InvalidRequest, Refusal
+from mantlet.core.stream import aclose
 from mantlet.listeners.messages import envelope
 from mantlet.listeners.messages.envelope import Head, Id
 from mantlet.wire import answer
@@ -192,10 +193,3 @@ async def _rest(body: AsyncIterator[bytes]) -> None:
                 pass
     except TimeoutError:
         return
-
-
-async def aclose(body: AsyncIterator[bytes]) -> None:
-    """Close a stream, whatever kind of iterator it is."""
-    close = getattr(body, "aclose", None)
-    if close is not None:
-        await close()

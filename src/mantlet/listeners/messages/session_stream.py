@@ -4,8 +4,9 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 from mantlet.core.refusal import RateLimited, Refusal, Unavailable
+from mantlet.core.stream import aclose
 from mantlet.listeners.messages.envelope import Head
-from mantlet.listeners.messages.exchange import MAX_EVENT_BYTES, Exchange, aclose
+from mantlet.listeners.messages.exchange import MAX_EVENT_BYTES, Exchange
 from mantlet.wire.sse import SseSplitter
 
 if TYPE_CHECKING:

@@ -5,8 +5,10 @@ from typing import Any
 import pytest
 
 from mantlet.admin.app import PUBLIC, build_app
+from mantlet.admin.blocks import block_routes
 from mantlet.admin.bridge import bridge
 from mantlet.admin.keys import Wanted, key_routes
+from mantlet.admin.limits import limit_routes
 from mantlet.admin.tokens import TakenBack, token_routes
 from mantlet.core.call import Arrival
 from mantlet.core.caller import Caller
@@ -17,9 +19,6 @@ from mantlet.core.refusal import Denied, InvalidParams, NotFound, Unauthenticate
 
 class Operations:
     ready = True
-
-    def __init__(self) -> None:
-        self.reset: list[str] = []
 
     async def readiness(self) -> tuple[bool, Mapping[str, Any]]:
         return self.ready, {"audit": "able"}
@@ -36,14 +35,21 @@ class Operations:
     async def upstreams(self) -> list[Mapping[str, Any]]:
         return []
 
-    async def limit_status(self, client: str) -> Mapping[str, Any]:
+
+class Limits:
+    def __init__(self) -> None:
+        self.forgotten: list[str] = []
+
+    async def status(self, client: str) -> Mapping[str, Any]:
         return {"limits": []}
 
-    async def limit_reset(self, client: str) -> int:
-        self.reset.append(client)
+    async def reset(self, client: str) -> int:
+        self.forgotten.append(client)
         return 1
 
-    async def blocks(self) -> list[Mapping[str, Any]]:
+
+class Blocks:
+    async def all(self) -> list[Mapping[str, Any]]:
         return []
 
     async def block(self, address: str, for_s: float | None, by: str) -> Mapping[str, Any]:
@@ -99,7 +105,8 @@ def arrival(
 
 
 def app() -> Any:
-    return build_app(Operations(), [*key_routes(Keys()), *token_routes(Tokens())])
+    more = [*limit_routes(Limits()), *block_routes(Blocks()), *key_routes(Keys()), *token_routes(Tokens())]
+    return build_app(Operations(), more)
 
 
 ROUTES = [route.path for route in app().routes]  # type: ignore[attr-defined]
@@ -129,13 +136,13 @@ async def test_a_node_that_cannot_take_calls_is_not_ready_but_alive() -> None:
 
 
 async def test_an_administrator_resets_a_client_whose_name_has_slashes() -> None:
-    operations = Operations()
+    limits = Limits()
     admin = frozenset({"admin"})
     client = "default/https://idp.example/ada"
     reset = arrival("/admin/v1/limits", "DELETE", admin, query=b"client=default/https%3A%2F%2Fidp.example/ada")
-    reply = await bridge(build_app(operations))(reset)
+    reply = await bridge(build_app(Operations(), limit_routes(limits)))(reset)
     assert json.loads(reply.body) == {"client": client, "reset": 1}
-    assert operations.reset == [client]
+    assert limits.forgotten == [client]
     assert reset.trail.object == client
 
 

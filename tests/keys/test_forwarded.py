@@ -19,7 +19,6 @@ from mantlet.keys.forwarded import (
     PrivateKeyOpener,
     SharedKeyOpener,
     derive,
-    make_recipient,
     read_recipient,
     sealer_to,
     sealer_with,
@@ -223,8 +222,9 @@ def test_a_file_with_something_else_is_refused(tmp_path: Path, text: str) -> Non
 
 def test_a_private_key_that_others_read_is_refused(tmp_path: Path) -> None:
     """CFG-04"""
-    public = make_recipient(tmp_path / "agent.key")
-    assert read_recipient(tmp_path / "agent.key", private=True).thumbprint() == public.thumbprint()
+    (tmp_path / "agent.key").write_bytes(pem(x25519.X25519PrivateKey.generate(), private=True))
+    (tmp_path / "agent.key").chmod(0o600)
+    assert read_recipient(tmp_path / "agent.key", private=True).is_private
     (tmp_path / "agent.key").chmod(0o644)
     with pytest.raises(ConfigError, match="others"):
         read_recipient(tmp_path / "agent.key", private=True)

@@ -34,7 +34,7 @@ App = Starlette
 
 
 class Operations(Protocol):
-    """What the node can tell of itself and do to itself."""
+    """What the node can tell of itself."""
 
     async def readiness(self) -> tuple[bool, Mapping[str, Any]]:
         """Whether calls are taken now, and the state of each part."""
@@ -54,26 +54,6 @@ class Operations(Protocol):
 
     async def upstreams(self) -> list[Mapping[str, Any]]:
         """Each upstream's state."""
-        ...
-
-    async def limit_status(self, client: str) -> Mapping[str, Any]:
-        """A client's windows."""
-        ...
-
-    async def limit_reset(self, client: str) -> int:
-        """Forget a client's windows; how many there were."""
-        ...
-
-    async def blocks(self) -> list[Mapping[str, Any]]:
-        """Addresses that are blocked."""
-        ...
-
-    async def block(self, address: str, for_s: float | None, by: str) -> Mapping[str, Any]:
-        """Block an address, for a time or as its history says."""
-        ...
-
-    async def unblock(self, address: str, by: str) -> bool:
-        """Let it in again; whether it was blocked."""
         ...
 
 
@@ -103,23 +83,6 @@ def build_app(operations: Operations, more: Sequence[BaseRoute] = ()) -> Starlet
     async def upstreams(_: Request) -> Response:
         return JSONResponse({"upstreams": await operations.upstreams()})
 
-    async def limit(request: Request) -> Response:
-        client = request.query_params.get("client", "")
-        request.state.arrival.trail.object = client[:MAX_OBJECT_CHARS]
-        if request.method == "DELETE":
-            return JSONResponse({"client": client, "reset": await operations.limit_reset(client)})
-        return JSONResponse({"client": client, **await operations.limit_status(client)})
-
-    async def blocks(request: Request) -> Response:
-        if request.method in ("GET", "HEAD"):
-            return JSONResponse({"blocks": await operations.blocks()})
-        trail = request.state.arrival.trail
-        address = trail.object = request.query_params.get("address", "")[:MAX_OBJECT_CHARS]
-        if request.method == "DELETE":
-            was = await operations.unblock(address, trail.principal)
-            return JSONResponse({"address": address, "was_blocked": was})
-        return JSONResponse(await operations.block(address, seconds(request.query_params.get("for")), trail.principal))
-
     async def missing(request: Request, _: Exception) -> Response:
         raise NotFound
 
@@ -136,8 +99,6 @@ def build_app(operations: Operations, more: Sequence[BaseRoute] = ()) -> Starlet
             Route("/admin/v1/status", for_admins(status)),
             Route("/admin/v1/connections", for_admins(connections)),
             Route("/admin/v1/upstreams", for_admins(upstreams)),
-            Route("/admin/v1/limits", for_admins(limit), methods=["GET", "DELETE"]),
-            Route("/admin/v1/blocks", for_admins(blocks), methods=["GET", "POST", "DELETE"]),
             *more,
         ],
         exception_handlers={404: missing, 405: not_allowed},

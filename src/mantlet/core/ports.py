@@ -5,8 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from mantlet.core.call import Arrival, Call, Reply
-from mantlet.core.caller import Caller
+from mantlet.core.call import Call, Reply
 from mantlet.core.headers import Headers
 from mantlet.core.record import Record
 
@@ -76,14 +75,6 @@ class Journal(Protocol):
     @property
     def is_able(self) -> bool:
         """False while writing is known to fail: work that could not be acknowledged is then not begun."""
-        ...
-
-
-class IdentityProvider(Protocol):
-    """Recognition has three answers: a caller; None (not of my kind); or a raised `InvalidCredential`."""
-
-    async def recognise(self, arrival: Arrival, credential: bytes, /) -> Caller | None:
-        """Tell who holds `credential` (the token itself, no scheme). Never logs it."""
         ...
 
 

@@ -122,15 +122,6 @@ def read_recipient(path: str | Path, *, private: bool = False) -> Recipient:
     return key if private else _public_half(key)
 
 
-def make_recipient(path: str | Path) -> Recipient:
-    """Make an X25519 key in an owner-only PEM file; gives its public half."""
-    from mantlet.keys.files import write_secret
-
-    key = OKPKey.generate_key("X25519")
-    write_secret(path, key.as_pem(private=True).decode())
-    return _public_half(key)
-
-
 def _of_pem(text: str) -> Recipient:
     raw: Any
     if "PRIVATE KEY-----" in text:

@@ -11,7 +11,7 @@ from mantlet.core.caller import Caller
 from mantlet.core.clock import Clock
 from mantlet.core.ports import StateKey
 from mantlet.core.refusal import StoreUnavailable
-from mantlet.core.revocation import LIFE_S
+from mantlet.core.revocation import LIFE_S, Revocation
 from mantlet.policies.authenticate.revoked import Revoked
 from mantlet.stores.sql.config import DatabaseConfig
 from mantlet.stores.sql.database import Database
@@ -63,10 +63,12 @@ class World:
         if node not in self._databases:
             config = DatabaseConfig(url=f"sqlite:///{self._folder}/{node}")
             self._databases[node] = await self.opened.enter_async_context(open_database(config))
-        rows = RevocationRows(self._databases[node])
-        revoked = Revoked(rows, self.store, clock, lambda: f"id{next(self._ids)}")
+        revoked = Revoked(self.rows(node), self.store, clock, lambda: f"id{next(self._ids)}")
         await revoked.open()
         return revoked
+
+    def rows(self, node: str) -> RevocationRows:
+        return RevocationRows(self._databases[node])
 
 
 def caller(jti: str = "a.1", subject: str = "ada", issued_at_s: float = 900.0, issuer: str = ISSUER) -> Caller:
@@ -96,7 +98,9 @@ async def test_a_token_is_revoked_by_its_id_and_by_where_it_came_from(world: Wor
 
 async def test_a_subject_is_revoked_until_now_and_may_come_again(world: World) -> None:
     revoked = await world.process("one")
-    await revoked.revoke_subject("default", ISSUER, "ada")
+    withdrawn = Revocation("id0", "subject", "default", ISSUER, "ada", world.now_s, world.now_s + LIFE_S)
+    await world.rows("one").add([withdrawn], world.now_s)  # as an operator's command does
+    await revoked.sync()
     assert revoked.has(caller(issued_at_s=1000.0))
     assert revoked.has(caller(issued_at_s=0.0)), "an unknown age is any age"
     assert not revoked.has(caller(issued_at_s=1001.0))

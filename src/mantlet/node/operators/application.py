@@ -6,6 +6,7 @@ from typing import Any
 
 from mantlet.admin.app import App, build_app
 from mantlet.admin.approvals import approval_routes
+from mantlet.admin.blocks import block_routes
 from mantlet.admin.cache import cache_routes
 from mantlet.admin.endpoints import endpoint_routes
 from mantlet.admin.explain import explain_routes
@@ -13,6 +14,7 @@ from mantlet.admin.grants import grant_routes
 from mantlet.admin.keys import key_routes
 from mantlet.admin.kills import kill_routes
 from mantlet.admin.leave import leave_routes
+from mantlet.admin.limits import limit_routes
 from mantlet.admin.pins import pin_routes
 from mantlet.admin.reload import reload_routes
 from mantlet.admin.restart import restart_routes
@@ -26,6 +28,7 @@ from mantlet.node.operators.explain import running
 from mantlet.node.operators.grants import GrantsAdmin
 from mantlet.node.operators.keys import KeysAdmin
 from mantlet.node.operators.kills import KillsAdmin
+from mantlet.node.operators.limits import ClientLimits
 from mantlet.node.operators.members import Member
 from mantlet.node.operators.operations import NodeOperations
 from mantlet.node.operators.pins import PinsAdmin
@@ -46,15 +49,9 @@ def admin_app(
     leaving: Leaving | None = None,
 ) -> App:
     """The application behind the admin door."""
-    operations = NodeOperations(
-        node.config,
-        lambda: node.current.generation.limits_admin,
-        BlocksAdmin(node.addresses, node.journal),
-        members,
-        own,
-        leaving,
-    )
     more = [
+        *limit_routes(ClientLimits(lambda: node.current.generation.limits_admin)),
+        *block_routes(BlocksAdmin(node.addresses, node.journal)),
         *key_routes(KeysAdmin(node.config, node.durable, node.journal)),
         *grant_routes(GrantsAdmin(node.config, node.durable.database, node.journal, node.egress)),
         *token_routes(TokensAdmin(node.config, node.durable.database, node.journal)),
@@ -70,7 +67,7 @@ def admin_app(
         *_cache_routes(node, members),
         *pin_routes(PinsAdmin(node.pins, node.journal, node.settle_pins)),
     ]
-    return build_app(operations, more)
+    return build_app(NodeOperations(node.config, members, own, leaving), more)
 
 
 def _cache_routes(node: Node, members: Callable[[], Sequence[Member]]) -> Sequence[Any]:

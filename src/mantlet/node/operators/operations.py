@@ -3,21 +3,14 @@
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
-from ipaddress import ip_address
 from typing import Any
 
 from mantlet import __version__
-from mantlet.core.ports import LimitKey
-from mantlet.core.refusal import NotFound
 from mantlet.events.exposition import render
 from mantlet.events.metrics import Metrics, merge
 from mantlet.node.config.model import Config
-from mantlet.node.operators.blocks import BlocksAdmin
 from mantlet.node.operators.members import Member
 from mantlet.node.running.leaving import Leaving
-from mantlet.policies.limits.client import PRINCIPAL, network_of
-from mantlet.policies.limits.status import LimitsAdmin
 
 
 class NodeOperations:
@@ -29,15 +22,11 @@ class NodeOperations:
     def __init__(
         self,
         config: Config,
-        limits: Callable[[], LimitsAdmin],
-        blocks: BlocksAdmin,
         members: Callable[[], Sequence[Member]],
         own: Metrics | None = None,
         leaving: Leaving | None = None,
     ) -> None:
         self._config = config
-        self._limits = limits
-        self._blocks = blocks
         self._members = members
         self._own, self._leaving = own, leaving
         self._began_s = time.monotonic()
@@ -80,46 +69,3 @@ class NodeOperations:
             for number, member in enumerate(self._members())
             for upstream in await member.upstreams()
         ]
-
-    async def limit_status(self, client: str) -> Mapping[str, Any]:
-        """A client's windows."""
-        return {"windows": [asdict(status) for status in await self._limits().status(client_key(client))]}
-
-    async def limit_reset(self, client: str) -> int:
-        """Forget a client's windows."""
-        return await self._limits().reset(client_key(client))
-
-    async def blocks(self) -> list[Mapping[str, Any]]:
-        """Addresses that are blocked."""
-        return await self._blocks.all()
-
-    async def block(self, address: str, for_s: float | None, by: str) -> Mapping[str, Any]:
-        """Block an address."""
-        return await self._blocks.block(address, for_s, by)
-
-    async def unblock(self, address: str, by: str) -> bool:
-        """Let an address in again."""
-        return await self._blocks.unblock(address, by)
-
-
-def client_key(client: str) -> LimitKey:
-    """The key of a client as the audit names it: `tenant/issuer/subject`, or an address. Raises `NotFound`.
-
-    An issuer that is a URL has slashes of its own: the subject then begins behind the last one.
-    """
-    tenant, slash, rest = client.partition("/")
-    if not slash and _is_address(tenant):
-        return network_of(tenant)
-    issuer, slash, subject = rest.rpartition("/") if "://" in rest else rest.partition("/")
-    if slash:
-        return (PRINCIPAL, tenant, issuer, subject)
-    raise NotFound("A client is TENANT/ISSUER/SUBJECT, as the audit names it, or an address.")
-
-
-def _is_address(text: str) -> bool:
-    """Whether it is one. A subject by itself is not: the windows of that name would be nobody's, and always full."""
-    try:
-        ip_address(text)
-    except ValueError:
-        return False
-    return True

@@ -1,4 +1,4 @@
-"""What the policy knows of an identity provider beyond `core.ports.IdentityProvider`."""
+"""What the policy knows of an identity provider."""
 
 from typing import Protocol
 
@@ -25,7 +25,7 @@ class Provider(Protocol):
         ...
 
     async def recognise(self, arrival: Arrival, credential: bytes, /) -> Caller | None:
-        """Tell who holds `credential`. Never logs it."""
+        """Tell who holds `credential` (the token itself, no scheme). Never logs it."""
         ...
 
     def is_current(self, caller: Caller, /) -> bool | None:

@@ -60,11 +60,7 @@ class Revoked:
 
     async def revoke_tokens(self, issuer: str, values: Sequence[str]) -> None:
         """Revoke tokens by `jti`, or all of a login or key. Durable on return; raises `StoreUnavailable`."""
-        await self._add([self._made("token", "", issuer, value) for value in values])
-
-    async def revoke_subject(self, tenant: str, issuer: str, subject: str) -> None:
-        """Revoke every token of a principal that was issued until now. Durable on return; raises `StoreUnavailable`."""
-        await self._add([self._made("subject", tenant, issuer, subject)])
+        await self._add([self._made(issuer, value) for value in values])
 
     @property
     def stale_s(self) -> float:
@@ -82,9 +78,9 @@ class Revoked:
             await self._share()
         self._heard_s = self._clock.monotonic()
 
-    def _made(self, kind: str, tenant: str, issuer: str, value: str) -> Revocation:
+    def _made(self, issuer: str, value: str) -> Revocation:
         now_s = self._clock.wall()
-        return Revocation(self._new_id(), kind, tenant, issuer, value, now_s, now_s + LIFE_S)  # type: ignore[arg-type]
+        return Revocation(self._new_id(), "token", "", issuer, value, now_s, now_s + LIFE_S)
 
     async def _add(self, made: Sequence[Revocation]) -> None:
         await self._store.add(made, self._clock.wall())

@@ -1,9 +1,9 @@
-"""What operators ask of a node."""
+"""How operators name a client."""
 
 import pytest
 
 from mantlet.core.refusal import NotFound
-from mantlet.node.operators.operations import client_key
+from mantlet.node.operators.limits import client_key
 
 
 @pytest.mark.parametrize(

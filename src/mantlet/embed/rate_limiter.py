@@ -127,6 +127,7 @@ class RateLimiter:
                         on_error=failed,
                         on_failure=self._on_store_failure,
                         sharers=self._sharers,
+                        group=f"{_LIBRARY} {self._name}",
                     )
                 )
             return self._store

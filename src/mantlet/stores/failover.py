@@ -97,7 +97,8 @@ class FailoverLimits:
         self._local = MemoryLimits(clock, max_keys=max_keys)
         self._monotonic = clock.monotonic
         self._on_failure = on_failure
-        self._sharers = max(1, sharers)
+        self._configured = self._sharers = max(1, sharers)
+        self._are_more = False
         self._epoch = epoch
         self._is_ready = is_ready
         self._lost = lost
@@ -118,6 +119,26 @@ class FailoverLimits:
     def why(self) -> str:
         """What the latest change came from, or why the store is away by now; for health. Holds no secret."""
         return self._why
+
+    @property
+    def sharers(self) -> int:
+        """Between so many processes limits are shared out while the store is gone."""
+        return self._sharers
+
+    @property
+    def are_more(self) -> bool:
+        """Whether more processes than were configured have been counted for a while."""
+        return self._are_more
+
+    @property
+    def is_taking(self) -> bool:
+        """Whether this process decides anything: one that only looks has no share."""
+        return len(self._local) > 0
+
+    def counted(self, most: int, fewest: int) -> None:
+        """So many processes were counted lately. Never fewer than configured: some may not be up yet."""
+        self._sharers = max(self._configured, most)
+        self._are_more = fewest > self._configured
 
     def look(self) -> None:
         """Notice without a call that the store is gone or back; to be called now and then."""

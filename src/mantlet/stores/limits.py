@@ -13,6 +13,7 @@ from mantlet.stores.valkey.embedded import EmbeddedValkey
 from mantlet.stores.valkey.leased import LeasedLimits
 from mantlet.stores.valkey.limits import SLOT, ValkeyLimits
 from mantlet.stores.valkey.opening import make_client
+from mantlet.stores.valkey.present import BEAT_S, Present
 from mantlet.stores.valkey.waits import Waits
 
 SLOW_S: Final = 0.008
@@ -34,10 +35,13 @@ async def open_limits(
     slow_s: float = SLOW_S,
     max_keys: int = MAX_KEYS,
     waits: Waits | None = None,
+    group: str = "node",
+    beat_s: float = BEAT_S,
 ) -> AsyncIterator[LimitStore]:
     """The store that `store.url` names, open until the block ends.
 
-    `sharers` is nodes x workers: between so many the limits are shared out while a shared store is gone. `leases` lets
+    `sharers` is nodes x workers: between so many, or more where those of the same `group` count more, the limits are
+    shared out while a shared store is gone. `leases` lets
     large limits be taken for many calls at once; `waits` is told how long answers take. A store that is not there yet
     is no error: limits begin degraded.
     `embedded://` is for a single process; a supervisor starts `EmbeddedValkey` itself and hands its URL to the workers.
@@ -58,7 +62,7 @@ async def open_limits(
         leased = LeasedLimits(exact, clock, sharers=sharers) if leases else None
         if leased is not None:
             opened.push_async_callback(leased.close)
-        yield FailoverLimits(
+        limits = FailoverLimits(
             exact if leased is None else leased,
             clock,
             on_failure=on_failure,
@@ -69,3 +73,15 @@ async def open_limits(
             on_change=on_change,
             max_keys=max_keys,
         )
+        if on_failure == "local_share":
+            present = Present(
+                client,
+                group,
+                is_taking=lambda: limits.is_taking,
+                counted=limits.counted,
+                on_error=on_error,
+                beat_s=beat_s,
+            )
+            opened.push_async_callback(present.close)
+            present.start()
+        yield limits

@@ -74,6 +74,7 @@ class _Telling:
         self._journal, self._metrics, self._tasks, self._on_failure = journal, metrics, tasks, on_failure
         self._failures = 0
         self._state: State = "shared"
+        self._has_said = False
 
     def __call__(self, state: State, why: str) -> None:
         """On the loop."""
@@ -87,14 +88,34 @@ class _Telling:
 
     def watch(self, limits: FailoverLimits) -> None:
         """Begin to look, and show what is seen."""
-        self._tasks.start(every(LOOK_S, limits.look), "store.look")
+
+        def look() -> None:
+            limits.look()
+            self._look_at_sharers(limits)
+
+        self._tasks.start(every(LOOK_S, look), "store.look")
         self._metrics.gauge(
             "mantlet_store_state",
             "Limits by the shared store: 0 exact across nodes, 1 recovering, 2 degraded",
             lambda: _LEVELS[limits.state],
             "max",
         )
+        self._metrics.gauge(
+            "mantlet_store_sharers",
+            "Processes between which limits are shared out while the store is gone",
+            lambda: limits.sharers,
+            "max",
+        )
         self._metrics.gauge("mantlet_store_failures", "Times that the store went away", lambda: self._failures)
+
+    def _look_at_sharers(self, limits: FailoverLimits) -> None:
+        if limits.are_more and not self._has_said:
+            self._has_said = True
+            log.warning(
+                "limits.sharers",
+                counted=limits.sharers,
+                said="more processes share the limits than limits.nodes x http.workers; shares are made by the count",
+            )
 
     async def _record(self, state: State, why: str) -> None:
         try:

@@ -102,8 +102,8 @@ class _Telling:
         )
         self._metrics.gauge(
             "mantlet_store_sharers",
-            "Processes between which limits are shared out while the store is gone",
-            lambda: limits.sharers,
+            "Processes between which limits are shared out while the store is gone; 0 before any decides",
+            lambda: limits.sharers if limits.is_taking else 0,
             "max",
         )
         self._metrics.gauge("mantlet_store_failures", "Times that the store went away", lambda: self._failures)

@@ -141,6 +141,7 @@ async def serve() -> AsyncIterator[Serve]:
         public_hosts: tuple[str, ...] = (),
         largest: int = 0,
         told: Callable[[Arrival], Reply | None] | None = None,
+        unanswered: Callable[[Trail, Refusal], None] | None = None,
         **config: Any,
     ) -> House:
         house = House()
@@ -159,6 +160,7 @@ async def serve() -> AsyncIterator[Serve]:
             public_hosts=public_hosts,
             max_body_bytes=largest,
             told=told,
+            unanswered=unanswered,
         )
         opened.append((house, tasks))
         return house

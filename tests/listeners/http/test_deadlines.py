@@ -3,7 +3,9 @@
 import asyncio
 
 from mantlet.core.call import Arrival, Reply
-from mantlet.listeners.http.door import EXPIRED_A_TURN
+from mantlet.core.record import Trail
+from mantlet.core.refusal import ReceiptTimeout, Refusal
+from mantlet.listeners.http.door import CROWD, EXPIRED_A_TURN
 from mantlet.listeners.http.lifetime import LINGER_BYTES, LINGER_S
 
 
@@ -165,3 +167,32 @@ async def test_the_listener_goes_on_by_itself_until_all_are_gone(serve) -> None:
     house.listener._sweep()
     for client in clients:
         assert await client.rest() == b""
+
+
+async def test_a_crowd_that_never_sent_a_whole_head_is_closed_and_recorded_without_an_answer(serve) -> None:
+    """HTTP-05, AUD-01: one record each, and of the few that are late by themselves one answer each."""
+    closed: list[tuple[Trail, Refusal]] = []
+    house = await serve(
+        unanswered=lambda trail, refusal: closed.append((trail, refusal)),
+        max_connections=200,
+        per_address_connections=200,
+    )
+    clients = [await house.connect() for _ in range(CROWD + 1)]
+    for client in clients:
+        client.send(b"GET / HTTP/1.1\r\n")
+    door = house.listener._door
+    await house.until(lambda: len(door.guests) == len(clients) and all(guest.bytes_in for guest in door.guests))
+    house.now_s += 10.1
+    while door.sweep():
+        pass
+    for client in clients:
+        assert await client.rest() == b""
+    assert [type(refusal) for _, refusal in closed] == [ReceiptTimeout] * len(clients)
+    assert len({trail.request_id for trail, _ in closed}) == len(clients)
+    assert house.refusals == []
+    alone = await house.connect()
+    alone.send(b"GET / HTTP/1.1\r\n")
+    await house.until(lambda: any(guest.bytes_in for guest in door.guests))
+    house.pass_s(10.1)
+    assert (await alone.answer())[0] == 408
+    assert len(closed) == len(clients)

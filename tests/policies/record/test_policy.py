@@ -10,7 +10,7 @@ from mantlet.core.call import Arrival, Reply
 from mantlet.core.clock import Clock
 from mantlet.core.headers import Headers
 from mantlet.core.record import Record, Trail
-from mantlet.core.refusal import AuditUnavailable, Denied, Refusal
+from mantlet.core.refusal import AuditUnavailable, Denied, ReceiptTimeout, Refusal
 from mantlet.policies.record.policy import RecordPolicy
 
 
@@ -230,3 +230,13 @@ async def test_a_listeners_own_refusal_is_recorded() -> None:
     stage.book.fails = True
     with pytest.raises(AuditUnavailable):
         await stage.policy.refused(Trail("r3", "http", "192.0.2.1", 1.0), Denied())
+
+
+async def test_what_a_listener_closed_without_a_word_is_recorded_and_nobody_waits() -> None:
+    """AUD-01"""
+    stage = Stage()
+    stage.policy.unanswered(Trail("r2", "http", "192.0.2.1", 1.0), ReceiptTimeout())
+    assert [(record.trail.request_id, record.reason) for record in stage.book.records] == [("r2", "receipt_timeout")]
+    stage.book.fails = True
+    stage.policy.unanswered(Trail("r3", "http", "192.0.2.1", 1.0), ReceiptTimeout())
+    assert stage.counts.lost == 1

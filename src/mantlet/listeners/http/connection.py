@@ -10,7 +10,6 @@ from typing import Any, cast
 
 from mantlet.core.call import Arrival, Reply
 from mantlet.core.certificate import PeerCertificate
-from mantlet.core.record import Trail
 from mantlet.core.refusal import Malformed, Refusal
 from mantlet.listeners.accept import Accepted
 from mantlet.listeners.http import answer, request
@@ -206,9 +205,7 @@ class Connection(Lifetime):
         return body
 
     def _new_exchange(self) -> Exchange:
-        door = self.door
-        self.requests += 1
-        exchange = self._exchange = Exchange(self, Trail(door.new_id(), door.name, self.peer, door.clock.wall()))
+        exchange = self._exchange = Exchange(self, self._trail())
         return exchange
 
     def _start_refusal(self, refusal: Refusal) -> None:

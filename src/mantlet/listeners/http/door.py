@@ -24,14 +24,19 @@ from mantlet.listeners.peer import X_FORWARDED_FOR, Network
 Refuse = Callable[[Trail, Refusal], Awaitable[Reply]]
 Told = Callable[[Arrival], Reply | None]
 """What a request is refused with, where nothing about it has to be found out any more. Cheap, and must not raise."""
+Unanswered = Callable[[Trail, Refusal], None]
+"""Records a refusal that is told to nobody."""
 OnError = Callable[[BaseException, Trail | None], None]
 
 NEVER_S: Final = math.inf
 SWEEP_S: Final = 0.25
 """How late a deadline may be noticed. One timer a listener, instead of one a request (1.5 µs each)."""
 EXPIRED_A_TURN: Final = 16
-"""Connections let go in one turn of the loop. Thousands that end together, each with its refusal and its record, would
-else keep all others waiting for half a second."""
+"""Connections let go in one turn of the loop. Thousands that end together, each with its record, would else keep all
+others waiting for half a second."""
+CROWD: Final = 64
+"""When more than so many are late at once, those that never sent a whole head are closed without an answer: it costs
+as much as all else about them."""
 
 HOLD_S: Final = 1.0
 """How long a connection waits that is made to: one guess a second of each, where a flood would make thousands."""
@@ -123,6 +128,9 @@ class Door:
     """Who was past a deadline when all were looked at, and has not had its turn."""
     repeated: Budget = field(default_factory=Budget)
     told: Told | None = None
+    unanswered: Unanswered | None = None
+    is_crowded: bool = False
+    """More are late than can be answered beside everything else."""
     canned: Canned = field(init=False)
     max_body_bytes: int = 0
     """Of the largest body that any path takes: those that pass bodies on may take more than `config.max_body_bytes`."""
@@ -145,6 +153,7 @@ class Door:
         self.constant.refresh(self.clock.wall())
         if not self.late:
             self.late.extend(guest for guest in self.guests if _is_late(guest, now_s))
+            self.is_crowded = len(self.late) > CROWD
         for _ in range(min(EXPIRED_A_TURN, len(self.late))):
             guest = self.late.popleft()
             if guest in self.guests and _is_late(guest, now_s):  # it may have gone on meanwhile

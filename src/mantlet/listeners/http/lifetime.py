@@ -13,6 +13,7 @@ import asyncio
 from typing import Final, cast
 
 from mantlet.core.caller import Caller
+from mantlet.core.record import Trail
 from mantlet.core.refusal import ReceiptTimeout, Refusal
 from mantlet.listeners.accept import RESTED_S, Accepted
 from mantlet.listeners.http import answer
@@ -149,10 +150,10 @@ class Lifetime(Flow):
 
     @property
     def rests_since_s(self) -> float:
-        """When its last request was answered; infinite while anything is under way."""
-        if self._task is not None or self._body is not None or self._is_closing or self._is_trusted:
+        """When the last request of who is known was answered; infinite while anything is under way."""
+        if self.caller is None or self._task is not None or self._body is not None:
             return NEVER_S
-        if not self.requests or self._ahead.buffer or self._transport.get_write_buffer_size():
+        if self._is_closing or self._is_trusted or self._ahead.buffer or self._transport.get_write_buffer_size():
             return NEVER_S
         return self.receive_deadline_s - self.door.config.idle_timeout
 
@@ -191,13 +192,27 @@ class Lifetime(Flow):
         if self._body is not None and self._task is not None:
             self._body.fail(ReceiptTimeout())
         elif self._body is None and self._ahead.buffer:
-            self._start_refusal(ReceiptTimeout())
+            self._refuse_late()
         else:
             self._close()
+
+    def _refuse_late(self) -> None:
+        door, refusal = self.door, ReceiptTimeout()
+        if door.unanswered is None or not door.is_crowded:
+            self._start_refusal(refusal)
+            return
+        door.unanswered(self._trail(), refusal)
+        self.abort()
 
     def _start_refusal(self, refusal: Refusal) -> None:
         """Answer a head that never became one."""
         raise NotImplementedError
+
+    def _trail(self) -> Trail:
+        """Of a request that begins."""
+        door = self.door
+        self.requests += 1
+        return Trail(door.new_id(), door.name, self.peer, door.clock.wall())
 
     def _close(self, *, lingers: bool = False) -> None:
         """End the connection after what is written; `lingers` when the client may still be sending."""

@@ -15,7 +15,7 @@ from mantlet.listeners.http import origin
 from mantlet.listeners.http.answer import Constant
 from mantlet.listeners.http.config import HttpConfig
 from mantlet.listeners.http.connection import Connection
-from mantlet.listeners.http.door import SWEEP_S, ConnectionInfo, Door, OnError, Refuse, Told
+from mantlet.listeners.http.door import SWEEP_S, ConnectionInfo, Door, OnError, Refuse, Told, Unanswered
 from mantlet.listeners.peer import networks
 from mantlet.listeners.tls import Certificates, Served
 from mantlet.listeners.tls.context import HTTP_1
@@ -119,6 +119,7 @@ async def listen(
     tls: Served | None = None,
     max_body_bytes: int = 0,
     told: Told | None = None,
+    unanswered: Unanswered | None = None,
 ) -> HttpListener:
     """Open the listener and serve `handler` until it is drained or closed.
 
@@ -126,6 +127,7 @@ async def listen(
     `sock` is a bound socket to use instead of host and port; `reuse_port` lets several workers bind one port.
     `tls` is what the node renews for this listener; without it `config.tls` is read, once.
     `told` is what a request that a trusted proxy brings is refused with, where that is decided already.
+    `unanswered` records that a connection is closed without a word; without it each gets its answer.
     `max_body_bytes` is of the largest body that the handler passes on, where it takes more than the configured size.
     Raises `OSError` or `ValueError` when the port or the TLS files cannot be had.
     """
@@ -159,6 +161,7 @@ async def listen(
         now_s=clock.monotonic(),
         max_body_bytes=max_body_bytes,
         told=told,
+        unanswered=unanswered,
     )
     state.constant.refresh(clock.wall())
     if tls is not None or config.proxy_protocol == "required":

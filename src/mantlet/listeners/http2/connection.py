@@ -301,8 +301,14 @@ class Http2Connection(asyncio.Protocol):
 
     @property
     def rests_since_s(self) -> float:
-        """When its last request was answered; infinite while anything is under way."""
-        if self._streams or self._is_closing or self.is_trusted or self._transport.get_write_buffer_size():
+        """When the last request of who is known was answered; infinite while anything is under way."""
+        if (
+            self.caller is None
+            or self._streams
+            or self._is_closing
+            or self.is_trusted
+            or self._transport.get_write_buffer_size()
+        ):
             return NEVER_S
         return self._idle_deadline_s - self.door.config.idle_timeout
 

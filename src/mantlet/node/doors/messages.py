@@ -96,6 +96,7 @@ async def open_websocket(
         sock=sock,
         public_hosts=[public] if public else [],
         tls=show(node, WEBSOCKET, http.tls),
+        unanswered=node.record.unanswered,
     )
     return listener, terms
 

@@ -104,4 +104,5 @@ async def open_calls(node: Node, *, reuse_port: bool = False, sock: socket.socke
         tls=show(node, "http", http.tls, alpn=alpn_of(http)),
         max_body_bytes=max_body_bytes(config),
         told=node.current.told,
+        unanswered=node.record.unanswered,
     )

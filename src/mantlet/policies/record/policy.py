@@ -106,6 +106,12 @@ class RecordPolicy:
             self._watch(trail, refusal)
         await self._write(outcome.refused(trail, refusal, 0.0, self._environment))
 
+    def unanswered(self, trail: Trail, refusal: Refusal) -> None:
+        """Record a connection that a listener closed without a word: there is nothing to acknowledge."""
+        if self._watch is not None:
+            self._watch(trail, refusal)
+        self._leave(outcome.refused(trail, refusal, 0.0, self._environment))
+
     async def _write_head(self, record: Record, chunks: AsyncIterator[bytes], began_s: float) -> CountedStream:
         try:
             await self._write(record)

@@ -1,9 +1,11 @@
 """HTTP field lines as they came, with names in lower case."""
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import TypeVar
+from typing import Final, TypeVar
 
 T = TypeVar("T")
+
+JSON: Final = (b"content-type", b"application/json")
 
 
 class Headers:

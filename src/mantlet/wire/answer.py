@@ -16,6 +16,7 @@ from typing import Final
 
 from mantlet.core import refusal as r
 from mantlet.core.call import Reply
+from mantlet.core.headers import JSON
 from mantlet.core.record import Trail
 from mantlet.wire import jsonrpc
 
@@ -95,7 +96,6 @@ REQUEST_ID: Final = b"x-request-id"
 DPOP_NONCE: Final = b"dpop-nonce"
 """RFC 9449 section 8.1."""
 _SCOPE: Final = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
-_JSON: Final = (b"content-type", b"application/json")
 _PROBLEM: Final = (b"content-type", b"application/problem+json")
 
 
@@ -107,13 +107,13 @@ def refused(refusal: r.Refusal, trail: Trail, *, challenge: str = "") -> Reply:
     headers = [(REQUEST_ID, trail.request_id.encode())]
     if trail.rpc_id is not None:
         body = jsonrpc.error(trail.rpc_id, wire.mcp, refusal.detail, _data(refusal, trail))
-        headers.append(_JSON)
+        headers.append(JSON)
     elif isinstance(refusal, r.RateLimited):
         body = jsonrpc.encode({**refusal.data, "reason": refusal.reason, "request_id": trail.request_id})
-        headers.append(_JSON)
+        headers.append(JSON)
     elif isinstance(refusal, r.GrantRefused):
         body = jsonrpc.encode(refusal.data)  # to an OAuth client, in its own words (RFC 6749 section 5.2)
-        headers += [_JSON, (b"cache-control", b"no-store")]
+        headers += [JSON, (b"cache-control", b"no-store")]
     else:
         body = _problem(refusal, status, trail)
         headers.append(_PROBLEM)

@@ -8,6 +8,7 @@ from typing import Final
 
 from mantlet.core.call import Call
 from mantlet.core.clock import SYSTEM
+from mantlet.core.headers import JSON
 from mantlet.core.ports import Fetch, Journal, Sealer, State
 from mantlet.core.refusal import Refusal
 from mantlet.core.tasks import Tasks
@@ -100,7 +101,7 @@ class Announce:
             "until_s": request.until_s,
         }
         body = json.dumps(told).encode()
-        headers = [(b"content-type", b"application/json")]
+        headers = [JSON]
         if self._secret is not None:
             headers.append((SIGNATURE, signature(body, self._secret.reveal().encode(), int(SYSTEM.wall()))))
         try:

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from mantlet.core.call import Call, Reply
 from mantlet.core.caller import Caller
-from mantlet.core.headers import Headers
+from mantlet.core.headers import JSON, Headers
 from mantlet.core.policy import CallHandler
 from mantlet.core.refusal import Denied, InvalidParams, MethodNotFound, ResourceNotFound
 from mantlet.policies.aggregate.alarms import Alarms
@@ -36,7 +36,6 @@ Reach = Callable[[Caller, str], bool]
 TaskServer = Callable[[str, Caller], str | None]
 """Which server a caller's task id leads to; None for what is not the caller's."""
 
-_JSON: Final = (b"content-type", b"application/json")
 _KIND_OF: Final = {"tools/call": "tools", "prompts/get": "prompts"}
 _LISTED: Final = {
     "tools/list": "tools",
@@ -274,9 +273,9 @@ def _is_shown(view: View | None, kind: str, exposed: str, owned: Owned) -> bool:
 
 def _answer(call: Call, result: Mapping[str, Any]) -> Reply:
     assert call.id is not None
-    return Reply(200, [_JSON], jsonrpc.result(call.id, result), origin="node")
+    return Reply(200, [JSON], jsonrpc.result(call.id, result), origin="node")
 
 
 def _raw(call: Call, result: bytes) -> Reply:
     assert call.id is not None
-    return Reply(200, [_JSON], b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (call.id, result), origin="node")
+    return Reply(200, [JSON], b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (call.id, result), origin="node")

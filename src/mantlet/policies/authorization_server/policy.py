@@ -5,11 +5,12 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 from mantlet.core.call import Arrival, Reply
+from mantlet.core.headers import JSON
 from mantlet.core.policy import ArrivalHandler, Policy
 from mantlet.core.refusal import MethodNotAllowed
 
 Endpoint = Callable[[Arrival], Awaitable[Reply]]
-_PUBLIC: Final = [(b"content-type", b"application/json"), (b"cache-control", b"public, max-age=300")]
+_PUBLIC: Final = [JSON, (b"cache-control", b"public, max-age=300")]
 
 
 class AuthorizationServer:

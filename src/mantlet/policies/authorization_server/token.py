@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 from mantlet.core.call import Arrival, Reply
+from mantlet.core.headers import JSON
 from mantlet.core.refusal import GrantRefused, MethodNotAllowed
 from mantlet.policies.authorization_server.clients import Client, Clients
 from mantlet.policies.authorization_server.form import needed, read_form
@@ -14,7 +15,7 @@ from mantlet.wire import jsonrpc
 GrantType = Callable[[Arrival, Client, Mapping[str, str]], Awaitable[dict[str, Any]]]
 """Gives the members of the answer, or raises `GrantRefused`."""
 PRIVATE: Final = [
-    (b"content-type", b"application/json"),
+    JSON,
     (b"cache-control", b"no-store"),
     (b"pragma", b"no-cache"),
 ]

@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 
 from mantlet.core.call import Call, Hints, Reply
+from mantlet.core.headers import JSON
 from mantlet.core.refusal import BadUpstream
 from mantlet.core.stream import Derived, aclose
 from mantlet.wire import jsonrpc
@@ -21,7 +22,6 @@ from mantlet.wire.sse import Event, SseSplitter, format_event
 MAX_EVENT_BYTES: Final = 4 * 1024 * 1024
 END_S: Final = 0.05
 """How long a stream that has said its answer is given to end by itself, so that its connection can be used again."""
-_JSON: Final = (b"content-type", b"application/json")
 _count: Final = itertools.count(1)
 
 Raw = msgspec.Raw
@@ -68,7 +68,7 @@ async def whole(reply: Reply) -> Reply:
             if _is_answer(events[first]) and not any(event.data for event in events[first + 1 :]):
                 await _ended(source, chunks)
                 headers = [field for field in reply.headers if field[0] != b"content-type"]
-                return Reply(reply.status, [*headers, _JSON], events[first].data, reply.origin)
+                return Reply(reply.status, [*headers, JSON], events[first].data, reply.origin)
             before += [event.raw for event in events]
             reply.body = Derived(_rest(before, source, splitter), chunks)
             return reply

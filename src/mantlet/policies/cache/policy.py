@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from mantlet.core.call import Call, Reply
 from mantlet.core.caller import Caller
-from mantlet.core.headers import Headers
+from mantlet.core.headers import JSON, Headers
 from mantlet.core.policy import CallHandler
 from mantlet.core.refusal import Refusal
 from mantlet.policies.cache.answer import Answer, as_meant, keep_s, read_answer, told, told_stale
@@ -32,7 +32,6 @@ MAX_CALLERS: Final = 8
 APPROVAL: Final = "approval"
 """The note of a call that a human approved."""
 _TOOLS: Final = "tools/call"
-_JSON: Final = (b"content-type", b"application/json")
 
 Given = Answer | Reply
 """What can be told to many, or what one caller's call brought and is its alone."""
@@ -195,7 +194,7 @@ class CachePolicy:
             return made.value
         call.trail.notes[NOTE] = "fetched"
         self._count("miss")
-        return Reply(made.value.status, [_JSON], told(made.value, call.id or b"null"))
+        return Reply(made.value.status, [JSON], told(made.value, call.id or b"null"))
 
     def _ask(self, call: Call, onward: CallHandler, terms: Terms, key: bytes, mine: bytes) -> Ask[Given]:
         async def compute() -> Made[Given]:
@@ -231,7 +230,7 @@ class CachePolicy:
         self._cache.figures.hits += 1
         self._count("hit")
         call.trail.notes[NOTE] = "hit"
-        return Reply(answer.status, [_JSON], told(answer, call.id or b"null", now_s - entry.born_s))
+        return Reply(answer.status, [JSON], told(answer, call.id or b"null", now_s - entry.born_s))
 
     def _stale(self, call: Call, entry: Entry[Given], over_s: float) -> Reply:
         answer = entry.value
@@ -240,7 +239,7 @@ class CachePolicy:
         self._cache.figures.stale += 1
         self._count("stale")
         call.trail.notes[NOTE] = "stale"
-        return Reply(answer.status, [_JSON], told_stale(answer, call.id or b"null", over_s))
+        return Reply(answer.status, [JSON], told_stale(answer, call.id or b"null", over_s))
 
     def _judged(self, call: Call, answer: Answer, terms: Terms) -> tuple[Answer, float | None]:
         """`answer`, and how long it may be kept."""

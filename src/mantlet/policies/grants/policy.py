@@ -12,6 +12,7 @@ from typing import Any, Final
 from mantlet.core.call import Call, Reply
 from mantlet.core.caller import Caller
 from mantlet.core.clock import Clock
+from mantlet.core.headers import JSON
 from mantlet.core.policy import CallHandler
 from mantlet.core.refusal import ConsentRequired, Denied, MissingClientCapability, UrlElicitationRequired
 from mantlet.policies.grants.asked import Askings
@@ -34,7 +35,6 @@ _UNPROVABLE: Final = (
     "{} is used with its user's consent, and callers with this kind of credential cannot give it: no page here can see "
     "who they are. Call with an API key, or a token of an issuer that people can log in at here."
 )
-_JSON: Final = (b"content-type", b"application/json")
 
 
 class Grants:
@@ -130,7 +130,7 @@ def _asked(call: Call, refusal: ConsentRequired, url: str, identity: str, *, is_
     message = f"{call.server} needs your consent before it can be used in your name."
     question = {"method": "elicitation/create", "params": {"mode": "url", "url": url, "message": message}}
     result = {"resultType": "input_required", "inputRequests": {KEY: question}}
-    return Reply(200, [_JSON], jsonrpc.result(call.id, result), origin="node")
+    return Reply(200, [JSON], jsonrpc.result(call.id, result), origin="node")
 
 
 def _can_open(params: Mapping[str, Any]) -> bool:

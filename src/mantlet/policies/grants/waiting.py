@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from mantlet.core.call import Call, Reply
+from mantlet.core.headers import JSON
 from mantlet.core.refusal import MethodNotAllowed
 from mantlet.wire import jsonrpc
 from mantlet.wire.mcp.inbound import SESSION_ID
@@ -17,7 +18,6 @@ from mantlet.wire.mcp.methods import LATEST_LEGACY, LEGACY_VERSIONS, MODERN_VERS
 TOOL: Final = "mantlet_connect"
 SESSION: Final = b"waits-for-consent"
 """Of all such sessions: it says nothing and opens nothing."""
-_JSON: Final = (b"content-type", b"application/json")
 _LISTS: Final = {
     "prompts/list": "prompts",
     "resources/list": "resources",
@@ -38,7 +38,7 @@ def answered(call: Call, version: str) -> Reply | None:
     result = _result(call, version)
     if result is None or call.id is None:
         return None
-    headers = [_JSON, (SESSION_ID, SESSION)] if call.method == "initialize" else [_JSON]
+    headers = [JSON, (SESSION_ID, SESSION)] if call.method == "initialize" else [JSON]
     return Reply(200, headers, jsonrpc.result(call.id, result), origin="node")
 
 
@@ -49,7 +49,7 @@ def connected(call: Call) -> Reply:
     }
     if call.era == "modern":
         result["resultType"] = "complete"
-    return Reply(200, [_JSON], jsonrpc.result(call.id or b"null", result), origin="node")
+    return Reply(200, [JSON], jsonrpc.result(call.id or b"null", result), origin="node")
 
 
 def _result(call: Call, version: str) -> Mapping[str, Any] | None:

@@ -5,6 +5,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from mantlet.core.call import Arrival, Reply
+from mantlet.core.headers import JSON
 from mantlet.core.policy import ArrivalHandler
 from mantlet.core.refusal import MethodNotAllowed, NotFound
 from mantlet.wire import jsonrpc
@@ -12,7 +13,7 @@ from mantlet.wire import jsonrpc
 WELL_KNOWN: Final = "/.well-known/oauth-protected-resource"
 KEY_SET: Final = "/.well-known/jwks.json"
 _BELOW: Final = f"{WELL_KNOWN}/"
-_HEADERS: Final = [(b"content-type", b"application/json"), (b"cache-control", b"public, max-age=300")]
+_HEADERS: Final = [JSON, (b"cache-control", b"public, max-age=300")]
 
 
 class Published:

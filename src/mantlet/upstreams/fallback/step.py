@@ -10,6 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from mantlet.core.call import Call, Reply
+from mantlet.core.headers import JSON
 from mantlet.core.policy import CallHandler, Policy
 from mantlet.core.refusal import Refusal
 from mantlet.core.stream import aclose
@@ -26,8 +27,6 @@ LISTEN: Final = "subscriptions/listen"
 
 Hear = Callable[[Reply, str, Callable[[str], None]], Reply]
 """A reply, its server, and who is told the scopes that its stream says have changed: gives the reply to pass on."""
-
-_JSON: Final = (b"content-type", b"application/json")
 
 
 class _Message(msgspec.Struct):
@@ -115,7 +114,7 @@ class Fallback:
             if call.era == "modern":
                 result = {"resultType": "complete", **(result or {})}
         body = b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (call.id or b"null", msgspec.json.encode(result))
-        return self._marked(call, Reply(200, [_JSON], body, origin="node"), {"from": source, "reason": reason})
+        return self._marked(call, Reply(200, [JSON], body, origin="node"), {"from": source, "reason": reason})
 
     async def _of_server(self, call: Call, server: str, reason: str, again: CallHandler) -> Reply | None:
         if self._monotonic() >= call.deadline_s:
@@ -134,7 +133,7 @@ class Fallback:
             result = msgspec.Raw(_without_type(result))
         body = b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (call.id or b"null", bytes(result))
         mark = {"from": "server", "server": server, "reason": reason}
-        return self._marked(call, Reply(200, [_JSON], body), mark)
+        return self._marked(call, Reply(200, [JSON], body), mark)
 
     def _marked(self, call: Call, reply: Reply, mark: Mapping[str, str]) -> Reply:
         call.trail.notes["fallback"] = ", ".join(mark.values())

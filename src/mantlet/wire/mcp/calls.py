@@ -6,14 +6,13 @@ from dataclasses import replace
 from typing import Any, Final
 
 from mantlet.core.call import Call
-from mantlet.core.headers import Headers
+from mantlet.core.headers import JSON, Headers
 from mantlet.wire import jsonrpc
 from mantlet.wire.mcp import inbound
 from mantlet.wire.mcp.methods import LEGACY_VERSIONS, MODERN_VERSIONS
 
 _ACCEPT: Final = (b"accept", b"application/json, text/event-stream")
 _STREAM: Final = (b"accept", b"text/event-stream")
-_TYPE: Final = (b"content-type", b"application/json")
 _count: Final = itertools.count(1)
 
 
@@ -106,7 +105,7 @@ def _sub(
     if identity is not None:
         message["id"] = identity
         raw_id = jsonrpc.raw_identifier(identity)
-    fields = [_ACCEPT, _TYPE]
+    fields = [_ACCEPT, JSON]
     if call.era == "modern":
         fields.append((inbound.METHOD, method.encode()))
     if method != "initialize":

@@ -7,11 +7,12 @@ from typing import Final
 
 from mantlet.core.call import Call, Reply
 from mantlet.core.clock import SYSTEM, Clock
+from mantlet.core.headers import JSON
 from mantlet.core.ports import Post, Sealer, Upstream
 from mantlet.core.refusal import BadUpstream, InvalidParams, MethodNotFound, NotAcceptable
 from mantlet.core.tasks import Tasks
 from mantlet.upstreams.bridge.config import BridgeConfig
-from mantlet.upstreams.bridge.to_legacy.delivery import JSON, accepts_stream, deliver
+from mantlet.upstreams.bridge.to_legacy.delivery import accepts_stream, deliver
 from mantlet.upstreams.bridge.to_legacy.exchange import Exchange
 from mantlet.upstreams.bridge.to_legacy.held import Held
 from mantlet.upstreams.bridge.to_legacy.leg import Leg, Source

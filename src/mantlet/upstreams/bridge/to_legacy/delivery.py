@@ -6,6 +6,7 @@ from typing import Final
 
 from mantlet.core.call import Call, Reply
 from mantlet.core.clock import Clock
+from mantlet.core.headers import JSON
 from mantlet.core.refusal import DeadlineExceeded, Refusal
 from mantlet.upstreams.bridge.to_legacy.leg import Answer, Item, Source
 from mantlet.wire import answer
@@ -14,7 +15,6 @@ from mantlet.wire.sse import format_event
 
 PATIENCE_S: Final = 2.0
 """How long the head of a reply waits for the answer itself, whose HTTP status says more than that of a stream."""
-JSON: Final = (b"content-type", b"application/json")
 
 
 def accepts_stream(call: Call) -> bool:

@@ -8,7 +8,7 @@ import msgspec
 
 from mantlet.core.call import Arrival, Call
 from mantlet.core.caller import Caller
-from mantlet.core.headers import Headers
+from mantlet.core.headers import JSON, Headers
 from mantlet.wire.mcp.bridge.to_modern_request import (
     NOT_LEGACY,
     VERSION,
@@ -24,7 +24,6 @@ from mantlet.wire.mcp.inbound import METHOD, NAME, PROTOCOL_VERSION
 from mantlet.wire.mcp.methods import NAMED_BY
 
 _ACCEPT: Final = (b"accept", b"application/json, text/event-stream")
-_TYPE: Final = (b"content-type", b"application/json")
 _VERSION: Final = (PROTOCOL_VERSION, VERSION.encode())
 _TRACES: Final = frozenset({b"traceparent", b"tracestate"})
 _USUAL: Final = frozenset({"_meta", *NOT_LEGACY})
@@ -81,7 +80,7 @@ def _param_fields(call: Call, paths: ParamPaths) -> list[Field]:
 
 
 def _call(call: Call, raw_id: bytes, params: Mapping[str, Any], body: bytes, more: list[Field]) -> Call:
-    fields = [_ACCEPT, _TYPE, _VERSION, (METHOD, encode_value(call.method))]
+    fields = [_ACCEPT, JSON, _VERSION, (METHOD, encode_value(call.method))]
     if call.method in NAMED_BY:
         fields.append((NAME, encode_value(call.target)))
     if more:

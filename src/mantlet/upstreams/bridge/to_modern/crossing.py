@@ -7,13 +7,14 @@ import msgspec
 
 from mantlet.core.call import Call, Reply
 from mantlet.core.clock import Clock
+from mantlet.core.headers import JSON
 from mantlet.core.ports import Post, Sealer, State, Upstream
 from mantlet.core.refusal import InvalidParams, MethodNotFound
 from mantlet.core.tasks import Tasks
 from mantlet.upstreams.bridge.config import BridgeConfig
 from mantlet.upstreams.bridge.to_modern import calls
 from mantlet.upstreams.bridge.to_modern.answers import whole
-from mantlet.upstreams.bridge.to_modern.exchange import JSON, Exchange, Parts
+from mantlet.upstreams.bridge.to_modern.exchange import Exchange, Parts
 from mantlet.upstreams.bridge.to_modern.feed import Feed
 from mantlet.upstreams.bridge.to_modern.held import Held
 from mantlet.upstreams.bridge.to_modern.in_flight import InFlight

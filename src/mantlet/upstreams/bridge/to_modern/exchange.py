@@ -14,6 +14,7 @@ import msgspec
 
 from mantlet.core.call import Call, Reply
 from mantlet.core.clock import Clock
+from mantlet.core.headers import JSON
 from mantlet.core.ports import Upstream
 from mantlet.core.refusal import BadUpstream, DeadlineExceeded, NotAcceptable, Refusal
 from mantlet.core.stream import aclose
@@ -42,7 +43,6 @@ LINGER_S: Final = 1.0
 """How long a server may take to end a stream after its answer."""
 CANCELLED: Final = 4499
 """The code for a client that still waits for what it cancelled."""
-JSON: Final = (b"content-type", b"application/json")
 
 
 class Told(Exception):

@@ -6,6 +6,7 @@ from typing import Final
 
 from mantlet.core.call import Call, Reply
 from mantlet.core.clock import Clock
+from mantlet.core.headers import JSON
 from mantlet.core.refusal import NotAcceptable
 from mantlet.upstreams.transports.channel.exchange import Exchange
 from mantlet.upstreams.transports.channel.link import Link
@@ -17,7 +18,6 @@ from mantlet.wire.mcp.statuses import status_of
 LOG_LEVEL: Final = "io.modelcontextprotocol/logLevel"
 MAX_LISTEN_S: Final = 86_400.0
 """A subscription is a stream without an end of its own; after a day its client opens a new one."""
-JSON: Final = (b"content-type", b"application/json")
 
 
 def accepts_stream(call: Call) -> bool:

@@ -11,6 +11,7 @@ from typing import Final
 
 from mantlet.core.call import Call, Reply
 from mantlet.core.clock import Clock
+from mantlet.core.headers import JSON
 from mantlet.core.ports import Sealer
 from mantlet.core.refusal import InvalidParams, InvalidRequest, NotAcceptable, Overloaded, Refusal
 from mantlet.upstreams.transports.channel.config import ChannelConfig
@@ -27,7 +28,6 @@ CANCELLED: Final = 4499
 """Our code for a call that its own client cancelled; nobody reads it, but the HTTP request wants an end."""
 MAX_STREAMS: Final = 5_000
 LEVELS: Final = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
-_JSON: Final = (b"content-type", b"application/json")
 _OWN_NOTIFICATIONS: Final = frozenset(
     {"notifications/initialized", "notifications/roots/list_changed", "notifications/progress"}
 )
@@ -71,7 +71,7 @@ class LegacySide:
         if call.kind == "notification":
             return self._notified(call, session)
         if call.method == "ping" and call.id is not None:
-            return Reply(200, [_JSON], jsonrpc.result(call.id, {}))
+            return Reply(200, [JSON], jsonrpc.result(call.id, {}))
         return None
 
     async def answer(self, call: Call, link: Link, opening: Opening) -> Reply | None:
@@ -82,14 +82,14 @@ class LegacySide:
             version = negotiated(call.params.get("protocolVersion"), opening.versions[0])
             result = {**opening.result, "protocolVersion": version}
             identity = self.sessions.begin(call.caller, version)
-            return Reply(200, [_JSON, (SESSION_ID, identity.encode())], jsonrpc.result(call.id, result))
+            return Reply(200, [JSON, (SESSION_ID, identity.encode())], jsonrpc.result(call.id, result))
         if call.method == "resources/subscribe":
             return self._subscribe(call)
         if call.method == "resources/unsubscribe":
             return self._unsubscribe(call)
         if call.method == "logging/setLevel" and (level := call.params.get("level")) in LEVELS:
             # One child has one level: the most talkative that any session asked for. Nobody can silence another.
-            return None if self._takes_level(level) else Reply(200, [_JSON], jsonrpc.result(call.id, {}))
+            return None if self._takes_level(level) else Reply(200, [JSON], jsonrpc.result(call.id, {}))
         return None
 
     def _takes_level(self, level: str) -> bool:
@@ -185,7 +185,7 @@ class LegacySide:
         # Before the child has said yes: its first update must not fall into the gap. A refusal leaves a
         # subscription to nothing, which costs one entry until the session ends.
         self._by_uri.setdefault(uri, set()).add(session)
-        return Reply(200, [_JSON], jsonrpc.result(call.id, {})) if is_known else None
+        return Reply(200, [JSON], jsonrpc.result(call.id, {})) if is_known else None
 
     def _unsubscribe(self, call: Call) -> Reply | None:
         session = self.sessions.find(call.session, call.caller)
@@ -195,7 +195,7 @@ class LegacySide:
         if uri in session.subscriptions:
             session.subscriptions.discard(uri)
             self._drop_subscription(session, uri)
-        return Reply(200, [_JSON], jsonrpc.result(call.id, {}))
+        return Reply(200, [JSON], jsonrpc.result(call.id, {}))
 
     def _drop_subscription(self, session: Session, uri: str) -> None:
         sharers = self._by_uri.get(uri)

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from mantlet.core.call import Call, Era, Reply
 from mantlet.core.clock import SYSTEM, Clock
-from mantlet.core.headers import Headers
+from mantlet.core.headers import JSON, Headers
 from mantlet.core.ports import Sealer
 from mantlet.core.refusal import (
     BadUpstream,
@@ -93,7 +93,7 @@ class HttpServer:
         )
         self._resolve = resolve
         own = [*OWN, *configured(config.headers)]
-        json = [*own, (b"content-type", b"application/json")]
+        json = [*own, JSON]
         self._post = prefix(b"POST", endpoint.target, endpoint.authority, json)
         self._others = {kind: prefix(verb, endpoint.target, endpoint.authority, own) for kind, verb in _VERBS.items()}
         probes = Probes(

@@ -9,6 +9,7 @@ from typing import Any, Final
 from mantlet import __version__
 from mantlet.core.call import Call, Reply
 from mantlet.core.clock import SYSTEM, Clock
+from mantlet.core.headers import JSON
 from mantlet.core.refusal import ConsentRequired, InvalidParams, MethodNotAllowed, MethodNotFound, Refusal
 from mantlet.upstreams.client import BodyStream, HttpClient, Resolve, head, parse, prefix
 from mantlet.upstreams.client.own import OWN, configured
@@ -24,8 +25,6 @@ from mantlet.wire.mcp.methods import LATEST_LEGACY, LEGACY_VERSIONS, MODERN_VERS
 LIST_TTL_MS: Final = 300_000
 """The document is read once, at start: its tools change with the node."""
 SERVER_INFO: Final = "io.modelcontextprotocol/serverInfo"
-
-_JSON: Final = (b"content-type", b"application/json")
 
 
 class OpenApiServer:
@@ -77,7 +76,7 @@ class OpenApiServer:
         result = await self._result(call)
         if call.era == "modern":
             result = {**result, "resultType": "complete"}
-        return Reply(200, [_JSON], jsonrpc.result(call.id, result))
+        return Reply(200, [JSON], jsonrpc.result(call.id, result))
 
     async def health(self) -> Mapping[str, Any]:
         """What is known of the service: it is not asked anything of the node's own."""

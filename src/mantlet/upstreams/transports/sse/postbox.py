@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from mantlet.core.clock import Clock
+from mantlet.core.headers import JSON
 from mantlet.core.refusal import Refusal
 from mantlet.core.tasks import Tasks
 from mantlet.upstreams.client import BodyStream, Endpoint, HttpClient, head, prefix
@@ -27,7 +28,7 @@ class Postbox:
     def __init__(self, config: SseServerConfig, client: HttpClient, own: list[Field], clock: Clock) -> None:
         self._config = config
         self._client = client
-        self._own = [*own, (b"content-type", b"application/json"), (b"accept", b"*/*")]
+        self._own = [*own, JSON, (b"accept", b"*/*")]
         self._clock = clock
         self._waiting: deque[bytes] = deque()
         self._size = 0

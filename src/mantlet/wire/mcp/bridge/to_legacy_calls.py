@@ -6,7 +6,7 @@ import msgspec
 
 from mantlet.core.call import Arrival, Call, Kind
 from mantlet.core.caller import Caller
-from mantlet.core.headers import Headers
+from mantlet.core.headers import JSON, Headers
 from mantlet.core.record import Trail
 from mantlet.wire.mcp.bridge.to_legacy_requests import legacy_params
 from mantlet.wire.mcp.inbound import LAST_EVENT_ID, PROTOCOL_VERSION
@@ -14,13 +14,12 @@ from mantlet.wire.mcp.methods import LEGACY_VERSIONS
 
 _BOTH: Final = (b"accept", b"application/json, text/event-stream")
 _STREAM: Final = (b"accept", b"text/event-stream")
-_TYPE: Final = (b"content-type", b"application/json")
 _TRACE: Final = frozenset({b"traceparent", b"tracestate"})
 _VERBS: Final[dict[str, str]] = {"stream": "GET", "end": "DELETE"}
 
 
 def _headers(version: str) -> Headers:
-    fields = [_BOTH, _TYPE]
+    fields = [_BOTH, JSON]
     if version:
         fields.append((PROTOCOL_VERSION, version.encode()))
     return Headers(fields)
@@ -113,7 +112,7 @@ def _make(
     if kind != "stream" and (trace is None or not trace.has_any(_TRACE)):
         headers = _PLAIN.get(version) or _headers(version)
     else:
-        fields = [_STREAM] if kind == "stream" else [_BOTH, _TYPE]
+        fields = [_STREAM] if kind == "stream" else [_BOTH, JSON]
         if version:
             fields.append((PROTOCOL_VERSION, version.encode()))
         if last_event:

@@ -28,6 +28,7 @@ from mantlet.core.refusal import (
     SessionNotFound,
     UpstreamUnavailable,
 )
+from mantlet.core.stream import aclose
 from mantlet.upstreams.transports.channel.isolated.server import IsolatedServer
 from mantlet.upstreams.transports.channel.isolated.session import UNHEARD_S
 
@@ -442,7 +443,7 @@ async def test_a_thousand_aborts_leave_nothing() -> None:
             calling.cancel()
             reply = (await asyncio.gather(calling, return_exceptions=True))[0]
             if not isinstance(reply, BaseException):
-                await reply.body.aclose()
+                await aclose(reply.body)
         assert not kept.pending
         assert len(kept.link.mux) == 0
         assert len(kept.asks) <= 64

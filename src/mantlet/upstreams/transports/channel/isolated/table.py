@@ -8,9 +8,9 @@ from typing import Final
 from mantlet.core.call import Call, Reply
 from mantlet.core.caller import Caller
 from mantlet.core.clock import Clock
+from mantlet.core.headers import JSON
 from mantlet.core.refusal import BadUpstream, Overloaded, Refusal, SessionNotFound, UpstreamUnavailable
 from mantlet.core.tasks import Tasks
-from mantlet.upstreams.transports.channel.carry import JSON
 from mantlet.upstreams.transports.channel.channel import Connect, OwnedChannel
 from mantlet.upstreams.transports.channel.config import ChannelConfig
 from mantlet.upstreams.transports.channel.exchange import Answer, Exchange

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from mantlet.embed.cache import Cache, ComputeFailed
     from mantlet.embed.circuit_breaker import CircuitBreaker, CircuitOpen
     from mantlet.embed.gateway import MantletMiddleware
+    from mantlet.embed.identity_provider import IdentityProvider
     from mantlet.embed.node import Node, open_forwarded
     from mantlet.embed.rate_limiter import RateLimiter
     from mantlet.embed.tools import ToolGuard
@@ -30,6 +31,7 @@ __all__ = [
     "ComputeFailed",
     "Forwarded",
     "ForwardedIdentity",
+    "IdentityProvider",
     "MantletMiddleware",
     "MemoryUsed",
     "Node",
@@ -49,6 +51,7 @@ _FROM: Final = {
     "ComputeFailed": "mantlet.embed.cache",
     "Forwarded": "mantlet.wire.forwarded",
     "ForwardedIdentity": "mantlet.embed.asgi",
+    "IdentityProvider": "mantlet.embed.identity_provider",
     "MantletMiddleware": "mantlet.embed.gateway",
     "MemoryUsed": "mantlet.embed.used",
     "Node": "mantlet.embed.node",

@@ -1,15 +1,12 @@
 """`MantletMiddleware`: identity, limits, rules, filters and an audit trail before any ASGI application."""
 
 import asyncio
-import os
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
-
-import msgspec
 
 from mantlet.core.call import Reply
 from mantlet.core.clock import SYSTEM
@@ -19,13 +16,12 @@ from mantlet.core.refusal import Refusal
 from mantlet.core.stream import aclose
 from mantlet.embed.gateway.application import Behind
 from mantlet.embed.gateway.asgi import Application, Message, Receive, Scope, Send
+from mantlet.embed.gateway.checked import checked
 from mantlet.embed.gateway.request import Reader, Request
 from mantlet.embed.gateway.websocket import REFUSED, Conversations
 from mantlet.embed.log import log
-from mantlet.events.log import into_standard_library
 from mantlet.node.build.built import Node
 from mantlet.node.build.root import build
-from mantlet.node.check.examine import Report, examine
 from mantlet.node.config.model import Config
 from mantlet.node.housekeeping import every
 from mantlet.node.path import path
@@ -54,7 +50,7 @@ class MantletMiddleware:
 
     def __init__(self, app: Application, config: str | Path | Mapping[str, Any]) -> None:
         self._application = app
-        self._config = _checked(config)
+        self._config = checked(config)
         self._opened = AsyncExitStack()
         self._opening = asyncio.Lock()
         self._gate: _Gate | None = None
@@ -147,24 +143,6 @@ class _Gate:
                 await _refuse_websocket(scope, reply, extra, trail, send)
         else:
             await _send(reply, extra, trail, send)
-
-
-def _checked(config: str | Path | Mapping[str, Any]) -> Config:
-    if isinstance(config, Mapping):
-        report = examine([], os.environ, given=config)
-    else:
-        report = examine([str(config)], os.environ)
-    if report.exit_code or report.loaded is None:
-        raise ConfigError(_said(report), str(config) if isinstance(config, str | Path) else "config")
-    into_standard_library()
-    # The application's server listens, where only it and `agent.url` know.
-    found = report.loaded.config
-    return msgspec.structs.replace(found, http=msgspec.structs.replace(found.http, enabled=False))
-
-
-def _said(report: Report) -> str:
-    problems = [str(problem) for problem in report.problems]
-    return "; ".join(problems + [f"{reason.key}: {reason.message}" for reason in report.judgement.refused])
 
 
 def _everything(config: Config) -> Services:

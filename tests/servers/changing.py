@@ -8,7 +8,7 @@ import asyncio
 import socket
 
 import uvicorn
-from mcp.server.mcpserver import MCPServer
+from mcp.server.mcpserver import Context, MCPServer
 from pydantic import BaseModel
 
 server = MCPServer("changing", version="1.0.0", instructions="Tells the time.", log_level="ERROR")
@@ -36,8 +36,16 @@ def greeting(name: str) -> str:
     return f"Hello {name}"
 
 
-def become(what: str) -> str:
-    """Change what the server says of itself."""
+async def become(what: str, ctx: Context) -> str:
+    """Change what the server says of itself; with an exclamation mark, tell all who listen."""
+    change(what.removesuffix("!"))
+    if what.endswith("!"):
+        await ctx.notify_tools_changed()
+    return what
+
+
+def change(what: str) -> None:
+    """Have other definitions."""
     match what:
         case "itself":
             for name in list(server._tool_manager._tools):
@@ -67,10 +75,9 @@ def become(what: str) -> str:
             server.add_tool(get_weather)
             tool = server._tool_manager._tools["get_weather"]
             tool.parameters["properties"]["city"] = {"$ref": "http://127.0.0.1:9/schema.json"}
-    return what
 
 
-become("itself")
+change("itself")
 
 
 async def serve(port: int) -> None:

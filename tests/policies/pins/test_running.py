@@ -244,6 +244,20 @@ async def test_a_quiet_change_is_found_before_a_call_once_what_is_known_is_old(t
         assert await house.says("get_time", {}) == {"result": "12:00 UTC"}
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_a_change_that_the_server_tells_is_found_before_the_next_call(tmp_path: Path, workers: int) -> None:
+    """TOOL-01: though no client listens, and what is known is not old."""
+    with housed(tmp_path, "first_use", workers, refresh=3600) as house:
+        assert await house.says("get_time", {}) == {"result": "12:00 UTC"}
+
+        async def is_found() -> bool:
+            await house.become("changed!")  # told anew each time: the first may have come before the node listened
+            return not await _tells_time(house)
+
+        await until(is_found)
+        assert house.events("pin.quarantined")[0]["object"] == "one/get_time"
+
+
 async def test_a_tool_whose_schema_cannot_be_used_is_withheld(tmp_path: Path) -> None:
     """VAL-03: a remote reference is never fetched."""
     with housed(tmp_path, "first_use") as house:

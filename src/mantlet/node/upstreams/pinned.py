@@ -1,5 +1,6 @@
 """What servers say of their tools, held to what was approved and to its schemas."""
 
+import random
 from collections.abc import Awaitable, Callable, Mapping
 
 from mantlet.core.clock import SYSTEM
@@ -15,12 +16,14 @@ from mantlet.node.housekeeping import every, log
 from mantlet.node.storage.durable import Durable
 from mantlet.policies.pins.asking import Asking
 from mantlet.policies.pins.book import Book
+from mantlet.policies.pins.listening import Listening
 from mantlet.policies.pins.lock import LockFile
 from mantlet.policies.pins.policy import SYNC_S, Pins
 from mantlet.policies.pins.shown import Shown
 from mantlet.policies.schemas.policy import Schemas
 from mantlet.policies.schemas.tools import SchemaBook
 from mantlet.stores.sql.pins import PinRows
+from mantlet.upstreams.identity import NODE
 
 
 async def open_pinned(
@@ -57,6 +60,7 @@ async def open_pinned(
         refresh_s=pins.refresh,
         wait_s=timeout_s,
         monotonic=SYSTEM.monotonic,
+        listening=_listening(config, forward, tasks) if pins.listen else None,
     )
     tasks.start(every(SYNC_S, step.sync), "pins.sync")
     tasks.start(every(SYNC_S, durable.quiet(store.settle)), "pins.settle")  # what could not be written a moment ago
@@ -71,6 +75,12 @@ async def _written(store: PinRows) -> None:
         await store.settle()
     except StoreUnavailable as refusal:
         log.warning("pins.write", why=refusal.why)
+
+
+def _listening(config: Config, forward: CallHandler, tasks: Tasks) -> Listening:
+    # Where each session has a program or connection of its own, a listener would have one that nobody else uses.
+    servers = [each.name for each in config.mcp.servers if getattr(each, "isolation", None) != "session"]
+    return Listening(forward, servers, NODE, SYSTEM, tasks, random.random)
 
 
 def _always_usable(_: Definition) -> str:

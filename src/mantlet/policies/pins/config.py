@@ -17,6 +17,9 @@ class PinsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     """The lock file of `approve`."""
     refresh: Annotated[float, msgspec.Meta(ge=1)] = 300
     """Seconds after which a server is asked for its definitions again, before its next call."""
+    listen: bool = True
+    """Hold a stream to each server in use, in each process, on which it tells of changes. Not to programs of which each
+    session has its own (`isolation: session`)."""
 
     def mode_in(self, environment: str) -> Mode:
         """The mode that holds in an environment."""

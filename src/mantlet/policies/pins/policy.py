@@ -16,6 +16,7 @@ from mantlet.core.refusal import InvalidParams, Quarantined
 from mantlet.policies.aggregate.recent import Recent
 from mantlet.policies.pins.asking import Asking
 from mantlet.policies.pins.definitions import INTRODUCTIONS, LISTED
+from mantlet.policies.pins.listening import Listening
 from mantlet.policies.pins.lists import Lists
 from mantlet.policies.pins.shown import Shown
 from mantlet.wire.mcp.calls import version_of
@@ -44,8 +45,12 @@ class Pins:
         refresh_s: float,
         wait_s: float,
         monotonic: Callable[[], float],
+        listening: Listening | None = None,
     ) -> None:
         self._shown = shown
+        self._listening = listening
+        if listening is not None:
+            listening.changed = self._forget
         self._tools = shown.tools
         self._asking = asking
         self._lists = Lists(shown)
@@ -112,7 +117,7 @@ class Pins:
         reply = await onward(call)
         server = call.server
         if call.method in LISTED and server not in self._asked_s:
-            self._asked_s[server] = self._monotonic()
+            self._note_asked(server)
         return self._lists.filtered(reply, server, version_of(call).decode(), lambda: self._forget(server))
 
     async def _learn(self, call: Call, key: DefinitionKey) -> None:
@@ -137,8 +142,13 @@ class Pins:
                 del self._flights[place]
             flight.set_result(None)
         self._shown.take(call.server, kind, items, version_of(call).decode())
-        self._asked_s.setdefault(call.server, self._monotonic())
+        self._note_asked(call.server)
         self._note(kind, call.server, call.caller)
+
+    def _note_asked(self, server: str) -> None:
+        self._asked_s.setdefault(server, self._monotonic())
+        if self._listening is not None:
+            self._listening.begin(server)
 
     def _note(self, kind: str, server: str, caller: Caller) -> None:
         self._recent.note(f"{kind} {server}", caller)

@@ -34,7 +34,7 @@ def expanded(tree: Node, environ: Mapping[str, str], problems: list[Problem]) ->
 
         def put(found: re.Match[str]) -> str:
             if found["escape"]:
-                return ""
+                return "$"
             value = variable(found["name"], environ)
             if value is None:
                 value = found["default"]
@@ -48,7 +48,7 @@ def expanded(tree: Node, environ: Mapping[str, str], problems: list[Problem]) ->
             message = "has a `${` that names no variable; write `$${` for the characters"
             found_problems.append((path, Problem(message, dotted(path), node.origin)))
             return node
-        text = _VARIABLE.sub(lambda found: "$" if found["escape"] else put(found), node.value)
+        text = _VARIABLE.sub(put, node.value)
         for name in missing:
             message = f"the variable {name} is not set, and has no default (`${{{name}:-…}}`)"
             found_problems.append((path, Problem(message, dotted(path), node.origin)))

@@ -9,6 +9,7 @@ from mantlet.core.refusal import NotAcceptable
 from mantlet.core.tasks import Tasks
 from mantlet.policies.aggregate.places import Places
 from mantlet.wire.event_stream import HEADERS, EventStream
+from mantlet.wire.mcp.accepted import accepts_stream
 
 MAX_LIFE_S: Final = 86_400.0
 """A stream without an end of its own; after a day its client opens a new one."""
@@ -16,10 +17,8 @@ MAX_LIFE_S: Final = 86_400.0
 
 def refuse_no_stream(call: Call) -> None:
     """Raise `NotAcceptable` unless the client takes an event stream."""
-    accept = call.arrival.headers.get(b"accept") or b""
-    if call.arrival.is_message or b"text/event-stream" in accept.lower() or b"*/*" in accept:
-        return
-    raise NotAcceptable("A stream needs Accept: text/event-stream.")
+    if not accepts_stream(call.arrival):
+        raise NotAcceptable("A stream needs Accept: text/event-stream.")
 
 
 class Merged:

@@ -1,6 +1,5 @@
 """Probes that know nothing of MCP: a path over HTTP, and a mere connection."""
 
-import asyncio
 from collections.abc import Collection
 from typing import Final
 
@@ -52,8 +51,6 @@ class TcpProbe:
         """See `prober.Probe`; whoever calls bounds the time."""
         try:
             reached = await reach(self._endpoint.host, self._endpoint.port, self._resolve)
-        except asyncio.CancelledError:
-            raise
         except OSError as error:
             raise UpstreamUnavailable(why=f"no connection: {error}") from error
         reached.close()

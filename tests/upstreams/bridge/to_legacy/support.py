@@ -13,7 +13,6 @@ from tests.upstreams.transports.http.support import ALICE, make_call
 
 from mantlet.core.call import Call, Reply
 from mantlet.core.caller import Caller
-from mantlet.core.refusal import Refusal
 from mantlet.upstreams.bridge.to_legacy import ToLegacy
 from mantlet.wire.mcp.methods import META_CAPABILITIES
 from mantlet.wire.sse import SseSplitter
@@ -293,7 +292,3 @@ async def each(reply: Reply) -> AsyncIterator[Any]:
 async def close(reply: Reply) -> None:
     assert not isinstance(reply.body, bytes)
     await reply.body.aclose()  # type: ignore[attr-defined]
-
-
-def detail_of(refusal: Refusal) -> str:
-    return refusal.detail

@@ -8,7 +8,8 @@ from tests.upstreams.bridge.to_legacy.conftest import Door, MakeDoor
 from tests.upstreams.bridge.to_legacy.support import ACCEPTED, ALL, FORM, Answering, Client, Legacy, close, each
 
 from mantlet.core.refusal import BadUpstream, InvalidParams
-from mantlet.upstreams.bridge.to_legacy import relay
+from mantlet.upstreams.bridge.to_legacy.relay import asker
+from mantlet.upstreams.bridge.to_legacy.relay.messages import box_of
 
 
 async def ask(at: Answering) -> Any:
@@ -90,9 +91,9 @@ async def test_a_process_that_is_gone_is_told_of_at_once(clients: list[Client], 
 async def test_a_process_that_says_nothing_is_not_waited_for(
     clients: list[Client], doors: tuple[Door, Door], monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr(relay, "FIRST_S", 0.05)
+    monkeypatch.setattr(asker, "FIRST_S", 0.05)
     params = await held(clients[0])
-    doors[0].post.close(relay.box_of("everything"))
+    doors[0].post.close(box_of("everything"))
     with pytest.raises(InvalidParams, match="gone"):
         await clients[1].send("tools/call", params)
 
@@ -151,7 +152,7 @@ async def test_a_server_that_dies_is_told_of_across_processes(clients: list[Clie
 async def test_a_client_that_is_too_slow_across_processes_loses_the_call_and_no_memory(
     clients: list[Client], server: Legacy, monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr(relay, "MAX_QUEUED_BYTES", 100_000)
+    monkeypatch.setattr(asker, "MAX_QUEUED_BYTES", 100_000)
 
     async def loud(at: Answering) -> Any:
         await at.ask("elicitation/create", FORM)
@@ -169,6 +170,6 @@ async def test_a_client_that_is_too_slow_across_processes_loses_the_call_and_no_
 
 @pytest.mark.parametrize("message", [b"", b"x", b"\x91\xa3ask", b"\x92\xa5leave\xa1x"])
 async def test_what_makes_no_sense_is_passed_over(doors: tuple[Door, Door], message: bytes) -> None:
-    await doors[0].post.send(doors[0].post.address, relay.box_of("everything"), message)
+    await doors[0].post.send(doors[0].post.address, box_of("everything"), message)
     await asyncio.sleep(0)
     assert doors[0].crossing.report()["relayed"] == 0

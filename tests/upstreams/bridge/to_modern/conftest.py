@@ -1,6 +1,6 @@
 """Processes that share a state and a post, closed at the end of a test."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -33,9 +33,6 @@ class Node:
     def nothing_left(self) -> bool:
         counts = [made.counts() for made in self.processes]
         return all(not sum(count.values()) for count in counts)
-
-
-MakeNode = Callable[[], Node]
 
 
 @pytest.fixture

@@ -12,17 +12,19 @@ from mantlet.core.ports import Post, Sealer, Upstream
 from mantlet.core.refusal import BadUpstream, InvalidParams, MethodNotFound, NotAcceptable
 from mantlet.core.tasks import Tasks
 from mantlet.upstreams.bridge.config import BridgeConfig
-from mantlet.upstreams.bridge.to_legacy.delivery import accepts_stream, deliver
+from mantlet.upstreams.bridge.to_legacy.delivery import deliver
 from mantlet.upstreams.bridge.to_legacy.exchange import Exchange
 from mantlet.upstreams.bridge.to_legacy.held import Held
 from mantlet.upstreams.bridge.to_legacy.leg import Leg, Source
 from mantlet.upstreams.bridge.to_legacy.places import Places
-from mantlet.upstreams.bridge.to_legacy.relay import UNKNOWN, Relay, Remote
+from mantlet.upstreams.bridge.to_legacy.relay.asker import Remote
+from mantlet.upstreams.bridge.to_legacy.relay.holder import Relay
 from mantlet.upstreams.bridge.to_legacy.session import Session
 from mantlet.upstreams.bridge.to_legacy.sessions import Sessions
 from mantlet.upstreams.room import Room
 from mantlet.wire import jsonrpc
 from mantlet.wire.event_stream import HEADERS
+from mantlet.wire.mcp.accepted import accepts_stream
 from mantlet.wire.mcp.bridge import to_legacy_answers as answers
 from mantlet.wire.mcp.bridge import to_legacy_inputs as inputs
 from mantlet.wire.mcp.bridge import to_legacy_listen as listen
@@ -37,6 +39,7 @@ _NOT_CROSSING: Final = (LEGACY_METHODS - MODERN_METHODS) | {
 }
 """What only legacy clients say, and tasks: the two eras know different ones under one name."""
 _REFUSED: Final = "This requestState is not one of this request, or its time is over."
+_USED: Final = "This requestState was used already, or its time is over."
 
 
 class ToLegacy:
@@ -171,7 +174,7 @@ class ToLegacy:
     async def _resume(self, ticket: str, context: bytes, leg: Leg, responses: inputs.Responses) -> Exchange:
         exchange = self._held.find(ticket)
         if exchange is None or exchange.context != context:
-            raise InvalidParams(UNKNOWN)
+            raise InvalidParams(_USED)
         exchange.check(responses)
         self._held.take(ticket)
         try:
@@ -188,7 +191,7 @@ class ToLegacy:
         return Reply(200, [JSON], jsonrpc.result(leg.raw_id, answers.discovered(opened.result)))
 
     async def _listen(self, call: Call, leg: Leg) -> Reply:
-        if not accepts_stream(call):
+        if not accepts_stream(call.arrival):
             raise NotAcceptable("subscriptions/listen needs Accept: text/event-stream.")
         asked = listen.wanted(call.params)
         feed = self._sessions.get(call.caller, leg.said).feed

@@ -11,23 +11,16 @@ from mantlet.core.refusal import DeadlineExceeded, Refusal
 from mantlet.upstreams.bridge.to_legacy.leg import Answer, Item, Source
 from mantlet.wire import answer
 from mantlet.wire.event_stream import HEADERS, KEEP_ALIVE, KEEP_ALIVE_S
+from mantlet.wire.mcp.accepted import accepts_stream
 from mantlet.wire.sse import format_event
 
 PATIENCE_S: Final = 2.0
 """How long the head of a reply waits for the answer itself, whose HTTP status says more than that of a stream."""
 
 
-def accepts_stream(call: Call) -> bool:
-    """Whether the client takes an event stream."""
-    if call.arrival.is_message:
-        return True
-    accept = call.arrival.headers.get(b"accept")
-    return accept is not None and (b"text/event-stream" in accept.lower() or b"*/*" in accept)
-
-
 async def deliver(call: Call, source: Source, clock: Clock) -> Reply:
     """The reply to `call` from what `source` gives. Raises a `Refusal`; `source` is left then, and on cancellation."""
-    can_stream = accepts_stream(call)
+    can_stream = accepts_stream(call.arrival)
     patient_until_s = clock.monotonic() + PATIENCE_S
     try:
         while True:

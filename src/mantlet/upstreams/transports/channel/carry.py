@@ -13,17 +13,12 @@ from mantlet.upstreams.transports.channel.link import Link
 from mantlet.upstreams.transports.channel.mux import Pending
 from mantlet.wire import jsonrpc
 from mantlet.wire.event_stream import HEADERS
+from mantlet.wire.mcp.accepted import accepts_stream
 from mantlet.wire.mcp.statuses import status_of
 
 LOG_LEVEL: Final = "io.modelcontextprotocol/logLevel"
 MAX_LISTEN_S: Final = 86_400.0
 """A subscription is a stream without an end of its own; after a day its client opens a new one."""
-
-
-def accepts_stream(call: Call) -> bool:
-    """Whether the client takes `text/event-stream`."""
-    accept = call.arrival.headers.get(b"accept")
-    return accept is not None and (b"text/event-stream" in accept.lower() or b"*/*" in accept)
 
 
 async def carry(call: Call, link: Link, clock: Clock, in_session: dict[bytes, Pending] | None) -> Reply:
@@ -36,7 +31,7 @@ async def carry(call: Call, link: Link, clock: Clock, in_session: dict[bytes, Pe
         token, level = meta.get("progressToken"), meta.get(LOG_LEVEL)
     is_modern = in_session is None
     is_listen = is_modern and call.method == "subscriptions/listen"
-    can_stream = accepts_stream(call)
+    can_stream = accepts_stream(call.arrival)
     if is_listen and not can_stream:
         raise NotAcceptable("subscriptions/listen needs Accept: text/event-stream.")
     exchange = Exchange(raw_id, can_stream=can_stream)

@@ -22,6 +22,7 @@ from mantlet.upstreams.transports.channel.opening import Opening, negotiated
 from mantlet.upstreams.transports.channel.sessions import MAX_SUBSCRIPTIONS, Session, Sessions
 from mantlet.wire import jsonrpc
 from mantlet.wire.event_stream import HEADERS, EventStream
+from mantlet.wire.mcp.accepted import accepts_stream
 from mantlet.wire.mcp.inbound import SESSION_ID
 
 CANCELLED: Final = 4499
@@ -125,8 +126,7 @@ class LegacySide:
     # --- the stream of a session
 
     def _listen(self, call: Call, session: Session) -> Reply:
-        accept = call.arrival.headers.get(b"accept") or b""
-        if b"text/event-stream" not in accept and b"*/*" not in accept:
+        if not accepts_stream(call.arrival):
             raise NotAcceptable("A GET needs Accept: text/event-stream.")
         if len(self._streams) >= MAX_STREAMS:
             raise Overloaded(why=f"{MAX_STREAMS} streams are open")

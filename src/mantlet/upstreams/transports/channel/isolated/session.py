@@ -16,7 +16,7 @@ import msgspec
 from mantlet.core.call import Call, Reply
 from mantlet.core.clock import Clock
 from mantlet.core.refusal import InvalidParams, InvalidRequest, NotAcceptable, Overloaded
-from mantlet.upstreams.transports.channel.carry import accepts_stream, carry
+from mantlet.upstreams.transports.channel.carry import carry
 from mantlet.upstreams.transports.channel.channel import OwnedChannel
 from mantlet.upstreams.transports.channel.config import ChannelConfig
 from mantlet.upstreams.transports.channel.envelope import Incoming, incoming, member, one_line, with_member
@@ -27,6 +27,7 @@ from mantlet.upstreams.transports.channel.link import Link
 from mantlet.upstreams.transports.channel.mux import Pending, notification
 from mantlet.wire import answer, jsonrpc
 from mantlet.wire.event_stream import HEADERS, EventStream
+from mantlet.wire.mcp.accepted import accepts_stream
 
 MAX_BACKLOG: Final = 100
 MAX_BACKLOG_BYTES: Final = 524_288
@@ -142,7 +143,7 @@ class Session:
             pending.receiver.on_answer(jsonrpc.error(raw_id, CANCELLED, "The request was cancelled."), CANCELLED)
 
     def _listen(self, call: Call) -> Reply:
-        if not accepts_stream(call):
+        if not accepts_stream(call.arrival):
             raise NotAcceptable("A GET needs Accept: text/event-stream.")
         if self.stream is not None:
             self.stream.end()  # a client that comes again has lost the first one

@@ -303,6 +303,8 @@ async def test_a_websocket_ends_with_the_right_that_opened_it(
         ({"environment": "production", "http": {"allowed_hosts": []}}, "audit"),
         ({"limits": {"client": {"request": 1}}}, "request"),
         ({"nonsense": 1}, "nonsense"),
+        # RATE-03: each would count by itself, and nobody would notice.
+        ({"http": {"workers": 2}}, "store.url: several processes"),
     ],
 )
 def test_a_configuration_that_cannot_be_is_refused_at_once(tmp_path: Path, more: dict[str, Any], said: str) -> None:

@@ -74,9 +74,9 @@ class BadUpstream(Refusal):
     said: Literal["", "no", "busy"] = ""
 
     @classmethod
-    def answered(cls, why: str, said: Literal["no", "busy"] = "no") -> Self:
+    def answered(cls, why: str, said: Literal["no", "busy"] = "no", *, detail: str = "") -> Self:
         """The refusal for such an answer."""
-        refusal = cls(why=why)
+        refusal = cls(detail, why=why)
         refusal.said = said
         return refusal
 

@@ -21,7 +21,7 @@ def checked(config: str | Path | Mapping[str, Any]) -> Config:
     else:
         report = examine([str(config)], os.environ)
     if report.exit_code or report.loaded is None:
-        raise ConfigError(_said(report), str(config) if isinstance(config, str | Path) else "config")
+        raise ConfigError(str(config) if isinstance(config, str | Path) else "config", _said(report))
     into_standard_library()
     # The program's own server listens, where only it and `agent.url` know.
     found = report.loaded.config

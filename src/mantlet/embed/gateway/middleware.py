@@ -33,6 +33,10 @@ from mantlet.wire.answer import unhandled
 from mantlet.wire.jsonrpc import Bounds
 
 ANY_MEDIA: Final = frozenset({f"{kind}/*" for kind in ("application", "audio", "image", "multipart", "text", "video")})
+ALONE: Final = (
+    "several processes (http.workers) count limits together in a store that all of them reach: name one, or switch "
+    "limits off (limits.enabled)"
+)
 VERBS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
@@ -51,6 +55,8 @@ class MantletMiddleware:
     def __init__(self, app: Application, config: str | Path | Mapping[str, Any]) -> None:
         self._application = app
         self._config = checked(config)
+        if self._config.http.workers > 1 and self._config.limits.enabled and self._config.store.is_own:
+            raise ConfigError("store.url", ALONE)
         self._opened = AsyncExitStack()
         self._opening = asyncio.Lock()
         self._gate: _Gate | None = None

@@ -15,7 +15,7 @@ from mantlet.core.clock import Clock
 from mantlet.core.headers import Headers
 from mantlet.core.refusal import BadUpstream, DeadlineExceeded, Refusal
 from mantlet.upstreams.client.config import Bounds
-from mantlet.upstreams.client.framing import Framing, framing
+from mantlet.upstreams.client.framing import Framing, framing, too_large
 from mantlet.upstreams.client.outbox import Outbox
 from mantlet.upstreams.client.relay import Relay
 from mantlet.upstreams.client.response import BodyStream, Response
@@ -287,7 +287,7 @@ class Connection(asyncio.Protocol):
         elif found.is_stream:
             self._begin_stream()
         elif found.length is not None and found.length > bounds.max_answer_bytes:
-            raise BadUpstream.answered("the answer is too large")
+            raise too_large()
 
     def on_body(self, data: bytes) -> None:
         """A part of the body."""
@@ -307,7 +307,7 @@ class Connection(asyncio.Protocol):
     def _count(self, data: bytes) -> None:
         self._size_bytes += len(data)
         if self._size_bytes > self._bounds.max_answer_bytes:
-            raise BadUpstream.answered("the answer is too large")
+            raise too_large()
 
     def _begin_stream(self) -> None:
         """Hand the answer on with what has come of its body; the rest follows."""

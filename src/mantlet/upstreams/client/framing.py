@@ -48,3 +48,8 @@ def framing(status: int, headers: Headers) -> Framing:
         is_stream=status == 200 and media_type(headers) == EVENT_STREAM,
         ends_with_connection=has_body and length is None and coding is None,
     )
+
+
+def too_large() -> BadUpstream:
+    """The refusal of an answer above `max_answer_bytes`: it is the caller who asked for so much."""
+    return BadUpstream.answered("the answer is too large", detail="The server's answer is too large.")

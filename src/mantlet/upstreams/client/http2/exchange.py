@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from mantlet.core.headers import Headers
 from mantlet.core.refusal import BadUpstream, DeadlineExceeded
 from mantlet.upstreams.client.config import Bounds
-from mantlet.upstreams.client.framing import framing
+from mantlet.upstreams.client.framing import framing, too_large
 from mantlet.upstreams.client.response import BodyStream, Response
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class Exchange:
             self._rearm(now_s)
             self._answer(self._response)
         elif found.length is not None and found.length > bounds.max_answer_bytes:
-            raise BadUpstream.answered("the answer is too large")
+            raise too_large()
 
     def data(self, data: bytes, flow_bytes: int, now_s: float) -> None:
         """A part of the body. Raises `BadUpstream`."""
@@ -94,7 +94,7 @@ class Exchange:
             self._parts.append(data)
             self._size_bytes += len(data)
             if self._size_bytes > self._bounds.max_answer_bytes:
-                raise BadUpstream.answered("the answer is too large")
+                raise too_large()
         self._connection.release(self.id, flow_bytes)
 
     def end(self) -> None:

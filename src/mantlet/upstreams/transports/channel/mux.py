@@ -155,9 +155,8 @@ class Mux:
         found = _ANSWER_HEAD.match(head)
         pending = self._pending.pop(int(found[1]), None) if found else None
         if pending is not None:
-            refusal = BadUpstream("The server's answer is too large.", why="line over max_line_bytes")
-            refusal.said = "no"
-            pending.receiver.on_lost(refusal)
+            why = "line over max_line_bytes"
+            pending.receiver.on_lost(BadUpstream.answered(why, detail="The server's answer is too large."))
 
     def feed(self, line: bytes) -> bytes | None:
         """Take a line of the child; gives a line to send back, if one is due."""

@@ -11,7 +11,7 @@ from hpack import Encoder
 from mantlet.core.call import Arrival, Reply
 from mantlet.core.refusal import Blocked
 from mantlet.listeners.http.door import HOLD_S
-from mantlet.listeners.http2.connection import LINGER_S
+from mantlet.listeners.http2.lifetime import LINGER_S
 from mantlet.wire.http2.frames import PREFACE
 
 CALM = int(ErrorCodes.ENHANCE_YOUR_CALM)

@@ -11,7 +11,7 @@ from h2.settings import SettingCodes
 
 from mantlet.core.call import Arrival, Reply
 from mantlet.core.caller import Caller
-from mantlet.listeners.http2.connection import STREAM_BYTES
+from mantlet.listeners.http2.engine import STREAM_BYTES
 
 
 async def test_a_request_is_the_same_arrival_and_its_answer_the_same_answer(serve2, connect) -> None:

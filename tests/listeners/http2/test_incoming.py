@@ -6,7 +6,7 @@ from h2 import events
 from h2.errors import ErrorCodes
 
 from mantlet.core.call import Arrival, Reply
-from mantlet.listeners.http2.connection import STREAM_BYTES
+from mantlet.listeners.http2.engine import STREAM_BYTES
 
 
 async def test_room_is_given_for_what_was_taken(serve2, connect) -> None:

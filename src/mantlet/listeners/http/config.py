@@ -23,6 +23,7 @@ class HttpConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     cors_credentials: bool = False
     """Whether listed origins may send cookies and client certificates."""
     max_connections: Count = 1000
+    """Of each process. When all are taken, those on which nobody is known leave for newcomers, oldest first."""
     per_address_connections: Count = 1000
     """At most so many of one peer address; `node` takes it from `limits.connections.per_address`."""
     request_timeout: Seconds = 60

@@ -19,6 +19,7 @@ class TcpConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     host: str = "127.0.0.1"
     port: Port = 9500
     max_connections: Count = 50
+    """Of each process. When all are taken, those on which nobody is known leave for newcomers, oldest first."""
     per_address_connections: Count = 50
     """At most so many of one peer address; `node` takes it from `limits.connections.per_address`."""
     per_caller_connections: Count = 50

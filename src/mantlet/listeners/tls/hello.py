@@ -48,7 +48,7 @@ async def _at_least(sock: socket.socket, size: int) -> None:
     loop = asyncio.get_running_loop()
     ready: asyncio.Future[None] = loop.create_future()
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, size)
-    loop.add_reader(sock.fileno(), _tell, ready)
+    loop.add_reader(sock.fileno(), _tell, loop, sock.fileno(), ready)
     try:
         await ready
     finally:
@@ -56,6 +56,8 @@ async def _at_least(sock: socket.socket, size: int) -> None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
 
 
-def _tell(ready: asyncio.Future[None]) -> None:
+def _tell(loop: asyncio.AbstractEventLoop, file: int, ready: asyncio.Future[None]) -> None:
+    # Here already, for a busy loop would call again, many times, before whoever waits has its turn.
+    loop.remove_reader(file)
     if not ready.done():
         ready.set_result(None)

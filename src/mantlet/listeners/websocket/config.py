@@ -23,6 +23,7 @@ class WebSocketConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     mcp_path: Path = "/ws"
     """For MCP: all servers as one; `<mcp_path>/SERVER` is one server. A POST to `<mcp_path>/ticket` gives a ticket."""
     max_connections: Count = 500
+    """Of each process. When all are taken, those on which nobody is known leave for newcomers, oldest first."""
     per_address_connections: Count = 500
     """At most so many of one peer address; `node` takes it from `limits.connections.per_address`."""
     per_caller_connections: Count = 100

@@ -21,6 +21,7 @@ from mantlet.admin.restart import restart_routes
 from mantlet.admin.tokens import token_routes
 from mantlet.events.metrics import Metrics
 from mantlet.node.build.built import Node
+from mantlet.node.config.model import Config
 from mantlet.node.operators.approvals import ApprovalsAdmin
 from mantlet.node.operators.blocks import BlocksAdmin
 from mantlet.node.operators.endpoints import EndpointsAdmin
@@ -47,35 +48,35 @@ def admin_app(
     reload: Reload | None = None,
     restart: Restart | None = None,
     leaving: Leaving | None = None,
+    whole: Callable[[], Config] | None = None,
 ) -> App:
-    """The application behind the admin door."""
+    """The application behind the admin door. `whole` gives the configuration in force where `node` has a part of it."""
+    config = whole or (lambda: node.current.generation.config)
     more = [
         *limit_routes(ClientLimits(lambda: node.current.generation.limits_admin)),
         *block_routes(BlocksAdmin(node.addresses, node.journal)),
         *key_routes(KeysAdmin(node.config, node.durable, node.journal)),
-        *grant_routes(GrantsAdmin(node.config, node.durable.database, node.journal, node.egress)),
+        *grant_routes(GrantsAdmin(config(), node.durable.database, node.journal, node.egress)),
         *token_routes(TokensAdmin(node.config, node.durable.database, node.journal)),
-        *explain_routes(
-            running(lambda: node.current.generation.config, node.kills.switches, node.durable.api_keys.list)
-        ),
+        *explain_routes(running(config, node.kills.switches, node.durable.api_keys.list)),
         *approval_routes(ApprovalsAdmin(node.approvals, node.journal)),
-        *kill_routes(KillsAdmin(node.kills.switches, node.journal, node.config)),
+        *kill_routes(KillsAdmin(node.kills.switches, node.journal, config())),
         *restart_routes(restart),
         *leave_routes(leaving),
         *reload_routes(None if reload is None else partial(_reloaded, reload)),
         *endpoint_routes(EndpointsAdmin(node.drains, members, node.journal)),
-        *_cache_routes(node, members),
+        *_cache_routes(node, members, config),
         *pin_routes(PinsAdmin(node.pins, node.journal, node.settle_pins)),
     ]
     return build_app(NodeOperations(node.config, members, own, leaving), more)
 
 
-def _cache_routes(node: Node, members: Callable[[], Sequence[Member]]) -> Sequence[Any]:
-    if not node.config.cache.enabled and not keeps_fallbacks(node.config):
+def _cache_routes(node: Node, members: Callable[[], Sequence[Member]], config: Callable[[], Config]) -> Sequence[Any]:
+    if not config().cache.enabled and not keeps_fallbacks(config()):
         return cache_routes(None)
     from mantlet.node.operators.cache import CacheAdmin
 
-    return cache_routes(CacheAdmin(lambda: node.current.generation.config, members, node.journal))
+    return cache_routes(CacheAdmin(config, members, node.journal))
 
 
 async def _reloaded(reload: Reload, by: str) -> dict[str, Any]:

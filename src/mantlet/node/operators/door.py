@@ -10,6 +10,7 @@ from mantlet.events.metrics import Metrics
 from mantlet.listeners.http import HttpConfig, HttpListener, listen
 from mantlet.node.build.built import Node
 from mantlet.node.build.current import CurrentDelegation
+from mantlet.node.config.model import Config
 from mantlet.node.doors.certificates import show
 from mantlet.node.housekeeping import failed
 from mantlet.node.operators.members import Member
@@ -27,6 +28,7 @@ async def open_admin(
     reload: Reload | None = None,
     restart: Restart | None = None,
     leaving: Leaving | None = None,
+    whole: Callable[[], Config] | None = None,
 ) -> HttpListener:
     """The admin listener. What strangers may ask is answered without a record, the rest is recorded like any call."""
     # Here, because a worker has no such door and calls are served before it opens: Starlette and Prometheus take time.
@@ -34,7 +36,7 @@ async def open_admin(
     from mantlet.admin.bridge import bridge
     from mantlet.node.operators.application import admin_app
 
-    app = bridge(admin_app(node, members, own=own, reload=reload, restart=restart, leaving=leaving))
+    app = bridge(admin_app(node, members, own=own, reload=reload, restart=restart, leaving=leaving, whole=whole))
 
     async def act(arrival: Arrival) -> Reply:
         # The first segment only: a client's name would make an action of its own of every client.

@@ -90,7 +90,15 @@ async def supervise(config: Config, origin: Origin | None, stop: asyncio.Event) 
         restart.follow()
         reload = None if origin is None else Reload(origin, node.journal, take, restart.anew)
         admin = (
-            await open_admin(node, workers.members, own=node.metrics, reload=reload, restart=restart, leaving=leaving)
+            await open_admin(
+                node,
+                workers.members,
+                own=node.metrics,
+                reload=reload,
+                restart=restart,
+                leaving=leaving,
+                whole=lambda: config,  # this process's node has no servers
+            )
             if config.admin.enabled
             else None
         )

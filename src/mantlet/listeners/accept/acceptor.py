@@ -7,6 +7,7 @@ import asyncio
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, cast
 
 from mantlet.core.certificate import PeerCertificate
@@ -121,6 +122,8 @@ class Acceptor:
             opening = Opening(self._make, seat, self._monotonic(), self._tls)
             self._opening.add(opening)
             opening.task = self._tasks.start(self._open(opening, accepted), "opening")
+            # Not a `finally` of the work: who is displaced in the turn it came in never takes its first step.
+            opening.task.add_done_callback(partial(self._over, opening, accepted))
 
     def _resume(self) -> None:
         if self._is_open:
@@ -136,11 +139,12 @@ class Acceptor:
         except OSError as error:  # ssl.SSLError, a timeout, a reset: the client's affair
             if self._tls is not None:
                 self._tls.failed(error)
-        finally:
-            self._opening.discard(opening)
-            if not opening.is_made:
-                accepted.close()
-                opening.seat.leave()
+
+    def _over(self, opening: "Opening", accepted: socket.socket, task: asyncio.Task[None]) -> None:
+        self._opening.discard(opening)
+        if not opening.is_made:
+            accepted.close()
+            opening.seat.leave()
 
     async def _is_seated(self, opening: "Opening", accepted: socket.socket, ends_s: float) -> bool:
         """The client's seat instead of the balancer's: caps are for who comes, not for who brings them."""
@@ -189,6 +193,8 @@ class Opening(asyncio.Protocol):
 
     def make_room(self) -> bool:
         """Leave for a newcomer."""
+        if self.is_made:
+            return False  # it is somebody else's to say
         self.seat.leave()
         self.cancel()
         return True

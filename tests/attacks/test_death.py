@@ -15,6 +15,7 @@ import pytest
 import yaml
 from bench.rig.process import Program, free_port
 from tests.attacks.house import PLENTY, RULES, Answer, Client, call_body, fields_of
+from tests.node.processes.support import is_gone
 
 from mantlet.events.audit.verify import INTACT
 from mantlet.keys.api_keys import make_api_key
@@ -86,13 +87,6 @@ def children_of(pid: int) -> list[int]:
             if entry.name.isdigit() and int((entry / "stat").read_text().rpartition(")")[2].split()[1]) == pid:
                 found.append(int(entry.name))
     return found
-
-
-def is_gone(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except OSError:
-        return True
 
 
 async def all_gone(pids: list[int]) -> None:

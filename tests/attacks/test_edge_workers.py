@@ -18,7 +18,7 @@ from bench.rig.process import Program, free_port
 from hpack import Encoder
 from tests.attacks.house import META, fields_of
 from tests.attacks.test_message_doors import Lines
-from tests.node.processes.test_workers import eventually
+from tests.node.processes.support import eventually
 
 from mantlet.keys.api_keys import make_api_key
 from mantlet.ops import certs

@@ -19,7 +19,7 @@ from bench.rig.gateway import Gateway, config, start_gateway, stdio
 from bench.rig.process import free_port
 from tests.attacks.house import META, Answer, Client, fields_of
 from tests.attacks.test_message_doors import Lines
-from tests.node.processes.test_workers import eventually, workers_of
+from tests.node.processes.support import eventually, workers_of
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from bench.rig.gateway import config, start_gateway, stdio
 from bench.rig.process import free_port
-from tests.node.processes.test_workers import SERVER, eventually, post
+from tests.node.processes.support import SERVER, eventually, post
 
 
 @pytest.mark.slow

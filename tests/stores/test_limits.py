@@ -1,15 +1,14 @@
-import asyncio
 import builtins
 import os
 import random
 import signal
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.contracts.outside import connected
 from tests.stores.servers import Store
+from tests.waiting import until
 
 from mantlet.core.clock import SYSTEM
 from mantlet.core.ports import Charge
@@ -29,12 +28,6 @@ def fail(error: BaseException) -> None:
 
 def opened(url: str, **more: Any) -> Any:
     return open_limits(url, clock=SYSTEM, chance=random.random, on_error=fail, **more)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 async def test_memory_needs_nothing() -> None:

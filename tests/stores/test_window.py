@@ -1,11 +1,11 @@
 """The decider against an exact log."""
 
 import random
-from collections.abc import Sequence
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.stores.true_windows import most_in_a_window
 
 from mantlet.stores.window import SPAN, Window, advance, wait_us, width_us
 
@@ -21,16 +21,6 @@ def take(window: Window, *, limit: int, now_us: int, cost: int = 1, width: int =
     window.total += cost
     window.current += cost
     return True
-
-
-def most_in_a_window(at_us: Sequence[int], length_us: int) -> int:
-    """The most of `at_us` (ascending) that any true window of `length_us` holds, both ends included."""
-    most = first = 0
-    for last, end_us in enumerate(at_us):
-        while at_us[first] < end_us - length_us:
-            first += 1
-        most = max(most, last - first + 1)
-    return most
 
 
 @given(

@@ -1,38 +1,14 @@
 """Servers to talk to: a real MCP server, and one that does on each request exactly what a test says."""
 
 import asyncio
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from tests.upstreams.transports.peers import running
 
 EVERYTHING = Path(__file__).parent.parent / "servers" / "everything.py"
-
-
-@contextmanager
-def everything_over_http(*options: str) -> Iterator[int]:
-    """Run the test server in its own process; gives its port."""
-    process = subprocess.Popen(
-        [sys.executable, str(EVERYTHING), "--http", "0", *options], stdout=subprocess.PIPE, text=True
-    )
-    try:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        assert line.startswith("listening "), f"the server did not start: {line!r}"
-        yield int(line.split()[1])
-    finally:
-        process.terminate()
-        try:
-            process.wait(5)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        if process.stdout is not None:
-            process.stdout.close()
 
 
 @pytest.fixture(scope="session")
@@ -44,21 +20,21 @@ def everything_script() -> Path:
 @pytest.fixture(scope="session")
 def everything_port() -> Iterator[int]:
     """The port of one dual-era server on 127.0.0.1, path /mcp, shared by the session's tests."""
-    with everything_over_http() as port:
+    with running("everything.py", "--http", "0") as port:
         yield port
 
 
 @pytest.fixture(scope="session")
 def legacy_port() -> Iterator[int]:
     """The port of a server that speaks only legacy MCP."""
-    with everything_over_http("--only", "legacy") as port:
+    with running("everything.py", "--http", "0", "--only", "legacy") as port:
         yield port
 
 
 @pytest.fixture(scope="session")
 def modern_port() -> Iterator[int]:
     """The port of a server that speaks only modern MCP."""
-    with everything_over_http("--only", "modern", "--json") as port:
+    with running("everything.py", "--http", "0", "--only", "modern", "--json") as port:
         yield port
 
 

@@ -9,11 +9,13 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx2
 import pytest
+from bench.rig.process import free_port
+from tests.node.processes.support import eventually
 
 from mantlet.ops import certs
 
@@ -36,25 +38,6 @@ authorization: {{rules: [{{name: all, allow: {{roles: [admin]}}}}]}}
 """
 KNOWN = 403
 """Who is known, and finds no server behind this node."""
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
-
-
-def eventually(holds: Callable[[], bool], within_s: float = 20.0) -> None:
-    """Wait for processes of others: there is no event to wait for."""
-    until_s = time.monotonic() + within_s
-    while True:
-        try:
-            if holds():
-                return
-        except (OSError, http.client.HTTPException):
-            pass
-        assert time.monotonic() < until_s, "did not come about"
-        time.sleep(0.05)
 
 
 class Node:

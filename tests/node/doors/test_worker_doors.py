@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from bench.rig.gateway import Gateway, start_gateway
 from bench.rig.process import free_port
-from tests.node.processes.test_workers import META, eventually, post, settings, workers_of
+from tests.node.processes.support import META, eventually, post, settings, workers_of
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 

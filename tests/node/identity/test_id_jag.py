@@ -13,8 +13,8 @@ from urllib.parse import urlencode
 
 import jwt
 import pytest
+from bench.rig.process import free_port
 from tests.attacks.house import Answer, House, open_house
-from tests.node.upstreams.test_forwarding import free_port
 from tests.servers.enterprise import CLIENT, SECRET, Enterprise, enterprise
 from tests.servers.oidc_provider import EXCHANGE, Idp, needs_node, running_idp
 

@@ -12,7 +12,7 @@ from typing import Any
 import jwt
 import pytest
 from bench.rig.gateway import AUDIENCE, ISSUER, Gateway, start_gateway
-from tests.node.processes.test_workers import eventually, post, settings
+from tests.node.processes.support import eventually, post, settings
 from tests.servers.vault import VaultStub, running_vault
 
 EVERYWHERE = 12

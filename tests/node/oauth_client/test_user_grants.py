@@ -13,12 +13,12 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import httpx2
 import jwt
 import pytest
+from bench.rig.process import free_port
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError, UrlElicitationRequiredError
 from mcp_types import ElicitRequestURLParams, ElicitResult
 from tests.attacks.house import Answer, House, call_body, open_house
-from tests.node.upstreams.test_forwarding import free_port
 from tests.servers.guarded import Guarded, guarded
 from tests.servers.oidc_provider import DEVICE, Idp, needs_node, running_idp
 

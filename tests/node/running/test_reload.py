@@ -23,7 +23,7 @@ from bench.lab import era_arguments
 from bench.rig.gateway import Gateway, config, http, start_gateway
 from bench.rig.gateway import _token as token_of
 from bench.rig.process import Program, free_port, is_listening, running
-from tests.node.processes.test_workers import eventually, is_live, post, settings
+from tests.node.processes.support import eventually, is_live, post, settings
 
 from mantlet.core.secret import Secret
 from mantlet.ops.remote.admin import Admin

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from bench.rig.gateway import Gateway, start_gateway
-from tests.node.processes.test_workers import META, eventually, settings
+from tests.node.processes.support import META, eventually, settings
 
 from mantlet.stores.valkey.embedded import EmbeddedValkey
 

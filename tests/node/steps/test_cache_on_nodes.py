@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from bench.rig.gateway import Gateway, config, start_gateway
 from bench.rig.gateway import http as http_server
-from tests.node.processes.test_workers import descendants, eventually, post, workers_of
+from tests.node.processes.support import descendants, eventually, post, workers_of
 from tests.stores.servers import Servers
 
 from mantlet.keys.api_keys import make_api_key

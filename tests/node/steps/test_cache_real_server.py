@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from bench.rig.gateway import Gateway, config, start_gateway
 from bench.rig.gateway import http as http_server
-from tests.node.processes.test_workers import post
+from tests.node.processes.support import post
 
 SERVER = str(Path(__file__).parents[2] / "servers" / "everything.py")
 pytestmark = pytest.mark.slow

@@ -1,6 +1,5 @@
 """The store behind whole nodes: what they share over it, and what they do without it."""
 
-import asyncio
 import json
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -11,6 +10,7 @@ import pytest
 from tests.attacks.house import Answer, House, call_body, open_house
 from tests.contracts.outside import store_named
 from tests.stores.servers import Servers, Store, say
+from tests.waiting import until
 
 SHARED = ["valkey", "sentinel", "cluster"]
 
@@ -20,12 +20,6 @@ def own(tmp_path: Path) -> Iterator[Servers]:
     servers = Servers(tmp_path / "servers")
     yield servers
     servers.close()
-
-
-async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(20):
-        while not await condition():
-            await asyncio.sleep(0.02)
 
 
 async def ask_admin(house: House, verb: str, path: str, **query: str) -> Answer:

@@ -15,6 +15,7 @@ from typing import Any
 import jwt
 import pytest
 import uvicorn
+from bench.rig.process import free_port
 from joserfc.jwk import OKPKey
 from tests.attacks.house import House, call_body, fields_of, open_house
 
@@ -86,12 +87,6 @@ class Scene:
     far: House
     planner: Agent
     writer: Agent
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def jwks_of(port: int) -> Any:

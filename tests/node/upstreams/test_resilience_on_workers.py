@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from bench.rig.gateway import Gateway, start_gateway, stdio
-from tests.node.processes.test_workers import eventually, post, settings
+from tests.node.processes.support import eventually, post, settings
 
 SILENT = """\
 import json, sys

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from bench.rig.gateway import Gateway, config, start_gateway, stdio
-from tests.node.processes.test_workers import descendants, eventually, is_gone, workers_of
+from tests.node.processes.support import descendants, eventually, is_gone, workers_of
 
 pytestmark = pytest.mark.slow
 

@@ -16,7 +16,7 @@ import pytest
 from bench.rig.gateway import Gateway, config, start_gateway
 from bench.rig.gateway import http as http_server
 from bench.rig.process import free_port, running
-from tests.node.processes.test_workers import eventually, workers_of
+from tests.node.processes.support import eventually, workers_of
 from tests.node.upstreams.test_sessions_on_workers import Exchange, begin, tool
 
 pytestmark = pytest.mark.slow

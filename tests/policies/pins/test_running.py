@@ -6,7 +6,7 @@ import secrets
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from bench.rig.process import free_port, running
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
+from tests.waiting import until
 
 from mantlet.core.secret import Secret
 from mantlet.ops.remote import Address, Admin, Refused
@@ -87,21 +88,6 @@ class House:
 
     def check(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return self.pins("check", "-c", str(self.folder / "node" / "mantlet.yaml"), *arguments)
-
-
-async def until(condition: Callable[[], Any], within_s: float = 30.0) -> None:
-    """Wait for what other processes do in their own time, which on a busy machine is not theirs alone."""
-    import asyncio
-
-    end_s = time.monotonic() + within_s
-    while True:
-        result = condition()
-        if asyncio.iscoroutine(result):
-            result = await result
-        if result:
-            return
-        assert time.monotonic() < end_s
-        await asyncio.sleep(0.1)
 
 
 @contextlib.contextmanager

@@ -1,6 +1,5 @@
 """Who is let in where: TLS, users, passwords that change while the node runs (TLS-04, RATE-05)."""
 
-import asyncio
 import random
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -12,6 +11,7 @@ import pytest
 from tests.stores.authority import Authority
 from tests.stores.proxy import Proxy
 from tests.stores.servers import ACL, PASSWORD, Servers, Store, say
+from tests.waiting import until
 
 from mantlet.core.clock import SYSTEM
 from mantlet.core.ports import Charge
@@ -27,12 +27,6 @@ CHARGE = Charge(("a",), 30, 60)
 
 def fail(error: BaseException) -> None:
     raise error
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 @pytest.fixture

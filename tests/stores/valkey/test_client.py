@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from tests.waiting import until
 
 from mantlet.core.ports import Charge
 from mantlet.core.refusal import Overloaded, StoreUnavailable
@@ -21,12 +22,6 @@ Serve = Callable[[bytes, asyncio.StreamWriter], Awaitable[None]]
 
 def fail(error: BaseException) -> None:
     raise error
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 @asynccontextmanager

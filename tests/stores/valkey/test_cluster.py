@@ -2,13 +2,14 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.stores.servers import Servers, say, start_cluster
+from tests.waiting import until
 
 from mantlet.core.clock import SYSTEM
 from mantlet.core.ports import Charge
@@ -27,15 +28,6 @@ from mantlet.stores.valkey.state import name_of as name_of_state
 
 def fail(error: BaseException) -> None:
     raise error
-
-
-async def until(condition: Callable[[], bool | Awaitable[bool]]) -> None:
-    async with asyncio.timeout(30):
-        while True:
-            found = condition()
-            if found if isinstance(found, bool) else await found:
-                return
-            await asyncio.sleep(0.01)
 
 
 class Cluster:

@@ -3,10 +3,10 @@
 import asyncio
 import random
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from tests.stores.true_windows import most_in_a_window
 
 from mantlet.core.ports import Charge
 from mantlet.stores.valkey.client import ValkeyClient
@@ -14,15 +14,6 @@ from mantlet.stores.valkey.embedded import EmbeddedValkey
 from mantlet.stores.valkey.limits import ValkeyLimits
 
 HAMMER = Path(__file__).parent / "hammer.py"
-
-
-def most_in_a_window(at_us: Sequence[int], length_us: int) -> int:
-    most = first = 0
-    for last, end_us in enumerate(at_us):
-        while at_us[first] < end_us - length_us:
-            first += 1
-        most = max(most, last - first + 1)
-    return most
 
 
 async def hammered(url: str, *, processes: int, seconds: float, limit: int, window_s: float, sharers: int) -> list[int]:

@@ -2,12 +2,13 @@
 
 import asyncio
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.stores.proxy import Proxy
 from tests.stores.servers import Servers
+from tests.waiting import until
 
 from mantlet.core.refusal import StoreUnavailable
 from mantlet.stores.valkey.client import ValkeyClient
@@ -15,12 +16,6 @@ from mantlet.stores.valkey.client import ValkeyClient
 
 def fail(error: BaseException) -> None:
     raise error
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 @pytest.fixture

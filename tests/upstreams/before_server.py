@@ -66,7 +66,7 @@ def a_call(
         return b""
 
     trail = Trail("r-1", "http", "127.0.0.1", 0.0)
-    arrival = Arrival("POST", "/mcp/docs", b"", Headers(), "127.0.0.1", no_body, 1e9, trail)
+    arrival = Arrival("POST", "/mcp/docs", b"", Headers(more.pop("headers", [])), "127.0.0.1", no_body, 1e9, trail)
     subject = more.pop("subject", "a")
     params = more.pop("params", {"name": target})
     message = {"jsonrpc": "2.0", "id": identity, "method": method, "params": params}

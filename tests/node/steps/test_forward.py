@@ -1,5 +1,6 @@
 import asyncio
 from collections.abc import Sequence
+from typing import Literal
 
 import pytest
 from tests.policies.support import BOB, call, reply
@@ -215,6 +216,10 @@ async def test_a_server_whose_calls_fail_has_fewer_and_gets_them_back() -> None:
     takes_s = 2.0
     for _ in range(40):
         with pytest.raises(DeadlineExceeded):
+            await forward(call(fields=[(b"x-request-timeout-ms", b"2000")]))
+    assert forward.limits() == {"one": (10, 10)}, "callers in a hurry took its places"
+    for _ in range(40):
+        with pytest.raises(DeadlineExceeded):
             await forward(call())
     assert forward.limits() == {"one": (2, 10)}
     takes_s = 0.0
@@ -227,6 +232,22 @@ async def test_a_server_whose_calls_fail_has_fewer_and_gets_them_back() -> None:
     await asyncio.gather(*tasks)
     assert forward.limits()["one"][0] > 2
     assert (forward.under_way, forward.waiting) == (0, 0)
+
+
+@pytest.mark.parametrize(("refusal", "left"), [("no", 10), ("busy", 2), ("", 2)])
+async def test_a_server_that_will_not_do_a_callers_calls_is_none_that_has_too_much_to_do(
+    refusal: Literal["", "no", "busy"], left: int
+) -> None:
+    """RES-04"""
+    one = Upstream()
+    one.gate.set()
+    one.error = BadUpstream(why="it answered")
+    one.error.said = refusal
+    forward = Forward({"one": one}, 10, 20, lambda: 0.0, adaptive=AdaptiveConfig(min=2))
+    for _ in range(40):
+        with pytest.raises(BadUpstream):
+            await forward(call())
+    assert forward.limits() == {"one": (left, 10)}
 
 
 async def test_switched_off_the_limit_stays_what_it_is() -> None:

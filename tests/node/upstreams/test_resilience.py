@@ -37,7 +37,22 @@ async def test_a_call_that_may_change_something_reaches_the_server_once_in_every
         assert len(one.calls) == 1
 
 
-@pytest.mark.parametrize("way", [way for way in WAYS if way != "hang"])
+async def test_what_a_server_will_not_do_is_not_made_again_and_opens_no_breaker(tmp_path: Path) -> None:
+    """RES-01, RES-03: what one caller asks for must not take the server from the others."""
+    one = Failing("one")
+    async with node(tmp_path, one, retry=EAGER, breaker={"failures": 2}) as house:
+        for _ in range(2):
+            await house.call("echo")  # for the budget
+        for way in ("401", "403", "404", "413", "429"):
+            one.calls.clear()
+            one.way = way
+            assert (await house.call("echo")).status == 502
+            assert len(one.calls) == 1
+        one.way = ""
+        assert (await house.call("echo")).status == 200
+
+
+@pytest.mark.parametrize("way", [way for way in WAYS if way not in ("hang", "401")])
 async def test_a_call_that_changes_nothing_is_made_again_until_it_is_answered(tmp_path: Path, way: str) -> None:
     """RES-03: each time under an id of its own, answered under the caller's."""
     one = Failing("one")

@@ -160,3 +160,15 @@ async def test_a_probe_that_is_refused_shows_that_the_server_is_there() -> None:
     server.end = r.BadUpstream.answered("it answered 413")
     await ends(guarded)
     assert guarded.breaker.state == "closed"
+
+
+@pytest.mark.parametrize(("takes_s", "opens"), [(1.5, False), (9.9, False), (10.0, True), (29.9, True)])
+async def test_a_caller_in_a_hurry_does_not_take_the_server_from_the_others(takes_s: float, opens: bool) -> None:
+    """RES-01: a tool that takes two seconds, asked for with a deadline of one and a half; but a server that hangs is
+    noticed by the calls of other nodes, which always tell what time is left."""
+    guarded, server, _ = behind(window=10_000)
+    server.end, server.takes_s = r.DeadlineExceeded(), takes_s
+    for _ in range(5):
+        with pytest.raises(r.DeadlineExceeded):
+            await guarded.send(a_call(headers=[(b"x-request-timeout-ms", b"%d" % (takes_s * 1000))]))
+    assert guarded.breaker.state == ("open" if opens else "closed")

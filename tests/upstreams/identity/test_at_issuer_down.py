@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from tests.upstreams.before_server import a_call
 
 from mantlet.core.caller import Caller
 from mantlet.core.clock import SYSTEM
@@ -38,5 +39,5 @@ async def test_an_issuer_that_fails_counts_against_no_upstream(failure: Refusal,
     with pytest.raises(kind) as refused:
         await maker(ALICE, SHOWN, Outgoing(b"POST", b"/", b""))
     assert refused.value.why.startswith("identity: ")
-    assert not is_failure(refused.value, 60.0, 1.0)
+    assert not is_failure(a_call(), refused.value, 60.0, 1.0)
     await maker.close()

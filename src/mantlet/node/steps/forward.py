@@ -13,6 +13,7 @@ from mantlet.policies.admission.config import AdaptiveConfig, PriorityRule
 from mantlet.policies.admission.line import Line, Waiting
 from mantlet.policies.admission.priority import priority_of
 from mantlet.policies.admission.share import fits
+from mantlet.upstreams.guarded.verdict import patience_for
 
 Watch = Callable[[Call, Reply], None]
 """Is told of every stream that begins, and may put one of its own in its place."""
@@ -117,7 +118,7 @@ class Forward:
         except BreakerOpen:
             raise  # the server was not asked
         except DeadlineExceeded:
-            if self._monotonic() - began_s >= PATIENCE_S:
+            if self._monotonic() - began_s >= patience_for(call, PATIENCE_S):
                 places.adaptive.failed()
             raise
         except BadUpstream as refusal:

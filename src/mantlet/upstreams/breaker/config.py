@@ -22,7 +22,8 @@ class BreakerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     slow_percent: Percent = 80.0
     """It opens too when so many of the window's calls were slow."""
     patience: Annotated[float, msgspec.Meta(ge=0)] = 1.0
-    """A deadline that passed is the server's failure only if it had so long: callers may set short ones."""
+    """A deadline that passed is the server's failure only if it had so long, or ten times that where its caller set
+    it."""
     open: Positive = 5.0
     """For how long nothing is sent, at least."""
     jitter_percent: Annotated[float, msgspec.Meta(ge=0, le=100)] = 20.0

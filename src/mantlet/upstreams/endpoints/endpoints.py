@@ -133,7 +133,7 @@ class Endpoints(Group):
             reply = await endpoint.transport.send(call)
         except BaseException as error:
             is_its_fault = isinstance(error, Refusal) and is_failure(
-                error, self._monotonic() - began_s, self._settings.patience_s
+                call, error, self._monotonic() - began_s, self._settings.patience_s
             )
             if breaker is not None and is_answer(error):
                 breaker.succeeded(ticket, self._monotonic() - began_s)

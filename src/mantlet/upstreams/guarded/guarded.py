@@ -41,7 +41,7 @@ class Guarded:
         try:
             reply = await self._send(call)
         except Refusal as refusal:
-            if is_failure(refusal, self._monotonic() - began_s, self._patience_s):
+            if is_failure(call, refusal, self._monotonic() - began_s, self._patience_s):
                 breaker.failed(ticket)
             elif is_answer(refusal):
                 breaker.succeeded(ticket, self._monotonic() - began_s)

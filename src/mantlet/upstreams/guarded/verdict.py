@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
-from mantlet.core.call import Reply
+from mantlet.core.call import Call, Reply
 from mantlet.core.refusal import (
     BadUpstream,
     BreakerOpen,
@@ -17,10 +17,13 @@ from mantlet.core.refusal import (
     Refusal,
     UpstreamUnavailable,
 )
+from mantlet.wire.deadline import HEADER
 
 BUSY: Final = frozenset({502, 503, 504})
 BEHIND: Final = frozenset(kind.reason for kind in (BreakerOpen, UpstreamUnavailable, BadUpstream, DeadlineExceeded))
 """The reasons by which another node says that not itself but a server of its own has failed."""
+HURRY: Final = 10.0
+"""Times the patience. Nodes before this one tell what is left of theirs, which is far more where nobody hurries."""
 MAX_REFUSAL_BYTES: Final = 65_536
 """What is longer is no refusal of a node's."""
 
@@ -30,13 +33,19 @@ _IDENTITY: Final = "identity: "
 """How the reasons of `upstreams.identity` begin: an issuer failed, and the server was not asked."""
 
 
-def is_failure(refusal: Refusal, elapsed_s: float, patience_s: float) -> bool:
-    """Whether what was raised after `elapsed_s` counts against the server."""
+def is_failure(call: Call, refusal: Refusal, elapsed_s: float, patience_s: float) -> bool:
+    """Whether what `call` ended with after `elapsed_s` counts against the server."""
     if not isinstance(refusal, _FAILURES) or isinstance(refusal, _OWN) or refusal.why.startswith(_IDENTITY):
         return False
     if is_answer(refusal):
         return False
-    return elapsed_s >= patience_s or not isinstance(refusal, DeadlineExceeded)
+    return not isinstance(refusal, DeadlineExceeded) or elapsed_s >= patience_for(call, patience_s)
+
+
+def patience_for(call: Call, patience_s: float) -> float:
+    """How long the server must have had before a deadline that passed speaks against it: longer where the caller has
+    set one itself, or a caller in a hurry would have slow tools' server left alone for all (RES-01)."""
+    return patience_s * HURRY if HEADER in call.arrival.headers else patience_s
 
 
 def is_answer(refusal: BaseException) -> bool:

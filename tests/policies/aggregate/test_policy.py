@@ -10,7 +10,7 @@ from tests.policies.support import ALICE, BOB, Onward, Stream, call, sse
 from mantlet.core import refusal as r
 from mantlet.core.call import Call, Reply
 from mantlet.policies.aggregate import fanout
-from mantlet.policies.aggregate.listing import Memory
+from mantlet.policies.aggregate.memory import Memory
 from mantlet.policies.aggregate.merge import ERRORS
 from mantlet.policies.aggregate.resources import Place, read_template
 from mantlet.policies.tasks.ids import Task, TaskIds

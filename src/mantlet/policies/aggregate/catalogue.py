@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from mantlet.core.ports import Names
-from mantlet.policies.aggregate.listing import Item, Listing, Memory
+from mantlet.policies.aggregate.listing import Item, Listing
+from mantlet.policies.aggregate.memory import Memory
 from mantlet.policies.aggregate.names import Owned, Withheld, assign
 from mantlet.policies.aggregate.resources import Resources
 from mantlet.wire import jsonrpc

@@ -56,21 +56,16 @@ def open_authenticate(
 
     `keys` are those of `config.jwt` (`keys.ring.open_ring`), `pepper` the node's (`keys.api_keys.read_pepper`),
     `published` are the paths whose metadata the node serves (RFC 9728), the most general first; challenges name it
-    unless `names_metadata` is false,
-    `read_secret` reads an owner-only file, `before` and `more` are providers asked before and after ours, `proofs` are
-    checks of DPoP, `required_scopes` are what every token of an issuer must have, `revoked` knows which no longer
-    count; `tell` takes what people should know (level, event, fields).
+    unless `names_metadata` is false, `read_secret` reads an owner-only file, `before` and `more` are providers asked
+    before and after ours, `proofs` are checks of DPoP, `required_scopes` are what every token of an issuer must have,
+    `revoked` knows which no longer count; `tell` takes what people should know (level, event, fields).
     That all may call is never decided by an absence: it takes `enabled: false` and `environment="development"`.
     """
     if not config.enabled:
         if environment != "development":
             raise ConfigError("auth.enabled", "authentication can be off in development only", "remove enabled: false")
         return Disabled()
-    for name in ("issuer", "audience"):
-        if getattr(config.validate, name) is False and environment != "development":
-            raise ConfigError(f"auth.validate.{name}", "can be off in development only", "take it out")
-    if len(pepper) < MIN_PEPPER_BYTES:
-        raise ConfigError("pepper", f"has fewer than {MIN_PEPPER_BYTES} bytes", "remove the file to have one made")
+    _check(config, environment, pepper)
     records = [_record_of(key, index, pepper, read_secret) for index, key in enumerate(config.api_keys)]
     _refuse_twins(records)
     api_keys = ApiKeyProvider(records, store, pepper, clock)
@@ -85,8 +80,6 @@ def open_authenticate(
     # Where it takes tokens of any issuer, it is asked last: what another issuer is configured for is decided there.
     providers += [*more, *own] if config.validate.issuer is False else [*own, *more]
     failures = config.failures
-    if min(failures.per_address, failures.per_credential, failures.window) < 1:
-        raise ConfigError("auth.failures", "per_address, per_credential and window must be at least 1")
     return Authenticate(
         providers,
         clock=clock,
@@ -101,6 +94,17 @@ def open_authenticate(
         prove=api_keys.prove,
         recall=api_keys.recall,
     )
+
+
+def _check(config: AuthConfig, environment: Environment, pepper: bytes) -> None:
+    for name in ("issuer", "audience"):
+        if getattr(config.validate, name) is False and environment != "development":
+            raise ConfigError(f"auth.validate.{name}", "can be off in development only", "take it out")
+    if len(pepper) < MIN_PEPPER_BYTES:
+        raise ConfigError("pepper", f"has fewer than {MIN_PEPPER_BYTES} bytes", "remove the file to have one made")
+    failures = config.failures
+    if min(failures.per_address, failures.per_credential, failures.window) < 1:
+        raise ConfigError("auth.failures", "per_address, per_credential and window must be at least 1")
 
 
 def own_issuer(config: JwtConfig, public_url: str) -> str:

@@ -11,7 +11,7 @@ import msgspec
 from mantlet.core.call import Reply
 from mantlet.core.refusal import BadUpstream
 from mantlet.core.stream import Derived
-from mantlet.policies.aggregate.listing import Memory
+from mantlet.policies.aggregate.memory import Memory
 from mantlet.policies.authorize.lists import BOUNDS, MAX_EVENT_BYTES, filter_message
 from mantlet.policies.pins.definitions import INSTRUCTIONS, NAMED_BY
 from mantlet.policies.pins.shown import Shown

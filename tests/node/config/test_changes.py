@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from mantlet.node.config.changes import FIXED, LIVE, OPENED, changed, needs_restart, needs_workers
+from mantlet.node.config.changes import FIXED, LIVE, OPENED, OPENED_OVER_HTTP, changed, needs_restart, needs_workers
 from mantlet.node.config.model import Config
 from mantlet.node.config.reference import entries
 from mantlet.policies.authorize.config import AuthorizationConfig, RuleConfig, Selector
@@ -42,7 +42,7 @@ def test_equal_configurations_differ_in_nothing() -> None:
 def test_a_change_is_named_by_its_key(path: str, value: object, key: str, is_live: bool) -> None:
     keys = changed(Config(), but(Config(), path, value))
     assert key in keys
-    assert (key not in needs_restart(keys)) is is_live
+    assert (key not in needs_restart(keys, Config())) is is_live
 
 
 def served(**of: object) -> Config:
@@ -61,7 +61,10 @@ ONE, TWO = ({"url": f"http://127.0.0.1:{port}/mcp"} for port in (1, 2))
         ({}, {"endpoints": [ONE]}, ["mcp.servers[docs].endpoints"], True),
         ({}, {"breaker": {"open": 9}}, ["mcp.servers[docs].breaker.open"], True),
         ({}, {"retry": {}}, ["mcp.servers[docs].retry"], True),
-        ({}, {"url": "http://other.internal/mcp"}, ["mcp.servers[docs].url"], False),
+        ({}, {"url": "http://other.internal/mcp"}, ["mcp.servers[docs].url"], True),
+        ({}, {"health": {"interval": 9}}, ["mcp.servers[docs].health"], True),
+        ({}, {"max_connections": 9}, ["mcp.servers[docs].max_connections"], True),
+        ({}, {"forward_identity": "none"}, ["mcp.servers[docs].forward_identity"], False),
         ({}, {"name": "other"}, ["mcp.servers"], False),
         ({}, {"endpoints": [ONE], "era": "legacy"}, ["mcp.servers[docs].era", "mcp.servers[docs].endpoints"], False),
     ],
@@ -69,16 +72,26 @@ ONE, TWO = ({"url": f"http://127.0.0.1:{port}/mcp"} for port in (1, 2))
 def test_what_workers_open_is_taken_up_by_new_ones(
     before: dict[str, object], after: dict[str, object], keys: list[str], is_for_workers: bool
 ) -> None:
-    found = changed(served(**before), served(**after))
+    new = served(**after)
+    found = changed(served(**before), new)
     assert sorted(found) == sorted(keys)
-    assert needs_restart(found) == found
-    assert (not needs_restart(found, has_workers=True)) is is_for_workers
-    assert needs_workers(found) is (is_for_workers or len(keys) == 2)
+    assert needs_restart(found, new) == found
+    assert (not needs_restart(found, new, has_workers=True)) is is_for_workers
+    assert needs_workers(found, new) is (is_for_workers or len(keys) == 2)
+
+
+def test_what_is_not_opened_by_workers_takes_a_restart() -> None:
+    """A program is run by their supervisor; and a server that moves may have answers in a cache that outlives them."""
+    new = served()
+    assert needs_restart(["mcp.servers[two].max_connections"], new, has_workers=True)
+    cached = but(new, "cache.enabled", True)
+    assert needs_restart(["mcp.servers[docs].url"], cached, has_workers=True)
+    assert not needs_restart(["mcp.servers[docs].health"], cached, has_workers=True)
 
 
 def test_every_field_that_workers_open_is_one_of_a_servers() -> None:
     known = {entry.key for entry in entries()}
-    for name in OPENED:
+    for name in OPENED | OPENED_OVER_HTTP:
         assert any(key.startswith(f"mcp.servers[].{name}") for key in known), name
 
 

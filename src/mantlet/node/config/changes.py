@@ -1,12 +1,13 @@
 """What differs between two configurations, and what of it takes effect without a restart."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, Final
 
 import msgspec
 
 from mantlet.node.config.model import Config
+from mantlet.upstreams.transports.http.config import HttpServerConfig
 
 LIVE: Final = (
     "accept_risks",
@@ -33,7 +34,11 @@ FIXED: Final = ("auth.mtls.ca_file", "auth.mtls.crl_check", "auth.mtls.crl_file"
 OPENED: Final = frozenset({"affinity_header", "balance", "breaker", "endpoints", "hedge", "outlier", "prefer_zone",
                            "retry", "slow_start"})  # fmt: skip
 """Of each server: what a worker opens when it starts. Where workers can be exchanged, their successors have it."""
-_OF_SERVER: Final = re.compile(r"mcp\.servers\[[^\]]*\]\.(\w+)")
+OPENED_OVER_HTTP: Final = frozenset({"connect_timeout", "headers", "health", "http2", "idle_timeout", "max_connections",
+                                     "max_answer_bytes", "max_event_bytes", "max_streams", "max_waiters", "tls", "url",
+                                     "probe_timeout", "stream_idle_timeout", "stream_total_timeout"})  # fmt: skip
+"""The same of servers over HTTP. The connections to others are not the workers' own."""
+_OF_SERVER: Final = re.compile(r"mcp\.servers\[([^\]]*)\]\.(\w+)")
 
 
 def changed(old: Config, new: Config) -> list[str]:
@@ -42,15 +47,24 @@ def changed(old: Config, new: Config) -> list[str]:
     return list(_changed(old, new, ""))
 
 
-def needs_restart(keys: Sequence[str], *, has_workers: bool = False) -> list[str]:
-    """Those of `keys` that a reload cannot exchange. `has_workers`: they can be exchanged for others."""
+def needs_restart(keys: Sequence[str], new: Config, *, has_workers: bool = False) -> list[str]:
+    """Those of `keys` that a reload to `new` cannot exchange. `has_workers`: they can be exchanged for others."""
     fixed = [key for key in keys if not _is_below(key, LIVE) or _is_below(key, FIXED)]
-    return [key for key in fixed if not needs_workers([key])] if has_workers else fixed
+    return [key for key in fixed if not needs_workers([key], new)] if has_workers else fixed
 
 
-def needs_workers(keys: Sequence[str]) -> bool:
+def needs_workers(keys: Sequence[str], new: Config) -> bool:
     """Whether any of `keys` takes effect with new workers only."""
-    return any((found := _OF_SERVER.match(key)) is not None and found[1] in OPENED for key in keys)
+    over_http = {server.name for server in new.mcp.servers if isinstance(server, HttpServerConfig)}
+    return any(
+        _is_workers(found[1], found[2], over_http, new) for key in keys if (found := _OF_SERVER.match(key)) is not None
+    )
+
+
+def _is_workers(server: str, field: str, over_http: Collection[str], new: Config) -> bool:
+    if field == "url" and (new.cache.enabled or any(getattr(one, "fallback", None) for one in new.mcp.servers)):
+        return False  # answers of the old place are kept under the server's name, in a store that outlives workers
+    return field in OPENED or (field in OPENED_OVER_HTTP and server in over_http)
 
 
 def _changed(old: Any, new: Any, path: str) -> Iterator[str]:

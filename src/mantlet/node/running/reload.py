@@ -151,8 +151,8 @@ class Reload:
         stamp = self._stamp()
         if not keys and stamp == self._taken:
             return Outcome("unchanged")
-        if fixed := needs_restart(keys, has_workers=self._exchange is not None):
-            return await self._refuse(by, [f"{key}: changed, and takes a restart" for key in fixed])
+        if fixed := needs_restart(keys, new, has_workers=self._exchange is not None):
+            return await self._refuse(by, [_why_not(key, new) for key in fixed])
         accepted = {f"{risk.risk}: {risk.key}" for risk in report.judgement.accepted}
         try:
             # Recorded before it acts: a configuration that nobody can trace back must not be in force (AUD-02).
@@ -164,7 +164,7 @@ class Reload:
             return await self._refuse(by, [str(error)])
         self._config, self._named, self._taken = new, report.loaded.named, stamp
         set_up(new.logging, new.environment)
-        if self._exchange is not None and needs_workers(keys):
+        if self._exchange is not None and needs_workers(keys, new):
             try:
                 await self._exchange(by)
             except AuditUnavailable as refusal:  # in force it is, and `mantlet restart` does the rest
@@ -180,6 +180,12 @@ class Reload:
 
     def _stamp(self) -> Stamp:
         return _stamps((*self._source.files, *self._named))
+
+
+def _why_not(key: str, new: Config) -> str:
+    is_for_workers = needs_workers([key], new)
+    more = "; where there are workers (http.workers), a reload exchanges them for it" if is_for_workers else ""
+    return f"{key}: changed, and takes a restart{more}"
 
 
 def _stamps(files: Iterable[str]) -> Stamp:

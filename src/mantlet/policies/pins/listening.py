@@ -24,8 +24,8 @@ from mantlet.wire.mcp import calls, inbound
 from mantlet.wire.mcp.methods import META_CAPABILITIES, META_CLIENT_INFO, META_VERSION, MODERN_VERSIONS
 
 METHOD: Final = "subscriptions/listen"
-MAX_FAILURES: Final = 5
-"""In a row; then it is let be until it is asked for its definitions again."""
+MAX_FAILURES: Final = 3
+"""In a row, and fewer than open a breaker; then it is let be until it is asked for its definitions again."""
 _ACKNOWLEDGED: Final = "notifications/subscriptions/acknowledged"
 
 

@@ -94,11 +94,6 @@ def wing(module: str) -> str:
     return parts[1] if len(parts) > 1 else "__init__"
 
 
-def concept(module: str) -> str:
-    """The folder or file inside a room: rooms that hold a folder per concept keep those strangers too."""
-    return ".".join(module.split(".")[:3])
-
-
 def floor_of(module: str) -> str:
     """The folder or file inside `node`."""
     parts = module.split(".")
@@ -192,6 +187,23 @@ def test_no_imports_go_round() -> None:
         module: {name for name in files_of(path, modules) if not any({module, name} <= group for group in TOGETHER)}
         for module, path in modules.items()
     }
+    TopologicalSorter(arrows).prepare()  # its error names the circle
+
+
+CONCEPTS_IN = sorted({wing(module_of(path)) for path in FILES} - {"listeners", "__init__", "__main__"})
+"""Not `listeners`: a door of HTTP speaks what its client chose (ALPN), and what speaks HTTP/2 belongs to that door."""
+
+
+@pytest.mark.parametrize("room", CONCEPTS_IN)
+def test_concepts_of_a_room_do_not_go_round(room: str) -> None:
+    """A folder stands for one concept: two that need each other are one, or have a third in common."""
+    arrows: dict[str, set[str]] = {}
+    for path in FILES:
+        here = module_of(path).split(".")
+        if len(here) < 3 or here[1] != room:
+            continue
+        there = {module.split(".")[2] for module in imports_of(path) if module.startswith(f"mantlet.{room}.")}
+        arrows.setdefault(here[2], set()).update(there - {here[2]})
     TopologicalSorter(arrows).prepare()  # its error names the circle
 
 

@@ -14,11 +14,11 @@ from mantlet.core.clock import Clock
 from mantlet.core.refusal import GrantRefused, InvalidCredential
 from mantlet.policies.authorization_server.clients import Client
 from mantlet.policies.authorization_server.config import AssertionsConfig
-from mantlet.policies.authorization_server.form import needed
 from mantlet.policies.authorization_server.grant import grant_of, narrowed, scopes_of
 from mantlet.policies.authorization_server.issuing import Issuing
 from mantlet.policies.authorization_server.pending import Pending
 from mantlet.policies.authorization_server.token import GrantType
+from mantlet.policies.pages.form import needed
 
 MAX_ID_CHARACTERS: Final = 256
 SPARE_S: Final = 60.0

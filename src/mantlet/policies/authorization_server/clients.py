@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 from urllib.parse import unquote_plus, urlsplit
@@ -12,9 +12,8 @@ from mantlet.core.caller import Caller
 from mantlet.core.headers import Headers
 from mantlet.core.refusal import ClientRefused, GrantRefused, InvalidCredential
 from mantlet.policies.authorization_server.config import ClientConfig, is_loopback
+from mantlet.policies.away.port import Recognise
 
-Recognise = Callable[[Arrival, bytes], Awaitable[Caller]]
-"""`Authenticate.recognise`: failures count against the address and the key (AUTHN-07)."""
 KEY: Final = "api_key"
 _AUTHORIZATION: Final = b"authorization"
 _FIELDS: Final = frozenset({_AUTHORIZATION, b"x-api-key"})

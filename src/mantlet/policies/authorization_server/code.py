@@ -17,18 +17,18 @@ import msgspec
 from mantlet.core.call import Arrival, Reply
 from mantlet.core.caller import Caller
 from mantlet.core.refusal import ClientRefused, GrantRefused, MethodNotAllowed
-from mantlet.policies.authorization_server import pages
 from mantlet.policies.authorization_server.clients import Client, Clients
 from mantlet.policies.authorization_server.config import CodeConfig
 from mantlet.policies.authorization_server.consent import Consents
 from mantlet.policies.authorization_server.device import given_scopes, rights_of
 from mantlet.policies.authorization_server.documents import AUTHORIZE
-from mantlet.policies.authorization_server.form import needed, parameters, read_form
 from mantlet.policies.authorization_server.grant import grant_of, scopes_of
 from mantlet.policies.authorization_server.issuing import Issuing
 from mantlet.policies.authorization_server.pending import CodeRequest, Pending
 from mantlet.policies.authorization_server.token import GrantType
 from mantlet.policies.away.logins import Logins
+from mantlet.policies.pages import pages
+from mantlet.policies.pages.form import needed, parameters, read_form
 
 MAX_STATE_CHARACTERS: Final = 2048
 PURPOSE: Final = "code"

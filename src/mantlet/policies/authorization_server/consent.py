@@ -10,8 +10,9 @@ from mantlet.core.caller import Caller
 from mantlet.core.clock import Clock
 from mantlet.core.ports import Sealer
 from mantlet.core.refusal import GrantRefused, InvalidCredential
-from mantlet.policies.authorization_server.clients import KEY, Recognise
+from mantlet.policies.authorization_server.clients import KEY
 from mantlet.policies.authorization_server.pending import Pending
+from mantlet.policies.away.port import Recognise
 
 LIFE_S: Final = 600.0
 _CONTEXT: Final = b"mantlet/oauth-consent/v1"

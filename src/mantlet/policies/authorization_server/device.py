@@ -11,12 +11,10 @@ from mantlet.core.caller import Caller
 from mantlet.core.clock import Clock
 from mantlet.core.ports import Charge, LimitStore
 from mantlet.core.refusal import GrantRefused, MethodNotAllowed
-from mantlet.policies.authorization_server import pages
 from mantlet.policies.authorization_server.clients import Client, Clients
 from mantlet.policies.authorization_server.config import DeviceConfig
 from mantlet.policies.authorization_server.consent import Consents
 from mantlet.policies.authorization_server.documents import DEVICE
-from mantlet.policies.authorization_server.form import needed, parameters, read_form
 from mantlet.policies.authorization_server.grant import grant_of, scopes_of
 from mantlet.policies.authorization_server.issuing import Issuing
 from mantlet.policies.authorization_server.pending import (
@@ -29,6 +27,8 @@ from mantlet.policies.authorization_server.pending import (
 )
 from mantlet.policies.authorization_server.token import PRIVATE, GrantType
 from mantlet.policies.away.logins import Logins
+from mantlet.policies.pages import pages
+from mantlet.policies.pages.form import needed, parameters, read_form
 from mantlet.wire import jsonrpc
 
 TRIES_WINDOW_S: Final = 300.0

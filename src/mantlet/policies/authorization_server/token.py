@@ -7,9 +7,9 @@ from mantlet.core.call import Arrival, Reply
 from mantlet.core.headers import JSON
 from mantlet.core.refusal import GrantRefused, MethodNotAllowed
 from mantlet.policies.authorization_server.clients import Client, Clients
-from mantlet.policies.authorization_server.form import needed, read_form
 from mantlet.policies.authorization_server.grant import grant_of, narrowed, scopes_of
 from mantlet.policies.authorization_server.issuing import Issuing
+from mantlet.policies.pages.form import needed, read_form
 from mantlet.wire import jsonrpc
 
 GrantType = Callable[[Arrival, Client, Mapping[str, str]], Awaitable[dict[str, Any]]]

@@ -13,8 +13,7 @@ import msgspec
 from mantlet.core.call import Arrival, Reply
 from mantlet.core.caller import Caller
 from mantlet.core.refusal import GrantRefused, InsufficientScope, InvalidCredential, MethodNotAllowed
-from mantlet.policies.authorization_server.clients import Recognise
-from mantlet.policies.away.port import Flow
+from mantlet.policies.away.port import Flow, Recognise
 from mantlet.policies.away.trips import Trips, refused
 
 LOGIN: Final = "/oauth/login"

@@ -1,6 +1,13 @@
-"""An authorization code flow as its pages need it."""
+"""An authorization code flow as its pages need it, and who is at the browser."""
 
+from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
+
+from mantlet.core.call import Arrival
+from mantlet.core.caller import Caller
+
+Recognise = Callable[[Arrival, bytes], Awaitable[Caller]]
+"""`Authenticate.recognise`: failures count against the address and the key (AUTHN-07)."""
 
 
 class Flow(Protocol):

@@ -16,9 +16,9 @@ import msgspec
 from mantlet.core.call import Arrival, Reply
 from mantlet.core.ports import State
 from mantlet.core.refusal import GrantRefused, Refusal
-from mantlet.policies.authorization_server import pages
-from mantlet.policies.authorization_server.form import needed, parameters
 from mantlet.policies.away.port import Flow
+from mantlet.policies.pages import pages
+from mantlet.policies.pages.form import needed, parameters
 
 LIFE_S: Final = 600.0
 """OAUTH-03: ten minutes at most."""

@@ -12,15 +12,15 @@ import msgspec
 from mantlet.core.call import Arrival, Reply
 from mantlet.core.caller import Caller
 from mantlet.core.refusal import GrantRefused, MethodNotAllowed
-from mantlet.policies.authorization_server import pages as plain
 from mantlet.policies.authorization_server.consent import Consents
-from mantlet.policies.authorization_server.form import needed, parameters, read_form
 from mantlet.policies.away.logins import Logins, Place
 from mantlet.policies.away.trips import Trips, refused
 from mantlet.policies.grants import pages
 from mantlet.policies.grants.asked import Asked, Askings
 from mantlet.policies.grants.people import People
 from mantlet.policies.grants.port import GrantFlow, Record
+from mantlet.policies.pages import pages as plain
+from mantlet.policies.pages.form import needed, parameters, read_form
 
 CONNECT: Final = "/oauth/connect"
 CALLBACK: Final = "/oauth/callback"

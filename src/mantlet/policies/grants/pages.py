@@ -1,11 +1,11 @@
-"""The page that says what a consent is for; in the manner of `authorization_server.pages`."""
+"""The page that says what a consent is for; in the manner of `policies.pages`."""
 
 from collections.abc import Sequence
 
 from mantlet.core.call import Reply
-from mantlet.policies.authorization_server import pages
 from mantlet.policies.away.logins import Place
 from mantlet.policies.grants.port import GrantFlow
+from mantlet.policies.pages import pages
 
 TITLE = "Connect an account?"
 _WARNING = (

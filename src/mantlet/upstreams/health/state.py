@@ -16,8 +16,8 @@ time, because a server that answers probes may still fail at its work. What late
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from mantlet.upstreams.balance.warming import share
 from mantlet.upstreams.health.config import HealthConfig, OutlierConfig
+from mantlet.upstreams.health.warming import share
 
 State = Literal["starting", "healthy", "degraded", "unhealthy", "draining", "stopped"]
 STATES: Final[tuple[State, ...]] = ("starting", "healthy", "degraded", "unhealthy", "draining", "stopped")

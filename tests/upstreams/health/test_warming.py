@@ -1,6 +1,6 @@
 import pytest
 
-from mantlet.upstreams.balance.warming import share
+from mantlet.upstreams.health.warming import share
 
 
 @pytest.mark.parametrize(

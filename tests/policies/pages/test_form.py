@@ -4,7 +4,7 @@ import pytest
 from tests.policies.support import arrival
 
 from mantlet.core.refusal import GrantRefused, PayloadTooLarge
-from mantlet.policies.authorization_server.form import MAX_BYTES, parameters, read_form
+from mantlet.policies.pages.form import MAX_BYTES, parameters, read_form
 
 FORM = (b"content-type", b"application/x-www-form-urlencoded")
 

@@ -67,6 +67,7 @@ def make_aggregate(
 
 def make_steps(
     config: Config,
+    *,
     record: RecordPolicy,
     addresses: Addresses | None,
     authenticate: Authenticate | Disabled,

@@ -165,6 +165,34 @@ async def test_opaque_tokens_are_asked_about(tmp_path: Path, idp: Idp) -> None:
             await get(idp.start)
 
 
+@pytest.mark.slow
+async def test_a_stream_of_an_opaque_token_ends_when_its_issuer_has_revoked_it(tmp_path: Path, idp: Idp) -> None:
+    """AUTHN-06, OAUTH-05: long before the token's own end."""
+    secret = tmp_path / "introspection.secret"
+    secret.write_text(idp.secret("resource-server"))
+    secret.chmod(0o600)
+    asking = {"enabled": True, "client_id": "resource-server", "client_secret_file": str(secret), "cache": 1}
+    config = issuer_of(idp, audience=f"{NODE}/opaque", introspection=asking)
+    async with node_of(tmp_path, config) as house:
+        revoked, kept = [await get(idp.client_credentials, f"{NODE}/opaque") for _ in range(2)]
+        streams = []
+        for token in (revoked, kept):
+            body = call_body(name="stream")
+            client = await Client.to(house.calls.port)
+            await client.ask("POST", "/mcp/one", fields_of(body, token), json.dumps(body).encode(), whole=False)
+            chunks = client.chunks()
+            await anext(chunks)
+            streams.append((client, chunks))
+        assert await get(idp.revoke, revoked) == 200
+        async with asyncio.timeout(10):
+            assert [chunk async for chunk in streams[0][1]] == []
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.2):
+                await anext(streams[1][1])
+        for client, _ in streams:
+            client.close()
+
+
 async def test_keys_roll_over_when_the_provider_restarts(tmp_path: Path, idp: Idp) -> None:
     """TOK-07: the new key is found with the first token that names it; the old token ends with the old key."""
     async with node_of(tmp_path, issuer_of(idp, key_cooldown=1)) as house:

@@ -69,6 +69,7 @@ class House:
         self.counted: list[str] = []
         self.pin, self.revision = "", "r1"
         self.speaks_legacy = True
+        self.consents: dict[str, Any] = {}
         self.tasks = tasks
         memory: Memory[Given] = Memory(
             max_bytes=config.max_bytes,
@@ -96,6 +97,7 @@ class House:
             monotonic=lambda: self.now_s,
             changed=self.cache.forget,
             count=self.counted.append,
+            consents=self.consents,
             while_stale_s=config.stale_while_revalidate,
             if_error_s=config.stale_if_error,
         )

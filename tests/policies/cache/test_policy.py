@@ -10,7 +10,7 @@ from tests.policies.support import ALICE, BOB, META, Stream, call, sse
 
 from mantlet.core.call import Call, Reply
 from mantlet.core.caller import Caller
-from mantlet.core.refusal import BadUpstream, DeadlineExceeded, SessionNotFound, UpstreamUnavailable
+from mantlet.core.refusal import BadUpstream, ConsentRequired, DeadlineExceeded, SessionNotFound, UpstreamUnavailable
 from mantlet.policies.cache.answer import STALE
 
 
@@ -380,6 +380,31 @@ async def test_a_stream_whose_asker_has_left_is_closed() -> None:
         assert (await second)["result"] == {"content": []}
         await turns()
         assert stream.is_closed
+
+
+async def test_where_callers_own_grants_are_used_a_hit_needs_the_consent_it_was_fetched_by() -> None:
+    """CACHE-05, CACHE-01: neither after a consent was withdrawn, nor for another account of the same caller."""
+
+    class Book:
+        given = "first"
+
+        async def consent(self, caller: Caller) -> str:
+            if not self.given:
+                raise ConsentRequired("one")
+            return self.given
+
+    async with house(stale_while_revalidate=60, stale_if_error=60) as h:
+        book = h.consents["one"] = Book()
+        for _ in range(4):
+            await h.ask()
+        assert h.calls == 1
+        book.given = ""
+        with pytest.raises(ConsentRequired):
+            await h.ask()
+        book.given = "second"
+        await h.ask()
+        await h.ask()
+        assert h.calls == 2
 
 
 async def test_stale_answers_are_marked_and_bounded() -> None:

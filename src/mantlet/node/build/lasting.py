@@ -177,7 +177,10 @@ async def _cache(ground: Ground, reached: Reached, definitions: Definitions) -> 
         return None
     from mantlet.node.steps.cache import open_cache
 
-    return await open_cache(ground.config, ground.shared, reached.servers, definitions, ground.metrics, ground.opened)
+    consents = {} if reached.grants is None else reached.grants.books
+    return await open_cache(
+        ground.config, ground.shared, reached.servers, definitions, ground.metrics, ground.opened, consents
+    )
 
 
 def _approvals(

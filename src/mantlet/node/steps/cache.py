@@ -26,7 +26,7 @@ from mantlet.policies.cache.cache import Cache
 from mantlet.policies.cache.key import key_of
 from mantlet.policies.cache.memory import Memory
 from mantlet.policies.cache.plan import Plan
-from mantlet.policies.cache.policy import CachePolicy, Given
+from mantlet.policies.cache.policy import CachePolicy, Consents, Given
 from mantlet.policies.cache.turns import Codec
 from mantlet.stores.valkey.cache import ValkeyCache, open_cache_store
 from mantlet.stores.valkey.waits import Waits
@@ -50,6 +50,7 @@ class NodeCache:
     metrics: Metrics
     upstreams: Mapping[str, Upstream]
     definitions: Definitions
+    consents: Mapping[str, Consents]
 
     @property
     def state(self) -> str:
@@ -96,6 +97,7 @@ class NodeCache:
             monotonic=SYSTEM.monotonic,
             changed=self.cache.forget,
             count=partial(self.metrics.count, "mantlet_cache_lookups"),
+            consents=self.consents,
             while_stale_s=section.stale_while_revalidate,
             if_error_s=section.stale_if_error,
         )
@@ -108,8 +110,10 @@ async def open_cache(
     definitions: Definitions,
     metrics: Metrics,
     opened: AsyncExitStack,
+    consents: Mapping[str, Consents],
 ) -> NodeCache:
-    """The memory of this process, which has its part of the node's."""
+    """The memory of this process, which has its part of the node's. `consents` are of the servers that are asked by
+    callers' own grants."""
     section, workers = config.cache, shared.workers
     waits = Waits(SYSTEM.monotonic)
     store = await _open_store(config, shared.store_url, opened, waits)
@@ -145,7 +149,7 @@ async def open_cache(
     if store is not None:
         watch_waits(metrics, waits, "cache")
         tasks.start(every(LOOK_S, _Look(store)), "cache.look")
-    return NodeCache(cache, store, metrics, upstreams, definitions)
+    return NodeCache(cache, store, metrics, upstreams, definitions, consents)
 
 
 def told(event: str, fields: Mapping[str, Any]) -> None:

@@ -5,8 +5,8 @@ schemas, filters and rules sees every reply on its way back, for each caller ane
 server said, never what one caller was shown of it.
 """
 
-from collections.abc import Awaitable, Callable
-from typing import Final, NamedTuple
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final, NamedTuple, Protocol
 
 from mantlet.core.call import Call, Reply
 from mantlet.core.caller import Caller
@@ -42,6 +42,14 @@ SpeaksLegacy = Callable[[str], bool]
 Count = Callable[[str], None]
 
 
+class Consents(Protocol):
+    """Of callers at a server that is asked by each one's own grant."""
+
+    async def consent(self, caller: Caller, /) -> str:
+        """Names the one that holds now. Raises `ConsentRequired` where there is none."""
+        ...
+
+
 class Asked(NamedTuple):
     """All that the key of a kept message depends on but the message, and that key."""
 
@@ -69,12 +77,13 @@ class CachePolicy:
         monotonic: Callable[[], float],
         changed: Changed,
         count: Count = lambda outcome: None,
+        consents: Mapping[str, Consents] = {},
         while_stale_s: float = 0.0,
         if_error_s: float = 0.0,
     ) -> None:
         self._plan, self._cache = plan, cache
         self._revision, self._definition_of, self._speaks_legacy = revision, definition_of, speaks_legacy
-        self._monotonic, self._changed, self._count = monotonic, changed, count
+        self._monotonic, self._changed, self._count, self._consents = monotonic, changed, count, consents
         self._while_stale_s, self._if_error_s = while_stale_s, if_error_s
 
     def __call__(self, call: Call, onward: CallHandler, /) -> Awaitable[Reply]:
@@ -94,7 +103,11 @@ class CachePolicy:
 
     async def _answered(self, call: Call, onward: CallHandler, terms: Terms) -> Reply:
         cache, question = self._cache, self._question(call)
-        mine = key_of(fingerprint(call.caller), *question)
+        who = fingerprint(call.caller)
+        if (consents := self._consents.get(call.server)) is not None:
+            # A hit, too, is for who may be asked for at the server, and by the account that it was fetched with.
+            who = f"{who} {await consents.consent(call.caller)}"
+        mine = key_of(who, *question)
         if terms.may_share:
             everybodys = key_of("", *question)
             for key in (everybodys, mine):
@@ -139,6 +152,8 @@ class CachePolicy:
         said, server, method = call.said, call.server, call.method
         if said is None or call.params is not said.params or (call.era == "legacy" and method in HINTED):
             return
+        if server in self._consents:
+            return  # whether the consent still holds is asked every time
         if not said.is_kept:
             said.keeper.keep(call)
         if said.found is None:

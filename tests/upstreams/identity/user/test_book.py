@@ -199,6 +199,24 @@ async def test_who_has_no_grant_is_asked_and_another_callers_is_never_used(town:
     assert await book.token(ALICE) == "at-0"
 
 
+async def test_a_consent_keeps_its_name_over_refreshes_and_another_one_has_another(town: Town) -> None:
+    """CACHE-05: what was fetched by one is told apart from what is fetched by the next."""
+    book, other = town.book(), town.book()
+    await book.keep(ALICE.key, town.tokens())
+    first = await book.consent(ALICE)
+    town.now_s += 541
+    assert await book.token(ALICE) == "at-1"
+    assert await book.consent(ALICE) == await other.consent(ALICE) == first
+    town.now_s += 5
+    await other.keep(ALICE.key, town.tokens())
+    town.now_s += LOOK_S
+    assert await book.consent(ALICE) == await other.consent(ALICE) != first
+    await town.revoke()
+    town.now_s += LOOK_S
+    with pytest.raises(ConsentRequired):
+        await book.consent(ALICE)
+
+
 async def test_invalid_grant_ends_it_for_all_processes(town: Town) -> None:
     one, two = town.book(), town.book()
     await one.keep(ALICE.key, town.tokens())

@@ -47,6 +47,8 @@ class Held:
     version: int
     refresh_at_s: float
     look_at_s: float
+    consented_s: float
+    """When its caller consented: another consent may be another account's."""
     forced_s: float
     """When it was got because the upstream refused the one before; 0: it was not."""
 
@@ -80,10 +82,11 @@ class GrantBook:
 
     async def token(self, caller: Caller, /) -> str:
         """A current access token of the caller's. Raises `ConsentRequired` when there is none."""
-        held = self._held.get(caller.key)
-        if held is not None and self._clock.monotonic() < held.look_at_s and self._clock.wall() < held.refresh_at_s:
-            return held.token
-        return (await self._once.do(caller.key, lambda: self._find(caller.key, ""))).token
+        return (await self._current(caller)).token
+
+    async def consent(self, caller: Caller, /) -> str:
+        """Names the consent that holds now: what was fetched by another is not this one's. Raises as `token`."""
+        return repr((await self._current(caller)).consented_s)
 
     async def renewed(self, caller: Caller, refused: str, /) -> str | None:
         """Another token than `refused`, which the upstream did not take; None when a new one is no better.
@@ -110,6 +113,12 @@ class GrantBook:
     async def close(self) -> None:
         """Ask nothing more."""
         await self._once.close()
+
+    async def _current(self, caller: Caller) -> Held:
+        held = self._held.get(caller.key)
+        if held is not None and self._clock.monotonic() < held.look_at_s and self._clock.wall() < held.refresh_at_s:
+            return held
+        return await self._once.do(caller.key, lambda: self._find(caller.key, ""))
 
     async def _find(self, caller_key: tuple[str, str, str], refused: str) -> Held:
         key = self._key(caller_key)
@@ -234,7 +243,7 @@ class GrantBook:
         look_at_s = self._clock.monotonic() + LOOK_S
         before = self._held.get(caller_key)
         forced_s = 0.0 if before is None else before.forced_s
-        held = Held(kept.access_token, row.version, self._refresh_at(row, kept), look_at_s, forced_s)
+        held = Held(kept.access_token, row.version, self._refresh_at(row, kept), look_at_s, kept.created_s, forced_s)
         self._held[caller_key] = held
         self._held.move_to_end(caller_key)
         if len(self._held) > MAX_HELD:

@@ -66,20 +66,20 @@ def request_of(call: Call, definition: str, *, new_id: str, now_s: float, timeou
         raise ValueError(f"{len(params)} characters of arguments")
     what = [caller.tenant, caller.issuer, caller.subject, list(caller.act), call.server, call.target, definition]
     return Request(
-        new_id,
-        digest(canonical([*what, params])),
-        caller.tenant,
-        caller.issuer,
-        caller.subject,
-        caller.act,
-        call.server,
-        call.target,
-        params,
-        definition,
-        now_s,
-        now_s + timeout_s,
-        call.trail.request_id,
-        call.arrival.peer,
+        id=new_id,
+        digest=digest(canonical([*what, params])),
+        tenant=caller.tenant,
+        issuer=caller.issuer,
+        subject=caller.subject,
+        act=caller.act,
+        server=call.server,
+        tool=call.target,
+        params=params,
+        definition=definition,
+        asked_s=now_s,
+        until_s=now_s + timeout_s,
+        request_id=call.trail.request_id,
+        peer=call.arrival.peer,
     )
 
 

@@ -73,15 +73,15 @@ def read(claims: Mapping[str, Any], expected: Expectation, now_s: float) -> Call
         subject,
         expected.issuer,
         "jwt",
-        text(claims, "tenant", "default"),
-        _kind(claims, subject),
-        _roles(claims.get("roles", [])),
-        _scopes(claims.get("scope", "")),
-        expires_at_s,
-        text(claims, "jti"),
-        actors(claims),
-        binding_of(claims, paths),
-        float(claims["iat"]),  # an instant, by the line that found the end
+        tenant=text(claims, "tenant", "default"),
+        kind=_kind(claims, subject),
+        roles=_roles(claims.get("roles", [])),
+        scopes=_scopes(claims.get("scope", "")),
+        expires_at_s=expires_at_s,
+        credential_id=text(claims, "jti"),
+        act=actors(claims),
+        binding=binding_of(claims, paths),
+        issued_at_s=float(claims["iat"]),  # an instant, by the line that found the end
     )
 
 

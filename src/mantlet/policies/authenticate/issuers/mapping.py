@@ -51,15 +51,15 @@ def read(claims: Mapping[str, Any], expected: Expectation, meaning: Meaning, now
         subject,
         expected.issuer,
         method,
-        _text_at(claims, meaning.tenant) if meaning.tenant else meaning.fixed_tenant,
-        meaning.kind or _kind(claims, subject),
-        _roles(claims, meaning),
-        _scopes(claims, meaning),
-        expires_at_s,
-        text(claims, "jti") or text(claims, "uti"),  # Entra ID's word for it
-        actors(claims),
-        binding_of(claims, paths),
-        float(claims["iat"]),  # an instant, by the line that found the end
+        tenant=_text_at(claims, meaning.tenant) if meaning.tenant else meaning.fixed_tenant,
+        kind=meaning.kind or _kind(claims, subject),
+        roles=_roles(claims, meaning),
+        scopes=_scopes(claims, meaning),
+        expires_at_s=expires_at_s,
+        credential_id=text(claims, "jti") or text(claims, "uti"),  # Entra ID's word for it
+        act=actors(claims),
+        binding=binding_of(claims, paths),
+        issued_at_s=float(claims["iat"]),  # an instant, by the line that found the end
     )
 
 

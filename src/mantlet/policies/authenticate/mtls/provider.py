@@ -97,13 +97,13 @@ def _caller_of(known: Known, certificate: PeerCertificate) -> Caller:
         known.subject,
         ISSUER,
         METHOD,
-        known.tenant,
-        known.kind,
-        known.roles,
-        known.scopes,
-        certificate.expires_at_s,
+        tenant=known.tenant,
+        kind=known.kind,
+        roles=known.roles,
+        scopes=known.scopes,
+        expires_at_s=certificate.expires_at_s,
         # What one needs to revoke it, as it stands in every record.
-        f"x509:{certificate.serial}:{certificate.spki_sha256}",
+        credential_id=f"x509:{certificate.serial}:{certificate.spki_sha256}",
     )
 
 

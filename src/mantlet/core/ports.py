@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from mantlet.core.call import Call, Reply
+from mantlet.core.caller import Caller
 from mantlet.core.headers import Headers
 from mantlet.core.record import Record
 
@@ -272,4 +273,12 @@ class CacheStore(Protocol):
     def listen(self, settled: Callable[[bytes, bytes], None], forgotten: Callable[[str], None], /) -> None:
         """Hear what is told: of a key its news, and a scope that another process forgot. Called on the event loop;
         neither may raise. At most once each: whoever waits for news bounds the wait."""
+        ...
+
+
+class Consents(Protocol):
+    """Of callers at a server that is asked by each one's own grant: what it said by one is not for another."""
+
+    async def consent(self, caller: Caller, /) -> str:
+        """Names the consent that holds now. Raises `ConsentRequired` where there is none."""
         ...

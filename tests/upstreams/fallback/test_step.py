@@ -35,12 +35,14 @@ class Bench:
         self.other: Any = None
         self.asked: list[Call] = []
         self.told: list[tuple[str, str]] = []
+        self.consents: dict[str, Any] = {}
         plan = Plan([msgspec.convert(rule, FallbackRule) for rule in rules], lambda server, tool: annotations)
         fallback = Fallback(
             {"docs": plan},
             self.answers,
             monotonic=self.clock,
             tell=lambda server, source: self.told.append((server, source)),
+            consents=self.consents,
         )
         self.step = fallback.over(self._again)
 
@@ -264,8 +266,48 @@ def test_what_is_kept_has_bounds() -> None:
     assert len(answers) == before
     for _ in range(5):
         answers.keep(a_call(params={"name": "same"}), b"12345", 0)
-    sizes = sum(len(result) for _, result, _ in answers._kept.values())
-    assert answers.size_bytes == sizes
+    sizes = sum(len(result) for _, result, _, _ in answers._kept.values())
+    assert answers.size_bytes == sizes == sum(share.size_bytes for share in answers._shares.values())
+
+
+def test_a_caller_that_asks_for_much_pushes_out_its_own() -> None:
+    """RES-02: nobody can take from the others what they would get when the server is gone."""
+    answers = MemoryAnswers(Clock())
+    few = [a_call(subject="quiet", params={"name": "t", "n": number}) for number in range(20)]
+    for call in few:
+        answers.keep(call, b"x", 0)
+    for number in range(3 * MAX_ANSWERS):
+        answers.keep(a_call(subject="loud", params={"name": "t", "n": number}), b"x", 0)
+    for number in range(40):
+        answers.keep(a_call(subject="large", params={"name": "t", "n": number}), b"x" * 1_000_000, 0)
+    assert len(answers) <= MAX_ANSWERS
+    assert answers.size_bytes <= MAX_BYTES
+    assert all(answers.find(call, 60) is not None for call in few)
+    answers.forget("")
+    assert (len(answers), answers.size_bytes, len(answers._shares)) == (0, 0, 0)
+
+
+async def test_where_callers_own_grants_are_used_the_last_answer_needs_the_consent_it_was_got_by() -> None:
+    """CACHE-05"""
+
+    class Book:
+        given = "first"
+
+        async def consent(self, caller: Any) -> str:
+            if not self.given:
+                raise r.ConsentRequired("docs")
+            return self.given
+
+    bench = Bench({"tools": ["*"], "cached": 60})
+    book = bench.consents["docs"] = Book()
+    bench.end = None
+    await bench.call(a_call())
+    bench.end = r.BreakerOpen()
+    assert "_meta" in (await bench.call(a_call()))["result"]
+    for given, refusal in (("", r.ConsentRequired), ("second", r.BreakerOpen)):
+        book.given = given
+        with pytest.raises(refusal):
+            await bench.call(a_call())
 
 
 READ: Any = {"method": "resources/read", "target": "x", "params": {"uri": "x"}}

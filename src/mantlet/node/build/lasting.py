@@ -4,7 +4,7 @@ whichever configuration is in force."""
 import itertools
 import random
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from mantlet.core.call import Call, Reply
 from mantlet.core.caller import Caller
 from mantlet.core.clock import SYSTEM
+from mantlet.core.ports import Consents
 from mantlet.core.record import Trail
 from mantlet.core.refusal import Refusal
 from mantlet.listeners.sse import SseClients
@@ -101,7 +102,9 @@ async def open_lasting(ground: Ground, reached: Reached) -> Lasting:
     forward = _forward(ground, reached, kills)
     definitions = await open_definitions(config, forward, ground.journal, metrics, tasks, ground.durable)
     reached.resilience.take(definitions)
-    cache, fallback = await _cache(ground, reached, definitions), reached.resilience.fallback(config)
+    consents = {} if reached.grants is None else reached.grants.books
+    cache = await _cache(ground, reached, definitions, consents)
+    fallback = reached.resilience.fallback(config, consents)
     if cache is not None and fallback is not None:
         cache.cache.forgotten = fallback.forget
     book, approvals = _approvals(ground, definitions, kills.recheck(is_current, current.allows))
@@ -172,12 +175,13 @@ def _aggregate(ground: Ground, reached: Reached, current: Current) -> Aggregate:
     return aggregate
 
 
-async def _cache(ground: Ground, reached: Reached, definitions: Definitions) -> "NodeCache | None":
+async def _cache(
+    ground: Ground, reached: Reached, definitions: Definitions, consents: Mapping[str, Consents]
+) -> "NodeCache | None":
     if not ground.config.cache.enabled or not ground.config.mcp.servers:  # of a node with workers, only they have any
         return None
     from mantlet.node.steps.cache import open_cache
 
-    consents = {} if reached.grants is None else reached.grants.books
     return await open_cache(
         ground.config, ground.shared, reached.servers, definitions, ground.metrics, ground.opened, consents
     )

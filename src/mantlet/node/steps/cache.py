@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from mantlet.core.clock import SYSTEM
-from mantlet.core.ports import Upstream
+from mantlet.core.ports import Consents, Upstream
 from mantlet.core.refusal import StoreUnavailable
 from mantlet.core.secret import Secret
 from mantlet.core.stream import aclose
@@ -26,7 +26,7 @@ from mantlet.policies.cache.cache import Cache
 from mantlet.policies.cache.key import key_of
 from mantlet.policies.cache.memory import Memory
 from mantlet.policies.cache.plan import Plan
-from mantlet.policies.cache.policy import CachePolicy, Consents, Given
+from mantlet.policies.cache.policy import CachePolicy, Given
 from mantlet.policies.cache.turns import Codec
 from mantlet.stores.valkey.cache import ValkeyCache, open_cache_store
 from mantlet.stores.valkey.waits import Waits

@@ -14,7 +14,7 @@ import msgspec
 
 from mantlet.core.clock import SYSTEM
 from mantlet.core.definition import Definition
-from mantlet.core.ports import Journal, Upstream
+from mantlet.core.ports import Consents, Journal, Upstream
 from mantlet.core.tasks import Tasks
 from mantlet.events.audit.administrative import note
 from mantlet.events.metrics import Metrics
@@ -117,8 +117,8 @@ class Resilience:
         by_name = {section.name: section for section in sections}
         return {name: self.around(by_name[name], upstream) for name, upstream in upstreams.items()}
 
-    def fallback(self, config: Config) -> "Fallback | None":
-        """The step, or None where no server has any."""
+    def fallback(self, config: Config, consents: Mapping[str, Consents]) -> "Fallback | None":
+        """The step, or None where no server has any. `consents` are of servers asked by callers' own grants."""
         rules = {server.name: server.fallback for server in config.mcp.servers if server.fallback}
         if not rules:
             return None
@@ -138,6 +138,7 @@ class Resilience:
             monotonic=SYSTEM.monotonic,
             tell=lambda server, source: self._metrics.count("mantlet_fallbacks", server, source),
             hear=hear,
+            consents=consents,
         )
 
     def _breaker(self, server: str, endpoint: str, settings: BreakerConfig) -> Breaker:

@@ -6,12 +6,13 @@ server said, never what one caller was shown of it.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 
 from mantlet.core.call import Call, Reply
 from mantlet.core.caller import Caller
 from mantlet.core.headers import JSON, Headers
 from mantlet.core.policy import CallHandler
+from mantlet.core.ports import Consents
 from mantlet.core.refusal import Refusal
 from mantlet.policies.cache.answer import Answer, as_meant, keep_s, read_answer, told, told_stale
 from mantlet.policies.cache.cache import Ask, Cache, Made
@@ -40,14 +41,6 @@ DefinitionOf = Callable[[str, str], str]
 SpeaksLegacy = Callable[[str], bool]
 """Whether a server is known to speak the legacy era itself, so that what its answers lack was not taken out here."""
 Count = Callable[[str], None]
-
-
-class Consents(Protocol):
-    """Of callers at a server that is asked by each one's own grant."""
-
-    async def consent(self, caller: Caller, /) -> str:
-        """Names the one that holds now. Raises `ConsentRequired` where there is none."""
-        ...
 
 
 class Asked(NamedTuple):

@@ -12,6 +12,7 @@ import msgspec
 from mantlet.core.call import Call, Reply
 from mantlet.core.headers import JSON
 from mantlet.core.policy import CallHandler, Policy
+from mantlet.core.ports import Consents
 from mantlet.core.refusal import Refusal
 from mantlet.core.stream import aclose
 from mantlet.upstreams.fallback.answers import Answers
@@ -50,6 +51,7 @@ class Fallback:
         monotonic: Callable[[], float],
         tell: Callable[[str, str], None] = lambda server, source: None,
         hear: Hear | None = None,
+        consents: Mapping[str, Consents] = {},
     ) -> None:
         """`tell` hears of each call that was answered so: its server, and `server`, `cached` or `static`. `hear` is for
         the streams in which servers say what has changed; None where somebody else listens, and calls `forget`."""
@@ -58,6 +60,7 @@ class Fallback:
         self._monotonic = monotonic
         self._tell = tell
         self._hear = hear
+        self._consents = consents
 
     def forget(self, scope: str) -> None:
         """What was kept under `scope` is old (`Answers.forget`)."""
@@ -81,7 +84,10 @@ class Fallback:
         self, call: Call, rules: Sequence[FallbackRule], onward: CallHandler, again: CallHandler
     ) -> Reply:
         end: Reply | Refusal
-        era = self._answers.era
+        era, consent = self._answers.era, ""
+        keeps = any(rule.cached for rule in rules)
+        if keeps and (consents := self._consents.get(call.server)) is not None:
+            consent = await consents.consent(call.caller)  # which the server would want as well
         try:
             end = await onward(call)
         except Refusal as refusal:
@@ -89,10 +95,10 @@ class Fallback:
                 raise
             end = refusal
         if isinstance(end, Reply) and not is_for(end):
-            return rewritten(end, self._kept(call, era)) if any(rule.cached for rule in rules) else end
+            return rewritten(end, self._kept(call, era, consent)) if keeps else end
         reason = end.reason if isinstance(end, Refusal) else f"status_{end.status}"
         for rule in rules:
-            if (reply := await self._instead(call, rule, reason, again)) is not None:
+            if (reply := await self._instead(call, rule, reason, again, consent)) is not None:
                 if isinstance(end, Reply):
                     await aclose(end.body)
                 return reply
@@ -100,12 +106,14 @@ class Fallback:
             raise end
         return end
 
-    async def _instead(self, call: Call, rule: FallbackRule, reason: str, again: CallHandler) -> Reply | None:
+    async def _instead(
+        self, call: Call, rule: FallbackRule, reason: str, again: CallHandler, consent: str
+    ) -> Reply | None:
         if rule.server is not None:
             return await self._of_server(call, rule.server, reason, again)
         result: Any
         if rule.cached is not None:
-            kept = self._answers.find(call, rule.cached)
+            kept = self._answers.find(call, rule.cached, consent)
             if kept is None:
                 return None
             result, source = msgspec.Raw(kept), "cached"
@@ -143,10 +151,10 @@ class Fallback:
     async def _heard(self, call: Call, onward: CallHandler, hear: Hear) -> Reply:
         return hear(await onward(call), call.server, self.forget)
 
-    def _kept(self, call: Call, era: int) -> Change:
+    def _kept(self, call: Call, era: int, consent: str) -> Change:
         def keep(data: bytes) -> None:
             if (result := _worth_keeping(data)) is not None:
-                self._answers.keep(call, result, era)
+                self._answers.keep(call, result, era, consent)
 
         return keep
 

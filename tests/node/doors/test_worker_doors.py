@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from bench.rig.gateway import Gateway, start_gateway
 from bench.rig.process import free_port
-from tests.node.processes.support import META, eventually, post, settings, workers_of
+from tests.node.processes.support import META, eventually, is_live, post, settings, workers_of
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
@@ -48,6 +48,7 @@ def doors(tmp_path: Path) -> Iterator[Doors]:
     )  # fmt: skip
     whole["authorization"]["rules"].append({"name": "operators", "allow": {"scopes": ["mcp:read"]}})
     with start_gateway(whole, tmp_path) as running:
+        eventually(lambda: is_live(running))  # when every worker serves
         eventually(lambda: post(running, "sdk", "tools/list")[0] == 200)
         yield Doors(running, websocket, tcp)
 

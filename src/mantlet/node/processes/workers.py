@@ -46,14 +46,15 @@ class Workers:
 
     async def start(self) -> bool:
         """Start all; False when one gives up by itself, which a second try would not mend."""
-        started = await asyncio.gather(*(self._begin(number) for number in range(self._count)))
+        async with self._turn:
+            started = await asyncio.gather(*(self._begin(number) for number in range(self._count)))
         for worker in started:
             if worker is not None:
                 self._tasks.start(self._keep(worker.number, worker), f"worker:{worker.number}")
         return None not in started
 
     async def _begin(self, number: int) -> Worker | None:
-        """The first start. One that is killed meanwhile has shown nothing about the next."""
+        """The first start, in our turn. One that is killed meanwhile has shown nothing about the next."""
         for _ in range(FIRST_STARTS):
             worker = await self._start(number)
             if isinstance(worker, Worker):
@@ -76,7 +77,8 @@ class Workers:
             number = old.number
             self._replacing.add(number)
             try:
-                new = await self._begin(number)
+                async with self._turn:
+                    new = await self._begin(number)
             finally:
                 self._replacing.discard(number)
             if new is not None or number not in self._alive:  # the old one may have died meanwhile
@@ -117,13 +119,12 @@ class Workers:
             worker.signal(signal.SIGHUP)
 
     async def _start(self, number: int) -> Worker | int:
-        """A worker that serves, or the exit status of one that does not (below 0: the signal that ended it)."""
-        async with self._turn:
-            worker = await start(number, self._order, self._sockets.of(number))
-            if isinstance(worker, Worker):
-                self._alive[number] = worker
-                log.info("worker.started", number=number, pid=worker.process.pid)
-            return worker
+        """A worker that serves, or the exit status of one that does not. Only in our turn."""
+        worker = await start(number, self._order, self._sockets.of(number))
+        if isinstance(worker, Worker):
+            self._alive[number] = worker
+            log.info("worker.started", number=number, pid=worker.process.pid)
+        return worker
 
     async def _keep(self, number: int, worker: Worker | None) -> None:
         wait_s = FIRST_WAIT_S
@@ -146,7 +147,8 @@ class Workers:
             wait_s = min(2 * wait_s, LONGEST_WAIT_S)
             if self._is_draining:
                 return
-            started = await self._start(number)
+            async with self._turn:
+                started = await self._start(number)
             worker = started if isinstance(started, Worker) else None
 
 

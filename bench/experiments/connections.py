@@ -127,7 +127,9 @@ def _row(lab: Lab, number: int, tls: Mapping[str, str]) -> Sequence[str]:
         return []
     kind = _kinds(gateway.token)[number]
     try:
-        return _measured(lab, kind, gateway, ports.get(kind.door, int(gateway.url.rpartition(":")[2])))
+        row = _measured(lab, kind, gateway, ports.get(kind.door, int(gateway.url.rpartition(":")[2])))
+        lab.progress(" | ".join(row))
+        return row
     except (RoundFailed, OSError, msgspec.MsgspecError) as error:
         lab.note(f"connections, {kind.name}: {type(error).__name__} {str(error)[:300]}")
         return []

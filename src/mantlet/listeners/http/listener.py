@@ -22,6 +22,9 @@ from mantlet.listeners.tls.context import HTTP_1
 
 ACCEPTED_S: Final = 0.05
 """Until what the loop has accepted already has become a connection."""
+NEXT_TURN_S: Final = 0.001
+"""Until the sweep goes on where a turn did not take all: what came meanwhile is served first. Without the pause good
+callers waited twice as long beside thousands that were late, and those were not gone sooner."""
 CANCEL_S: Final = 2.0
 """How long cancelled work may take to clean up."""
 
@@ -34,7 +37,7 @@ class HttpListener:
         self._door = door
         self._server = server
         self._loop = asyncio.get_running_loop()
-        self._sweeper: asyncio.Handle = self._loop.call_later(SWEEP_S, self._sweep)
+        self._sweeper = self._loop.call_later(SWEEP_S, self._sweep)
 
     @property
     def sockets(self) -> tuple[socket.socket, ...]:
@@ -97,10 +100,8 @@ class HttpListener:
         await self._door.seats.until_empty(linger_s + 2 * SWEEP_S)
 
     def _sweep(self) -> None:
-        if self._door.sweep():
-            self._sweeper = self._loop.call_soon(self._sweep)  # where a turn does not take all the next one goes on
-        else:
-            self._sweeper = self._loop.call_later(SWEEP_S, self._sweep)
+        has_more = self._door.sweep()
+        self._sweeper = self._loop.call_later(NEXT_TURN_S if has_more else SWEEP_S, self._sweep)
 
 
 async def listen(

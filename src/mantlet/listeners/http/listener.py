@@ -24,7 +24,7 @@ ACCEPTED_S: Final = 0.05
 """Until what the loop has accepted already has become a connection."""
 NEXT_TURN_S: Final = 0.001
 """Until the sweep goes on where a turn did not take all: what came meanwhile is served first. Without the pause good
-callers waited twice as long beside thousands that were late, and those were not gone sooner."""
+callers waited longer beside thousands that were late, and those were gone hardly sooner."""
 CANCEL_S: Final = 2.0
 """How long cancelled work may take to clean up."""
 

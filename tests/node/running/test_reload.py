@@ -144,6 +144,7 @@ def test_a_bad_file_is_refused_whole_and_the_old_one_stays(
     hang_up(gateway)
     eventually(lambda: any(record.get("event") == "config.refused" for record in trail(gateway)))
     refused = next(record for record in trail(gateway) if record.get("event") == "config.refused")
+    assert (refused["verdict"], refused["severity"]) == ("deny", "error")
     assert said in json.dumps(refused)
     assert "changeme" not in json.dumps(refused)
     claims = jwt.decode(gateway.token, options={"verify_signature": False}) | {"roles": ["admin"], "jti": "operator"}

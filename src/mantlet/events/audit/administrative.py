@@ -44,6 +44,8 @@ _SEVERITY: Final[Mapping[str, Severity]] = {
     "store.recovering": "notice",
     "store.shared": "notice",
 }
+_REFUSED: Final = frozenset({"config.refused", "pin.lock_refused"})
+"""What somebody wanted and did not get."""
 
 
 def record_of(
@@ -79,5 +81,8 @@ async def note(
     notes: Mapping[str, str] | None = None,
 ) -> None:
     """Write down an administrative act; raises `AuditUnavailable`, and then the act must not be acknowledged."""
-    record = record_of(event, at_s=clock.wall(), object=object, principal=principal, tenant=tenant, notes=notes)
-    await journal.append(record)
+    verdict: Verdict = "deny" if event in _REFUSED else "allow"
+    at_s = clock.wall()
+    await journal.append(
+        record_of(event, at_s=at_s, object=object, principal=principal, tenant=tenant, verdict=verdict, notes=notes)
+    )

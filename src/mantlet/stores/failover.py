@@ -127,8 +127,9 @@ class FailoverLimits:
 
     @property
     def are_more(self) -> bool:
-        """Whether more processes than were configured have been counted for a while."""
-        return self._are_more
+        """Whether more processes than were configured have been counted for a while. One that takes nothing counts
+        itself as one more, as the supervisor of workers would, so it cannot say."""
+        return self._are_more and self.is_taking
 
     @property
     def is_taking(self) -> bool:

@@ -3,7 +3,16 @@
 import msgspec
 import pytest
 
-from mantlet.node.config.changes import FIXED, LIVE, OPENED, OPENED_OVER_HTTP, changed, needs_restart, needs_workers
+from mantlet.node.config.changes import (
+    FIXED,
+    LIVE,
+    OPENED,
+    OPENED_OVER_HTTP,
+    changed,
+    is_moved_under_answers,
+    needs_restart,
+    needs_workers,
+)
 from mantlet.node.config.model import Config
 from mantlet.node.config.reference import entries
 from mantlet.policies.authorize.config import AuthorizationConfig, RuleConfig, Selector
@@ -87,6 +96,9 @@ def test_what_is_not_opened_by_workers_takes_a_restart() -> None:
     cached = but(new, "cache.enabled", True)
     assert needs_restart(["mcp.servers[docs].url"], cached, has_workers=True)
     assert not needs_restart(["mcp.servers[docs].health"], cached, has_workers=True)
+    keys = ("mcp.servers[docs].url", "mcp.servers[docs].health", "http.port")
+    assert [is_moved_under_answers(key, cached) for key in keys] == [True, False, False]
+    assert not is_moved_under_answers(keys[0], new)
 
 
 def test_every_field_that_workers_open_is_one_of_a_servers() -> None:

@@ -36,4 +36,6 @@ def test_workers_are_exchanged_for_some_that_know_the_new_place(tmp_path: Path, 
             return
         eventually(lambda: any(record["event"] == "config.refused" for record in trail(gateway)))
         refused = next(record for record in trail(gateway) if record["event"] == "config.refused")
-        assert "mcp.servers[sdk].url: changed, and takes a restart" in refused["notes"]["why"]
+        assert (
+            "mcp.servers[sdk].url: changed, and takes a restart, because cache or fallback" in refused["notes"]["why"]
+        )

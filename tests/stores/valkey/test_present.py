@@ -68,6 +68,8 @@ async def test_what_was_counted_is_what_limits_are_shared_by_when_the_store_is_g
     assert not limits.is_taking
     limits.counted(1, 1)
     assert (limits.sharers, limits.are_more) == (2, False), "some may not be up yet"
+    limits.counted(3, 3)
+    assert not limits.are_more, "a supervisor of two workers, which takes nothing itself"
     limits.counted(6, 0)
     charges = [Charge(("library", "x", "alice"), 60, 60.0)]
     assert [(await limits.take(charges)).allowed for _ in range(12)] == [True] * 10 + [False] * 2

@@ -61,9 +61,20 @@ def needs_workers(keys: Sequence[str], new: Config) -> bool:
     )
 
 
+def is_moved_under_answers(key: str, new: Config) -> bool:
+    """Whether `key` is where a server is, while what it answered at the old place is kept."""
+    found = _OF_SERVER.match(key)
+    return found is not None and found[2] == "url" and _keeps_answers(new)
+
+
+def _keeps_answers(new: Config) -> bool:
+    """Under the server's name, and in a store that outlives workers."""
+    return new.cache.enabled or any(getattr(one, "fallback", None) for one in new.mcp.servers)
+
+
 def _is_workers(server: str, field: str, over_http: Collection[str], new: Config) -> bool:
-    if field == "url" and (new.cache.enabled or any(getattr(one, "fallback", None) for one in new.mcp.servers)):
-        return False  # answers of the old place are kept under the server's name, in a store that outlives workers
+    if field == "url" and _keeps_answers(new):
+        return False
     return field in OPENED or (field in OPENED_OVER_HTTP and server in over_http)
 
 

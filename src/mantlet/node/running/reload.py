@@ -19,7 +19,7 @@ from mantlet.events.audit.administrative import note
 from mantlet.events.log import set_up
 from mantlet.events.metrics import Metrics
 from mantlet.node.check.examine import Report, examine
-from mantlet.node.config.changes import changed, needs_restart, needs_workers
+from mantlet.node.config.changes import changed, is_moved_under_answers, needs_restart, needs_workers
 from mantlet.node.config.model import Config
 from mantlet.node.housekeeping import every, log
 from mantlet.node.running.signals import on_hangup
@@ -185,6 +185,8 @@ class Reload:
 def _why_not(key: str, new: Config) -> str:
     is_for_workers = needs_workers([key], new)
     more = "; where there are workers (http.workers), a reload exchanges them for it" if is_for_workers else ""
+    if is_moved_under_answers(key, new):
+        more = ", because cache or fallback keeps answers of the old place under the server's name"
     return f"{key}: changed, and takes a restart{more}"
 
 

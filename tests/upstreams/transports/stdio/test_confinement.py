@@ -131,7 +131,9 @@ print(json.dumps([list(map(work, names)) for work in (reading, writing, making)]
 def test_a_path_that_is_not_there_is_no_start(tmp_path: Path) -> None:
     done = run(tmp_path, "", paths=PathsConfig(write=(str(tmp_path / "nowhere"),)), check=False)
     assert done.returncode == 127
-    assert "nowhere" in done.stderr
+    assert done.stderr.rstrip().endswith(
+        f"No such file or directory: {tmp_path}/nowhere (with paths of its configuration)"
+    )
 
 
 def test_a_kernel_that_cannot_is_no_start_where_paths_are_named(

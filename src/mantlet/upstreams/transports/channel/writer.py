@@ -48,6 +48,9 @@ class LineWriter:
         self._is_flushing = False
         if self._is_paused or self._transport is None or not self._unsent:
             return
+        if self._transport.is_closing():  # the other side is gone, which its owner hears of in a turn of its own
+            self.close()
+            return
         data = self._unsent[0] if len(self._unsent) == 1 else b"".join(self._unsent)
         self._unsent.clear()
         self.size = 0

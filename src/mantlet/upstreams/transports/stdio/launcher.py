@@ -141,9 +141,23 @@ def start(command: list[str], launcher: int, guard: str, confinement: ModuleType
             signal.signal(number, signal.SIG_DFL)  # CPython ignores the last two, and ignoring is inherited
         os.execv(command[0], command)  # noqa: S606 - no shell is the point
     except (OSError, ValueError, AttributeError) as error:
-        os.write(2, f"cannot start {command[0]}: {error}\n".encode())
+        os.write(2, f"cannot start {command[0]}: {told(error)}{bounds(guard)}\n".encode())
     finally:
         os._exit(NOT_STARTED)
+
+
+def told(error: Exception) -> str:
+    """In words: the path of an `OSError` is bytes here."""
+    if not isinstance(error, OSError) or not error.strerror:
+        return str(error)
+    return f"{error.strerror}: {os.fsdecode(error.filename)}" if error.filename else error.strerror
+
+
+def bounds(guard: str) -> str:
+    """What of the configuration may be why, for who reads that something was not permitted."""
+    kinds = {each.partition("=")[0] for each in guard.split(",")}
+    named = [key for key, kind in (("user", "USER"), ("paths", "READ")) if kind in kinds]
+    return f" (with {' and '.join(named)} of its configuration)" if named else ""
 
 
 def wait(child: int, lifeline: int, wake_read: int, asked: list[int]) -> int:

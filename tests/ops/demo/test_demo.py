@@ -64,6 +64,12 @@ class Running:
         assert found, self.said
         return textwrap.dedent(found[1])
 
+    def program(self) -> str:
+        """What is printed to be run by Python, at the beginning of the line."""
+        found = re.search(r"^From Python[^\n]*:\n(.*?)^In the configuration", self.said, re.MULTILINE | re.DOTALL)
+        assert found, self.said
+        return found[1]
+
     def shell(self, command: str) -> str:
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
         environ = {**os.environ, "PATH": path}
@@ -96,7 +102,7 @@ def demo(tmp_path: Path) -> Iterator[Running]:
 
 @pytest.mark.slow
 def test_what_is_printed_works_as_printed_and_ctrl_c_ends_it_all(demo: Running) -> None:
-    (demo.folder / "client.py").write_text(demo.section("From Python"))
+    (demo.folder / "client.py").write_text(demo.program())
     assert "Europe/Berlin" in demo.shell(f"{sys.executable} client.py")
     (demo.folder / "client.py").unlink()
     if shutil.which("curl"):

@@ -75,6 +75,7 @@ HEAVY: dict[str, str | tuple[str, ...]] = {
     "starlette": "admin",
     "typer": "cli",
     "rich": "cli",
+    "structlog": "events.structured",
     "uvloop": "node",
     "cel": "policies.authorize",
     "joserfc": ("keys", "embed"),

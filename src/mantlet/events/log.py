@@ -7,10 +7,9 @@ from collections.abc import Iterable, MutableMapping
 from pathlib import Path
 from typing import Any, Final
 
-import structlog
-
 from mantlet.events.config import Environment, LoggingConfig
 from mantlet.events.scrub import MASK, may_hold_credential, scrub
+from mantlet.events.structured import structlog
 
 MAX_VALUE_CHARS: Final = 4096
 MAX_DEPTH: Final = 4

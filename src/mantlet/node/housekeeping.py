@@ -5,10 +5,9 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-import structlog
-
 from mantlet.core.record import Trail
 from mantlet.core.refusal import Refusal
+from mantlet.events.structured import structlog
 
 log: Final = structlog.get_logger("mantlet")
 

@@ -6,13 +6,13 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, Final
 
-import structlog
 import uvloop
 
 from mantlet import __version__
 from mantlet.core.config_error import ConfigError
 from mantlet.core.refusal import Refusal
 from mantlet.events.log import set_up
+from mantlet.events.structured import structlog
 from mantlet.node.build.built import Node
 from mantlet.node.build.root import build
 from mantlet.node.config.model import Config

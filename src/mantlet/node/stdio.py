@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from typing import Final
 
 import msgspec
-import structlog
 import uvloop
 
 from mantlet import __version__
@@ -18,6 +17,7 @@ from mantlet.core.record import Trail
 from mantlet.core.refusal import NotFound, Refusal, Unauthenticated
 from mantlet.core.secret import Secret
 from mantlet.events.log import set_up
+from mantlet.events.structured import structlog
 from mantlet.keys.files import read_secret
 from mantlet.listeners.messages.exchange import Whole
 from mantlet.listeners.stdio import converse

@@ -13,11 +13,11 @@ from contextlib import AsyncExitStack
 from typing import Any, Final
 
 import msgspec
-import structlog
 
 from mantlet import __version__
 from mantlet.core.ports import Upstream
 from mantlet.core.tasks import Tasks
+from mantlet.events.structured import structlog
 from mantlet.listeners.http.listener import bound
 from mantlet.node.build.built import Node
 from mantlet.node.build.root import build

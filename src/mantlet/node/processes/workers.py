@@ -7,10 +7,9 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
-import structlog
-
 from mantlet.core.config_error import ConfigError
 from mantlet.core.tasks import Tasks
+from mantlet.events.structured import structlog
 from mantlet.node.config.model import Config
 from mantlet.node.processes.child import MakeOrder, Worker, start
 from mantlet.node.processes.sockets import Sockets

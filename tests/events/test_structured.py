@@ -3,7 +3,7 @@ import sys
 
 
 def test_a_node_has_no_room_for_what_only_prints_tracebacks() -> None:
-    """rich would take 8 MiB of each process; asked for by name it is there all the same."""
+    """rich would take 4 MiB of each process; asked for by name it is there all the same."""
     program = (
         "import sys, mantlet.node.serve, mantlet.node.processes.worker\n"
         "assert 'rich' not in sys.modules and 'structlog' in sys.modules\n"

@@ -1,6 +1,6 @@
 """structlog as a node imports it: without rich.
 
-On its way in it looks for rich, to print tracebacks with. That is 50 modules and 8 MiB for each process, of no use to a
+On its way in it looks for rich, to print tracebacks with. That is 50 modules and 4 MiB for each process, of no use to a
 node; and a traceback that shows local variables may show a secret.
 """
 

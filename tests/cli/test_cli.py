@@ -101,7 +101,7 @@ WRONG = [
     ("auth: {jwt: {secret_file: none}}", 2, "cannot be read: No such file or directory"),
     ("a: 1\na: 2", 2, "wrong.yaml:2: a: stands twice"),
     ("auth: {jwt: {secret: changeme, issuer: i, audience: a}}", 1, "auth.jwt.secret"),
-    ("mcp: {servers: [{name: a, url: 'http://h/mcp'}]}", 1, "mcp.servers.a.url: http:// is not encrypted"),
+    ("mcp: {servers: [{name: a, url: 'http://h/mcp'}]}", 1, "mcp.servers.a.url: http://h is not encrypted"),
 ]
 
 

@@ -236,7 +236,7 @@ def _upstreams(config: Config) -> Iterator[Reason]:
         urls += [(f"http_upstreams.{one.name}", url) for url in (one.url, *_endpoint_urls(one))]
     for key, url in urls:
         if url and not url.lower().startswith(("https://", "wss://")):
-            yield Reason(plain, key, f"{urlsplit(url).scheme or 'no scheme'}:// is not encrypted")
+            yield Reason(plain, key, f"{_place(url)} is not encrypted")
     for service in config.http_upstreams:
         yield from _told(f"http_upstreams.{service.name}", service.forward_identity, clear)
     for agent in config.remote_agents:
@@ -247,6 +247,12 @@ def _upstreams(config: Config) -> Iterator[Reason]:
 def _told(key: str, mode: str | None, clear: str) -> Iterator[Reason]:
     if mode == "passthrough":
         yield Reason(clear, f"{key}.forward_identity", "the caller's own token would be handed on")
+
+
+def _place(url: str) -> str:
+    """Of `url` what is no secret."""
+    parts = urlsplit(url)
+    return f"{parts.scheme or 'no scheme'}://{parts.netloc.rpartition('@')[2]}"
 
 
 def _endpoint_urls(server: object) -> list[str]:

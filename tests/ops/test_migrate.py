@@ -43,7 +43,7 @@ def test_what_can_be_known_goes_into_the_overlay_and_the_rest_is_left(tmp_path: 
         "mcp.unknown_methods": "deny",
     }
     assert [(reason.risk, reason.key) for reason in made.left] == [("plain_upstream", "mcp.servers.a.url")]
-    assert "# TODO mcp.servers.a.url: http://" in made.overlay("o.yaml")
+    assert "# TODO mcp.servers.a.url: http://a.internal is not encrypted" in made.overlay("o.yaml")
 
 
 def test_with_the_overlay_and_what_was_left_it_starts(tmp_path: Path) -> None:
